@@ -1,0 +1,1 @@
+"""Larder: Feast definitions, Delta Lake history, Redis serving; online equals offline, proven."""

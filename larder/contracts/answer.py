@@ -1,0 +1,28 @@
+"""What a use case decides about its answers; its serving file declares exactly one `Answer`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a probability is named, turned into a decision and, where too little is known, doubted.
+
+    The decision is true from the threshold on that the champion brings along. Confidence is "low" when any
+    of the three rules below fires, else "high"; a doubtful answer is still given, with the reasons.
+    """
+
+    label_table: str
+    """Label table with real requests and their outcomes, for `larder ask`."""
+    probability: str = "probability"
+    """Name of the probability in the answer."""
+    decision: str = "decision"
+    """Name of the decision in the answer."""
+    essential: tuple[str, ...] = ()
+    """Feature views of which no feature may be missing or stale."""
+    max_absent_share: float = 0.5
+    """Largest share of model inputs, 0 to 1, that may be missing or stale."""
+    max_out_of_bounds_share: float = 0.1
+    """Largest share of model inputs, 0 to 1, that may lie outside the range seen in training."""
+    example: Mapping[str, object] = field(default_factory=dict)
+    """A request row to try: field name -> JSON value."""

@@ -1,0 +1,142 @@
+"""The serving bundle: a champion frozen with everything that answers need, protected by hashes.
+
+    <bundles>/<model>/<version>/manifest.json   hashes of the other files, runtime, columns, bounds
+    <bundles>/<model>/<version>/plan.json       the feature plan
+    <bundles>/<model>/<version>/model.onnx      or model.joblib where ONNX does not reproduce the model
+    <bundles>/<model>/champion                  the version that serves; replaced atomically
+
+A version's folder is written once and never changed.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from larder.contracts.errors import InvalidDataError, MissingTableError
+from larder.contracts.plan import FeaturePlan, decoded, encoded
+
+MANIFEST, PLAN, CHAMPION = "manifest.json", "plan.json", "champion"
+MODEL_FILES = {"onnx": "model.onnx", "sklearn": "model.joblib"}
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """Range of a numeric model input in training; an answer outside it deserves humility."""
+
+    low: float
+    high: float
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    model: str
+    version: str
+    run_id: str
+    """MLflow run that trained the model."""
+    label: str
+    """What the probability speaks of: the label column of training."""
+    runtime: str
+    """`onnx`, or `sklearn` where the ONNX graph does not reproduce the model within 1e-5."""
+    numbers: tuple[str, ...]
+    """Columns of the float32 input `numbers`, in order."""
+    strings: tuple[str, ...]
+    """Columns of the string input `strings`, in order; may be empty."""
+    bounds: dict[str, Bounds]
+    threshold: float
+    """Probability from which acting is cheaper than not acting, by the cost matrix."""
+    parity: float
+    """Largest difference between the served runtime and scikit-learn over real rows."""
+    created_at: str
+    hashes: dict[str, str] = {}
+    """File name -> SHA-256, of every other file in the bundle."""
+
+
+def write_bundle(folder: Path, manifest: Manifest, plan: FeaturePlan, model: bytes) -> Path:
+    """Write `<folder>/<model>/<version>` whole or not at all and return its path.
+
+    Raises InvalidDataError when that version exists with other content.
+    """
+    files = {PLAN: encoded(plan), MODEL_FILES[manifest.runtime]: model}
+    manifest = msgspec.structs.replace(manifest, hashes={name: _sha256(data) for name, data in files.items()})
+    target = folder / manifest.model / manifest.version
+    if target.exists():
+        if read_manifest(target).hashes == manifest.hashes:
+            return target
+        raise InvalidDataError(
+            f"{target} already holds another bundle of this version; a bundle is never overwritten. "
+            "Train a new version."
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
+    try:
+        for name, data in (files | {MANIFEST: msgspec.json.format(msgspec.json.encode(manifest), indent=1)}).items():
+            _write_synced(partial / name, data)
+        os.replace(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def set_champion(folder: Path, model: str, version: str) -> None:
+    """Point serving at `version`, in one atomic step."""
+    partial = folder / model / f".{CHAMPION}.partial"
+    _write_synced(partial, version.encode())
+    os.replace(partial, folder / model / CHAMPION)
+
+
+def champion_bundle(folder: Path, model: str) -> Path:
+    """Folder of the version that serves. Raises MissingTableError when nothing was promoted."""
+    pointer = folder / model / CHAMPION
+    if not pointer.is_file():
+        raise MissingTableError(
+            f"No champion of {model!r} under {folder}. Run `larder train` and `larder promote` first."
+        )
+    return folder / model / pointer.read_text().strip()
+
+
+def read_manifest(bundle: Path) -> Manifest:
+    path = bundle / MANIFEST
+    if not path.is_file():
+        raise MissingTableError(f"{bundle} holds no {MANIFEST}; it is no bundle. Run `larder promote` to write one.")
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except msgspec.DecodeError as problem:
+        raise InvalidDataError(f"{path} is damaged: {problem}. Promote the model again.") from problem
+
+
+def read_files(bundle: Path, manifest: Manifest) -> Mapping[str, bytes]:
+    """All files of the bundle, each checked against its hash before anybody decodes it."""
+    expected = {PLAN, MODEL_FILES.get(manifest.runtime, "")}
+    if set(manifest.hashes) != expected:
+        raise InvalidDataError(
+            f"{bundle / MANIFEST} names {sorted(manifest.hashes)} where {sorted(expected)} belong. "
+            "Promote the model again."
+        )
+    files = {}
+    for name, digest in manifest.hashes.items():
+        path = bundle / name
+        data = path.read_bytes() if path.is_file() else b""
+        if _sha256(data) != digest:
+            raise InvalidDataError(
+                f"{path} does not have the hash that its manifest names; refused. Promote the model again."
+            )
+        files[name] = data
+    return files
+
+
+def bundle_plan(files: Mapping[str, bytes]) -> FeaturePlan:
+    return decoded(files[PLAN])
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

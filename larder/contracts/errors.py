@@ -1,0 +1,52 @@
+"""Errors that a user can act on.
+
+Every message is one sentence with what was seen, what is possible and what to do next. The command
+line prints it and exits with 2; a library user catches `LarderError` or one of its kinds.
+"""
+
+
+class LarderError(Exception):
+    """Root of all errors raised on purpose."""
+
+
+class ConfigurationError(LarderError):
+    """A setting, a definition or a use case file does not fit."""
+
+
+class MissingTableError(LarderError):
+    """A table that a step reads does not exist yet, or not at the pinned version."""
+
+
+class MissingColumnsError(LarderError):
+    """A table or a file lacks columns that a definition names."""
+
+
+class InvalidDataError(LarderError):
+    """Data that must not be stored or used: wrong type, naive time, null key, damaged file.
+
+    `field` names the column or request field at fault where there is exactly one.
+    """
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class DependencyError(LarderError):
+    """A program or service that a step needs is absent: Java, Redis, an extra of this package."""
+
+
+class OnlineStoreError(LarderError):
+    """Redis is out of reach, not ours, or holds something that this version cannot read."""
+
+
+class SchemaMismatchError(LarderError):
+    """Stored records, a model and the feature definitions do not belong together."""
+
+
+class GateError(LarderError):
+    """A challenger does not pass the gates."""
+
+
+class DifferenceError(LarderError):
+    """Online and offline values differ."""

@@ -1,0 +1,152 @@
+"""How a use case declares its raw files and the tables made of them. Importing this loads no Spark.
+
+    raw files -> bronze (text as it came) -> typed and checked rows -> `transform` -> silver and label tables
+
+`pipelines/<use case>.py` declares one `Ingestion`; everything else about ingestion is generic.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from larder.contracts.errors import ConfigurationError
+
+DTYPES = ("string", "int64", "float64", "bool", "date", "timestamp")
+"""Types of a column. A `timestamp` is an instant: in a raw file it must carry its offset (`Z`, `-05:00`)."""
+
+SOURCE_FILE, ROW_NUMBER = "source_file", "row_number"
+"""Where a row came from: the file, and its 1-based data row there. A transform must keep both columns."""
+
+BRONZE_COLUMNS = (SOURCE_FILE, ROW_NUMBER, "content_hash", "ingested_at", "batch_id", "malformed_record")
+"""What bronze adds to the columns of a file; no declared column has such a name."""
+
+Transform = Callable[[Any, Mapping[str, Any]], Any]
+"""(typed rows, silver tables by name) -> the rows with further columns, all Spark DataFrames. It may add rows."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column, and what its values must fulfil. A row with any other value goes to quarantine."""
+
+    name: str
+    dtype: str = "string"
+    nullable: bool = True
+    minimum: float | None = None
+    maximum: float | None = None
+    allowed: tuple[str, ...] | None = None
+    """The only values there are; None means any."""
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ConfigurationError(
+                f"Column {self.name!r} has the type {self.dtype!r}; the types are {', '.join(DTYPES)}."
+            )
+        if self.name in BRONZE_COLUMNS or self.name.startswith("_"):
+            raise ConfigurationError(
+                f"Column {self.name!r} has a reserved name: {', '.join(BRONZE_COLUMNS)} and names that begin with _ "
+                "are ingestion's own. Choose another name."
+            )
+
+
+@dataclass(frozen=True)
+class Check:
+    """A rule over several columns of a row."""
+
+    column: str
+    """The column to blame when the rule does not hold."""
+    rule: str
+    """Spark SQL condition over the typed columns; a row passes unless it is false."""
+    reason: str
+    """Ends the sentence "<column> <value> ...", for example "lies before the order"."""
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A kind of raw CSV file: UTF-8, with a header, the columns in any order. Further columns stay in bronze.
+
+    An empty text is null, and so is each of `null_values`.
+    """
+
+    name: str
+    files: str
+    """Pattern of the file names, like `orders*.csv`; `.zip` and `.gz` around such a file are unpacked."""
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    """Columns that identify the event, never null: of several rows in a file the first stays, a later file corrects it."""
+    checks: tuple[Check, ...] = ()
+    transform: Transform | None = None
+    """Adds what all tables made of this file need; None means that the raw columns suffice."""
+    null_values: tuple[str, ...] = ("NA",)
+    separator: str = ","
+    final_newline: bool = True
+    """A file whose last line does not end counts as cut off; False accepts it."""
+
+    def __post_init__(self) -> None:
+        _require_columns(self.name, "key", self.key, self.columns)
+        _require_columns(self.name, "check", tuple(check.column for check in self.checks), self.columns)
+
+
+@dataclass(frozen=True)
+class SilverTable:
+    """Clean events, one row per key, made of the rows of one raw table."""
+
+    name: str
+    source: str
+    """Name of the raw table."""
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    """The table's columns in order, as the raw table's transform leaves them; key columns are never null."""
+    where: str | None = None
+    """Spark SQL condition for the rows that belong here; None means all."""
+
+    def __post_init__(self) -> None:
+        _require_columns(self.name, "key", self.key, self.columns)
+
+
+@dataclass(frozen=True)
+class LabelTable(SilverTable):
+    """One row per entity and prediction instant; columns `event_timestamp` and `known_at` are required.
+
+    `known_at` is the instant at which the label became known, null while (or because) it is not.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_columns(self.name, "label", ("event_timestamp", "known_at"), self.columns)
+
+
+@dataclass(frozen=True)
+class Ingestion:
+    """Everything that ingestion does for a use case, in this order."""
+
+    raw: tuple[RawTable, ...]
+    """A table comes after those whose silver tables its transform reads."""
+    silver: tuple[SilverTable, ...]
+    labels: tuple[LabelTable, ...] = ()
+    example: Callable[[], tuple[Path, ...]] | None = None
+    """Finds raw files for a first run; they are copied when the folder for raw files is empty."""
+
+    def __post_init__(self) -> None:
+        known = [table.name for table in self.raw]
+        for table in self.tables:
+            if table.source not in known:
+                raise ConfigurationError(
+                    f"Table {table.name!r} is made of the raw table {table.source!r}; the raw tables are {known}."
+                )
+
+    @property
+    def tables(self) -> tuple[SilverTable, ...]:
+        """Silver and label tables."""
+        return (*self.silver, *self.labels)
+
+    def tables_of(self, raw: RawTable) -> tuple[SilverTable, ...]:
+        return tuple(table for table in self.tables if table.source == raw.name)
+
+
+def _require_columns(table: str, what: str, names: tuple[str, ...], columns: tuple[Column, ...]) -> None:
+    known = [column.name for column in columns]
+    missing = [name for name in names if name not in known]
+    if missing or (what == "key" and not names):
+        raise ConfigurationError(f"Table {table!r} has {what} columns {missing}; its columns are {known}.")

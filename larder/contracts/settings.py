@@ -1,0 +1,127 @@
+"""The only reader of environment variables: one frozen `Settings`, built once and passed on."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+import larder
+from larder.contracts.clock import Clock, parsed_instant, replay_clock, system_clock
+from larder.contracts.errors import ConfigurationError
+
+FEATURE_REPO = "feature_repo"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things are and how they run. Field `x` is the variable `LARDER_X`; see `.env.example`."""
+
+    home: Path
+    """The folder that holds `feature_repo/` and the other stages' use case files."""
+    state: Path
+    """Everything that a run writes; safe to delete."""
+    lake: str
+    """Root of all Delta tables: a folder or an object-store URI."""
+    raw: Path
+    """Where raw files arrive."""
+    redis: str = "embedded"
+    """`embedded` (a private redis-server under `state`) or a `redis://`, `rediss://` or `unix://` address."""
+    registry: str = ""
+    """SQLAlchemy address of the Feast registry; empty means sqlite under `state`."""
+    mlflow: str = ""
+    """MLflow tracking address; empty means sqlite under `state`."""
+    use_case: str = ""
+    """Name of the use case files; empty means the only one in `feature_repo/`."""
+    spark_master: str = "local[*]"
+    spark_memory: str = "3g"
+    """Heap of the Spark driver."""
+    host: str = "127.0.0.1"
+    port: int = 8600
+    replay_at: datetime | None = field(default=None, metadata={"variable": "LARDER_CLOCK"})
+    """The instant at which the clock stands (`LARDER_CLOCK`); None means real time."""
+
+    @property
+    def clock(self) -> Clock:
+        return system_clock if self.replay_at is None else replay_clock(self.replay_at)
+
+    @property
+    def feature_repo(self) -> Path:
+        return self.home / FEATURE_REPO
+
+    @property
+    def bundles(self) -> Path:
+        """Where promotion freezes champions and serving finds them."""
+        return self.state / "bundles"
+
+    @property
+    def reports(self) -> Path:
+        """Where each command leaves its result as `<step>.json` for the run's report."""
+        return self.state / "reports"
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from `LARDER_*` variables; those in `<home>/.env` count where the environment is silent.
+
+    Home is `LARDER_HOME`, else the nearest folder at or above the current one that has a
+    `feature_repo/feature_store.yaml`, else the checkout from which the package is installed.
+    """
+    given = dict(os.environ if environment is None else environment)
+    home = _home(given.get("LARDER_HOME", ""))
+    values = {name: value for name, value in dotenv_values(home / ".env").items() if value is not None}
+    values |= given
+    known = {_variable(item.name) for item in fields(Settings)} - {"LARDER_REPLAY_AT"} | {"LARDER_CLOCK"}
+    unknown = sorted(name for name in values if name.startswith("LARDER_") and name not in known)
+    if unknown:
+        raise ConfigurationError(f"No such setting: {', '.join(unknown)}. The settings are {', '.join(sorted(known))}.")
+
+    def text(name: str, default: str) -> str:
+        return values.get(_variable(name), "").strip() or default
+
+    state = _absolute(text("state", ".larder"), home)
+    clock = values.get("LARDER_CLOCK", "").strip()
+    return Settings(
+        home=home,
+        state=state,
+        lake=_place(text("lake", str(state / "lake")), home),
+        raw=_absolute(text("raw", str(state / "raw")), home),
+        redis=text("redis", "embedded"),
+        registry=text("registry", f"sqlite:///{state / 'registry.db'}"),
+        mlflow=text("mlflow", f"sqlite:///{state / 'mlflow.db'}"),
+        use_case=text("use_case", ""),
+        spark_master=text("spark_master", "local[*]"),
+        spark_memory=text("spark_memory", "3g"),
+        host=text("host", "127.0.0.1"),
+        port=_port(text("port", "8600")),
+        replay_at=parsed_instant(clock, name="LARDER_CLOCK") if clock else None,
+    )
+
+
+def _variable(field_name: str) -> str:
+    return "LARDER_" + field_name.upper()
+
+
+def _home(given: str) -> Path:
+    if given:
+        return Path(given).absolute()
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(larder.__file__).parent.parent):
+        if (folder / FEATURE_REPO / "feature_store.yaml").is_file():
+            return folder
+    return here
+
+
+def _absolute(path: str, home: Path) -> Path:
+    return home / Path(path).expanduser()
+
+
+def _place(address: str, home: Path) -> str:
+    return address if "://" in address else str(_absolute(address, home))
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise ConfigurationError(f"LARDER_PORT is {text!r}; it must be a number from 1 to 65535.")
+    return int(text)
