@@ -1,0 +1,110 @@
+"""The `larder` command. Stages register their sub-commands as entry points; none is imported here."""
+
+import sys
+import traceback
+import warnings
+from importlib.metadata import EntryPoint, entry_points
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from larder.contracts.errors import LarderError
+from larder.contracts.settings import load_settings
+from larder.run import STEPS, run
+from larder.status import status
+
+GROUP = "larder.commands"
+FAILED, REFUSED = 1, 2
+"""Exit codes: a defect of ours, and an error that the user can act on."""
+
+
+class StageCommands(click.Group):
+    """The commands of this module and those that installed stages registered."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        names = {*self.commands, *(entry.name for entry in entry_points(group=GROUP))}
+        return [step for step in STEPS if step in names] + sorted(names - set(STEPS))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if own := super().get_command(ctx, cmd_name):
+            return own
+        found = entry_points(group=GROUP, name=cmd_name)
+        return _loaded(next(iter(found))) if found else None
+
+
+@click.group(
+    cls=StageCommands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Settings are LARDER_* variables or lines of .env (see .env.example). "
+    "Feast's own commands work as well: feast -c feature_repo apply | materialize-incremental | ui",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="larder")
+@click.pass_context
+def larder(ctx: click.Context, debug: bool) -> None:  # noqa: ARG001 - read by main()
+    """Features on Delta Lake and Redis, declared in Feast; models in MLflow; online equals offline.
+
+    \b
+    Everything at once:      larder run
+    Step by step:            larder ingest | features | train | promote | verify | ask | report
+    Answer over HTTP:        larder serve
+    """
+    ctx.obj = load_settings()
+
+
+larder.add_command(run)
+larder.add_command(status)
+
+
+def main() -> None:
+    """Run the command; an error is one sentence on stderr, without a traceback unless `--debug` is given."""
+    _hide_experimental_warnings()
+    try:
+        larder(standalone_mode=False)
+    except click.ClickException as problem:
+        problem.show()
+        sys.exit(REFUSED)
+    except click.Abort:
+        sys.exit(130)
+    except LarderError as problem:
+        _print_error(str(problem))
+        sys.exit(REFUSED)
+    except ModuleNotFoundError as problem:
+        _print_error(
+            f"This command needs {problem.name}, which is not installed. Install everything with `make setup`, "
+            "or `pip install 'larder[all]'`; pyproject.toml lists the extras per stage."
+        )
+        sys.exit(REFUSED)
+    except Exception as problem:
+        _print_error(
+            f"Unexpected {type(problem).__name__}: {problem}. This is a defect of Larder or of a library; "
+            "run `larder --debug ...` for the traceback."
+        )
+        sys.exit(FAILED)
+
+
+def _loaded(entry: EntryPoint) -> click.Command:
+    """The command, or a stand-in that says what is missing, so that `--help` works without every extra."""
+    try:
+        command: click.Command = entry.load()
+    except ModuleNotFoundError as problem:
+        missing = problem
+
+        def refuse(**_: object) -> None:
+            raise missing
+
+        return click.Command(entry.name, callback=refuse, short_help=f"(needs {problem.name}, not installed)")
+    return command
+
+
+def _hide_experimental_warnings() -> None:
+    # Feast warns at every use of the two kinds of view that this project is built on.
+    for kind in ("Stream feature views", "On demand feature view"):
+        warnings.filterwarnings("ignore", message=f"{kind}.* experimental", category=RuntimeWarning)
+
+
+def _print_error(message: str) -> None:
+    if "--debug" in sys.argv:
+        traceback.print_exc()
+    Console(stderr=True).print(f"[bold red]Error:[/] {escape(message)}", highlight=False, soft_wrap=True)

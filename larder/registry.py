@@ -1,0 +1,43 @@
+"""The project's Feast registry: opening it, and its address independent of the folder Feast is called from."""
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.engine import URL, CreateEnginePlugin, make_url
+
+from larder.contracts.errors import ConfigurationError
+from larder.contracts.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+
+def feature_store(settings: Settings) -> "FeatureStore":
+    """The feature store that `feature_repo/feature_store.yaml` describes.
+
+    Raises ConfigurationError when there is none.
+    """
+    if not (settings.feature_repo / "feature_store.yaml").is_file():
+        raise ConfigurationError(
+            f"{settings.feature_repo} holds no feature_store.yaml. Call Larder from a project's folder, set "
+            "LARDER_HOME to one, or make one (docs/use_your_own_data.md)."
+        )
+    from feast import FeatureStore
+
+    return FeatureStore(repo_path=str(settings.feature_repo))
+
+
+class RegistryPlugin(CreateEnginePlugin):
+    """Replace `...?plugin=larder` in `feature_store.yaml` by the address in `LARDER_REGISTRY`.
+
+    Feast's SQL registry takes a relative sqlite path from the caller's folder, and `feature_store.yaml`
+    knows no default for an unset variable; SQLAlchemy's engine plug-ins are the documented place between.
+    """
+
+    def __init__(self, url: URL, kwargs: dict[str, Any]) -> None:
+        super().__init__(url, kwargs)
+        settings = load_settings()
+        settings.state.mkdir(parents=True, exist_ok=True)
+        self._registry = make_url(settings.registry)
+
+    def update_url(self, url: URL) -> URL:  # noqa: ARG002 - the address is replaced whole
+        return self._registry

@@ -1,0 +1,115 @@
+"""`larder run`: every step, from raw files to answers, as the commands that a user would type."""
+
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import click
+import psutil
+from rich.console import Console
+
+from larder.contracts.errors import LarderError
+from larder.contracts.reports import write_report
+from larder.contracts.settings import Settings
+
+STEPS = ("ingest", "features", "train", "promote", "verify", "ask", "report")
+SAMPLE_SECONDS = 0.25
+GIGABYTE = 1e9
+
+
+@dataclass(frozen=True)
+class StepRun:
+    """One finished step."""
+
+    step: str
+    command: str
+    seconds: float
+    peak_memory_gb: float
+    """Largest sum of resident memory over the step's processes, sampled; 1 GB = 10^9 bytes."""
+
+
+@click.command()
+@click.option("--from", "first", type=click.Choice(STEPS), default=STEPS[0], help="Start with this step.")
+@click.pass_obj
+def run(settings: Settings, first: str) -> None:
+    """Take the raw data through every stage to a serving champion, and report.
+
+    The steps are the other commands of `larder`, each in a process of its own; a second run repeats only
+    what is new. Ends with a report in the terminal and in report.html.
+    """
+    console = Console()
+    at = settings.clock()
+    console.print(f"[bold]Larder[/] runs at {at:%Y-%m-%d %H:%M} UTC; state in {settings.state}", highlight=False)
+    done: list[StepRun] = []
+    for number, step in enumerate(STEPS[STEPS.index(first) :], start=STEPS.index(first) + 1):
+        console.rule(f"{number}/{len(STEPS)} larder {step}", align="left")
+        if step == "report":
+            write_report(settings, "run", _run_report(done, clock=at.isoformat()))
+        done.append(_finished(step))
+        console.print(f"[dim]{step}: {done[-1].seconds:.1f} s, {done[-1].peak_memory_gb:.1f} GB[/]", highlight=False)
+
+
+def _finished(step: str) -> StepRun:
+    """Run one step to its end. Raises LarderError when it fails; its own message stands above."""
+    started = time.monotonic()
+    with subprocess.Popen([sys.executable, "-m", "larder", step]) as process:
+        peak = _PeakMemory(process.pid)
+        peak.start()
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            process.wait()
+            raise
+        finally:
+            peak.stop()
+    if code != 0:
+        raise LarderError(
+            f"Step {step!r} ended with exit code {code}; its message is above. "
+            f"Mend the cause, then go on with `larder run --from {step}`."
+        )
+    return StepRun(step, f"larder {step}", time.monotonic() - started, peak.bytes / GIGABYTE)
+
+
+def _run_report(done: list[StepRun], *, clock: str) -> dict[str, Any]:
+    return {
+        "clock": clock,
+        "seconds": {item.step: round(item.seconds, 2) for item in done},
+        "peak_memory_gb": {item.step: round(item.peak_memory_gb, 2) for item in done},
+        "steps": [asdict(item) for item in done],
+    }
+
+
+class _PeakMemory(threading.Thread):
+    """Samples the resident memory of a process and its descendants until stopped."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.bytes = 0
+        self._pid = pid
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopped.wait(SAMPLE_SECONDS):
+            self.bytes = max(self.bytes, _resident_bytes(self._pid))
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.join()
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        root = psutil.Process(pid)
+        processes = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    total = 0
+    for process in processes:
+        try:
+            total += process.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue  # it ended between the listing and the reading
+    return total

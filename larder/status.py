@@ -1,0 +1,74 @@
+"""`larder status`: what is stored, how far it has come, and who serves."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from larder.contracts.settings import Settings
+
+
+@dataclass(frozen=True)
+class TableStatus:
+    """A Delta table as it stands."""
+
+    name: str
+    """`<layer>/<table>` below the lake's root."""
+    version: int
+    rows: int
+
+
+@click.command()
+@click.pass_obj
+def status(settings: Settings) -> None:
+    """Show tables with version and rows, the online store, and the champions."""
+    console = Console()
+    console.print(
+        f"Clock      {settings.clock():%Y-%m-%d %H:%M:%S} UTC{'' if settings.replay_at is None else ' (replay)'}"
+    )
+    console.print(f"Lake       {settings.lake}", soft_wrap=True, highlight=False)
+    console.print(f"Redis      {_redis_status(settings)}", soft_wrap=True, highlight=False)
+    for model, version in champions(settings.bundles):
+        console.print(f"Champion   {model}, version {version}", highlight=False)
+    if "://" in settings.lake:
+        console.print("The tables of a lake on an object store are not listed here.")
+        return
+    table = Table("table", "version", "rows", title="Delta tables", title_justify="left")
+    table.columns[1].justify = table.columns[2].justify = "right"
+    for item in stored_tables(Path(settings.lake)):
+        table.add_row(item.name, str(item.version), f"{item.rows:,}")
+    console.print(table if table.rows else "No tables yet. Run `larder run`, or `larder ingest` for the first step.")
+
+
+def stored_tables(lake: Path) -> Iterator[TableStatus]:
+    """Every Delta table two levels below a local lake, by name."""
+    import pyarrow as pa
+    from deltalake import DeltaTable
+
+    for log in sorted(lake.glob("*/*/_delta_log")):
+        table = DeltaTable(log.parent)
+        counts = pa.table(table.get_add_actions(flatten=True))["num_records"].to_pylist()
+        yield TableStatus(str(log.parent.relative_to(lake)), table.version(), sum(counts))
+
+
+def champions(bundles: Path) -> list[tuple[str, str]]:
+    """(model, version) of every promoted model."""
+    return [(path.parent.name, path.read_text().strip()) for path in sorted(bundles.glob("*/champion"))]
+
+
+def _redis_status(settings: Settings) -> str:
+    from larder.contracts.errors import LarderError
+    from larder.online.connection import connect, redis_failures
+    from larder.online.embedded import online_address
+
+    try:
+        address = online_address(settings)
+        client = connect(address)
+        with redis_failures(client):
+            entries = client.dbsize()
+    except LarderError as problem:
+        return str(problem)
+    return f"{address}, {entries:,} keys"
