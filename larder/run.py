@@ -12,10 +12,11 @@ import psutil
 from rich.console import Console
 
 from larder.contracts.errors import LarderError
-from larder.contracts.reports import write_report
+from larder.contracts.reports import read_report, write_report
 from larder.contracts.settings import Settings
 
 STEPS = ("ingest", "features", "train", "promote", "verify", "ask", "report")
+_JUDGEMENTS = ("promote", "verify")
 SAMPLE_SECONDS = 0.25
 GIGABYTE = 1e9
 
@@ -43,13 +44,26 @@ def run(settings: Settings, first: str) -> None:
     console = Console()
     at = settings.clock()
     console.print(f"[bold]Larder[/] runs at {at:%Y-%m-%d %H:%M} UTC; state in {settings.state}", highlight=False)
-    done: list[StepRun] = []
-    for number, step in enumerate(STEPS[STEPS.index(first) :], start=STEPS.index(first) + 1):
-        console.rule(f"{number}/{len(STEPS)} larder {step}", align="left")
+    done = _earlier(settings, before=first)
+    for step in STEPS[STEPS.index(first) :]:
+        console.rule(f"{len(done) + 1}/{len(STEPS)} larder {step}", align="left")
         if step == "report":
             write_report(settings, "run", _run_report(done, clock=at.isoformat()))
-        done.append(_finished(step))
+        try:
+            done.append(_finished(step))
+        except LarderError:
+            if step in _JUDGEMENTS:  # a verdict against the model belongs into the report as well
+                write_report(settings, "run", _run_report(done, clock=at.isoformat()))
+                _finished("report")
+            raise
         console.print(f"[dim]{step}: {done[-1].seconds:.1f} s, {done[-1].peak_memory_gb:.1f} GB[/]", highlight=False)
+
+
+def _earlier(settings: Settings, *, before: str) -> list[StepRun]:
+    """What the last run measured of the steps that this one leaves out."""
+    skipped = STEPS[: STEPS.index(before)]
+    last = (read_report(settings, "run") or {"steps": []})["steps"] if skipped else []
+    return [StepRun(**item) for item in last if item["step"] in skipped]
 
 
 def _finished(step: str) -> StepRun:

@@ -1,0 +1,58 @@
+"""The report as one HTML file: no script, nothing loaded from elsewhere, light and dark, every value escaped."""
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from monitoring import formats, wording
+from monitoring.examples import example
+from monitoring.plots import bar, calibration_plot, roc_plot
+from monitoring.run_report import RunReport, Slice
+
+TEMPLATE = "page.html"
+MOST_IMPORTANT = 12
+MOST_SLICE_VALUES = 8
+
+
+def page(report: RunReport, *, address: str) -> str:
+    """The page's HTML; `address` is the server's `http://host:port`."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": formats.number, "duration": formats.duration, "breakable": _breakable}
+    importance = sorted(report.curves.importance, key=lambda item: -item.value)
+    return environment.get_template(TEMPLATE).render(
+        report=report,
+        wording=wording,
+        formats=formats,
+        bar=bar,
+        roc=roc_plot(report.curves.roc, roc_auc=formats.number(report.roc_auc)),
+        calibration=calibration_plot(report.curves.calibration),
+        importance=importance[:MOST_IMPORTANT],
+        unlisted=len(importance[MOST_IMPORTANT:]),
+        examples=[example(answer, importance) for answer in report.answers],
+        slices=_slices(report),
+        total_seconds=sum(report.seconds.values()),
+        slowest=max(report.seconds.values(), default=0.0),
+        next_steps=wording.next_steps(report, address=address),
+    )
+
+
+def _breakable(name: str) -> Markup:
+    """A long name that a narrow screen may break after its underscores."""
+    return Markup("_<wbr>").join(name.split("_"))
+
+
+def _slices(report: RunReport) -> dict[str, list[Slice]]:
+    """Column -> its values with most rows, in the order of the train result."""
+    columns: dict[str, list[Slice]] = {}
+    for item in report.slices:
+        columns.setdefault(item.slice, []).append(item)
+    return {
+        column: sorted(values, key=lambda item: -item.rows)[:MOST_SLICE_VALUES] for column, values in columns.items()
+    }
