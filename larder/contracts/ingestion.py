@@ -74,7 +74,7 @@ class RawTable:
     """Pattern of the file names, like `orders*.csv`; `.zip` and `.gz` around such a file are unpacked."""
     columns: tuple[Column, ...]
     key: tuple[str, ...]
-    """Columns that identify the event, never null: of several rows in a file the first stays, a later file corrects it."""
+    """Columns that identify the event, never null. A file's first row with a key counts; a later file corrects it."""
     checks: tuple[Check, ...] = ()
     transform: Transform | None = None
     """Adds what all tables made of this file need; None means that the raw columns suffice."""

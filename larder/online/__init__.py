@@ -1,0 +1,27 @@
+"""The online store: latest values in Redis as packed records, and the reader that serves them.
+
+The names below load on first use, so that a serving process imports neither Feast nor Arrow.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from larder.online.reader import FeatureReader, FeatureRows, Status
+    from larder.online.store import RedisOnlineStore, RedisOnlineStoreConfig
+
+__all__ = ["FeatureReader", "FeatureRows", "RedisOnlineStore", "RedisOnlineStoreConfig", "Status"]
+
+_MODULES = {
+    "FeatureReader": "reader",
+    "FeatureRows": "reader",
+    "Status": "reader",
+    "RedisOnlineStore": "store",
+    "RedisOnlineStoreConfig": "store",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,0 +1,81 @@
+"""What the online store holds, read in bulk: for proofs, counts and deletion, not for serving."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import redis
+
+from larder.contracts.plan import ViewPlan
+from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
+from larder.online.connection import redis_failures
+from larder.online.keys import entity_encoder, project_prefix, view_prefix
+from larder.online.packing import ARROW_TYPES, INSTANT
+from larder.online.record import Layout
+
+KEYS_PER_CALL = 1_000
+
+
+def read_view(client: redis.Redis, view: ViewPlan, project: str, keys: pa.Table) -> pa.Table:
+    """The stored rows of `keys` (columns: the view's join keys), row for row, whatever their age.
+
+    Columns: join keys, features, event_timestamp, known_at. All but the keys are null where Redis has no
+    record. Raises SchemaMismatchError or OnlineStoreError like the reader.
+    """
+    encode, prefix, layout = entity_encoder(view), view_prefix(project, view.name), Layout(view)
+    names = [key.name for key in view.join_keys]
+    wanted = [prefix + encode(dict(zip(view.request_keys, row, strict=True))) for row in _rows(keys, names)]
+    records = [None if stored is None else layout.decode(stored) for stored in _fetch(client, wanted)]
+    columns: dict[str, Any] = {name: keys[name] for name in names}
+    for index, feature in enumerate(view.features):
+        values = [None if record is None else record.values[index] for record in records]
+        columns[feature.name] = pa.array(values, ARROW_TYPES[feature.dtype])
+    columns[EVENT_TIMESTAMP] = pa.array([record and record.event_timestamp for record in records], INSTANT)
+    columns[KNOWN_AT] = pa.array([record and record.known_at for record in records], INSTANT)
+    return pa.table(columns)
+
+
+def count_entities(client: redis.Redis, project: str, view: str) -> int:
+    """How many entities the view has in Redis; looks at every key of the server."""
+    return sum(1 for _ in _scan(client, view_prefix(project, view) + b"{*"))
+
+
+def delete_view(client: redis.Redis, project: str, view: str) -> None:
+    """Delete the view's records and its position, and nothing else."""
+    _delete(client, view_prefix(project, view))
+
+
+def delete_project(client: redis.Redis, project: str) -> None:
+    """Delete all that the project stored, and nothing else."""
+    _delete(client, project_prefix(project))
+
+
+def _rows(keys: pa.Table, names: list[str]) -> Iterator[tuple[Any, ...]]:
+    if not names:
+        return iter([()] * keys.num_rows)
+    return zip(*(keys[name].to_pylist() for name in names), strict=True)
+
+
+def _fetch(client: redis.Redis, keys: list[bytes]) -> list[bytes | None]:
+    records: list[bytes | None] = []
+    with redis_failures(client):
+        for start in range(0, len(keys), KEYS_PER_CALL):
+            records += client.mget(keys[start : start + KEYS_PER_CALL])
+    return records
+
+
+def _scan(client: redis.Redis, pattern: bytes) -> Iterator[bytes]:
+    """Keys that match, each once: SCAN may repeat a key while the table is resized."""
+    seen: set[bytes] = set()
+    with redis_failures(client):
+        for key in client.scan_iter(match=pattern, count=KEYS_PER_CALL):
+            if key not in seen:
+                seen.add(key)
+                yield key
+
+
+def _delete(client: redis.Redis, prefix: bytes) -> None:
+    keys = list(_scan(client, prefix + b"*"))
+    with redis_failures(client):
+        for start in range(0, len(keys), KEYS_PER_CALL):
+            client.unlink(*keys[start : start + KEYS_PER_CALL])

@@ -1,0 +1,156 @@
+"""From Feast objects to plans. Beside the store itself the only module here that knows Feast."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import dill
+from feast import Entity, FeatureStore, FeatureView, Field, OnDemandFeatureView
+from feast.feature_view import DUMMY_ENTITY_ID
+from feast.feature_view_projection import FeatureViewProjection
+from feast.types import PrimitiveFeastType, from_value_type
+
+from larder.contracts.errors import ConfigurationError
+from larder.contracts.plan import Column, Feature, FeaturePlan, OnDemandPlan, ViewPlan
+from larder.online.keys import check_key_types
+from larder.online.on_demand import REQUEST
+from larder.online.record import Layout
+from larder.online.request import request_parser
+
+
+def feature_plan(store: FeatureStore, service: str) -> FeaturePlan:
+    """The service compiled for the reader; columns in the service's order.
+
+    Raises ConfigurationError for what the reader cannot do, with the name of the view or field.
+    """
+    definition = store.get_feature_service(service)
+    views: dict[str, ViewPlan] = {}
+    on_demand: dict[str, OnDemandPlan] = {}
+    request_fields: dict[str, Feature] = {}
+    columns = []
+    for projection in definition.feature_view_projections:
+        view = store.registry.get_any_feature_view(projection.name, store.project)
+        if isinstance(view, OnDemandFeatureView):
+            on_demand[view.name] = _on_demand_plan(view)
+            request_fields |= _request_fields(view)
+            sources = view.source_feature_view_projections.values()
+        else:
+            sources = [projection]
+        for source in sources:
+            stored = _projected(_stored_view(store, source, service), source)
+            if views.setdefault(stored.reference, stored) != stored:
+                raise ConfigurationError(
+                    f"Feature service {service!r} uses view {stored.reference!r} with two different key mappings. "
+                    "Give one of them a name with `with_name`."
+                )
+        columns += [Column(f.name, projection.name_to_use(), f.name, _dtype(f.dtype)) for f in projection.features]
+    plan = FeaturePlan(
+        project=store.project,
+        service=service,
+        views=tuple(views.values()),
+        on_demand=tuple(on_demand.values()),
+        request_fields=tuple(request_fields.values()),
+        columns=tuple(columns),
+    )
+    _refuse_ambiguous_names(plan)
+    request_parser(plan.request_fields)
+    return plan
+
+
+def view_plan(view: FeatureView, entities: Sequence[Entity] = ()) -> ViewPlan:
+    """The view as it lies in the online store; keys in alphabetical order, as Feast stores them.
+
+    `entities` tell the key types of a view that was not yet applied. Raises ConfigurationError, naming the
+    field, for a type that the store cannot hold.
+    """
+    types = {entity.join_key: from_value_type(entity.value_type) for entity in entities}
+    types |= {column.name: column.dtype for column in view.entity_columns}
+    types.pop(DUMMY_ENTITY_ID, None)
+    names = sorted(types)
+    plan = ViewPlan(
+        name=view.name,
+        join_keys=tuple(Feature(name, _dtype(types[name])) for name in names),
+        request_keys=tuple(names),
+        features=_features(view.features),
+        ttl_seconds=_ttl_seconds(view.ttl),
+    )
+    check_key_types(plan)
+    Layout(plan)
+    return plan
+
+
+def _stored_view(store: FeatureStore, projection: FeatureViewProjection, service: str) -> FeatureView:
+    view = store.registry.get_any_feature_view(projection.name, store.project)
+    if isinstance(view, FeatureView):
+        return view
+    raise ConfigurationError(
+        f"Feature service {service!r} reads {projection.name!r}, a {type(view).__name__}, from an on-demand view or "
+        "the online store, which hold feature views only. Take it out of the service."
+    )
+
+
+def _projected(view: FeatureView, projection: FeatureViewProjection) -> ViewPlan:
+    plan = view_plan(view)
+    alias = projection.name_to_use()
+    return ViewPlan(
+        name=plan.name,
+        join_keys=plan.join_keys,
+        request_keys=tuple(projection.join_key_map.get(key.name, key.name) for key in plan.join_keys),
+        features=plan.features,
+        ttl_seconds=plan.ttl_seconds,
+        alias=None if alias == plan.name else alias,
+    )
+
+
+def _on_demand_plan(view: OnDemandFeatureView) -> OnDemandPlan:
+    if view.mode != "python" or view.singleton or view.aggregations:
+        raise ConfigurationError(
+            f"On-demand view {view.name!r} has mode {view.mode!r}{' with singleton' if view.singleton else ''}"
+            f"{' with aggregations' if view.aggregations else ''}; the reader runs mode='python' on lists. "
+            "Write its function as dict of lists -> dict of lists."
+        )
+    inputs = [(REQUEST, field.name) for source in view.source_request_sources.values() for field in source.schema]
+    for projection in view.source_feature_view_projections.values():
+        inputs += [(projection.name_to_use(), field.name) for field in projection.features]
+    return OnDemandPlan(name=view.name, function=_payload(view), inputs=tuple(inputs), outputs=_features(view.features))
+
+
+def _payload(view: OnDemandFeatureView) -> bytes:
+    """The function with everything that it refers to, so that it runs where its file is not."""
+    function = view.feature_transformation.udf
+    # dill writes a function of an importable module as a mere reference to it.
+    function.__module__ = "__main__"
+    return bytes(dill.dumps(function, byref=False, recurse=True))
+
+
+def _request_fields(view: OnDemandFeatureView) -> dict[str, Feature]:
+    fields = [field for source in view.source_request_sources.values() for field in source.schema]
+    return {feature.name: feature for feature in _features(fields)}
+
+
+def _refuse_ambiguous_names(plan: FeaturePlan) -> None:
+    """One name, one meaning: Feast resolves such clashes silently, and not the same way everywhere."""
+    places = [(column.name, f"view {column.view}") for column in plan.columns]
+    places += [(field.name, "the request data") for field in plan.request_fields]
+    places += [(key.name, "the entity keys") for key in plan.entity_keys]
+    counts = Counter(name for name, _ in places)
+    for name, place in places:
+        if counts[name] > 1:
+            others = [other for found, other in places if found == name and other != place] or [place]
+            raise ConfigurationError(
+                f"Feature service {plan.service!r} has the name {name!r} in {place} and in {others[0]}. Rename one."
+            )
+
+
+def _features(fields: Iterable[Field]) -> tuple[Feature, ...]:
+    return tuple(Feature(field.name, _dtype(field.dtype)) for field in fields)
+
+
+def _dtype(dtype: Any) -> str:
+    return dtype.name.lower() if isinstance(dtype, PrimitiveFeastType) else str(dtype)
+
+
+def _ttl_seconds(ttl: timedelta | None) -> float | None:
+    """Feast's zero means no limit."""
+    return ttl.total_seconds() if ttl else None

@@ -1,0 +1,64 @@
+"""A Feast project for the tests of planning and of the store: users, shops, and a ratio at request time."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, RequestSource
+from feast.infra.offline_stores.dask import DaskOfflineStoreConfig
+from feast.on_demand_feature_view import on_demand_feature_view
+from feast.repo_config import RegistryConfig, RepoConfig
+from feast.types import Float64, Int64, String, UnixTimestamp
+from feast.value_type import ValueType
+
+user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING)
+shop = Entity(name="shop", join_keys=["shop_id"], value_type=ValueType.INT64)
+request = RequestSource(name="basket", schema=[Field(name="basket_price", dtype=Float64)])
+
+
+def source(name: str) -> FileSource:
+    return FileSource(name=name, path=f"{name}.parquet", timestamp_field="event_timestamp")
+
+
+def view(name: str, entities: list[Entity], *fields: Field, ttl: timedelta | None = None) -> FeatureView:
+    keys = [Field(name=e.join_key, dtype=String if e is user else Int64) for e in entities]
+    return FeatureView(name=name, entities=entities, ttl=ttl, schema=[*keys, *fields], source=source(f"{name}_rows"))
+
+
+visits = view("visits", [user], Field(name="score", dtype=Float64), ttl=timedelta(minutes=10))
+loyalty = view(
+    "loyalty",
+    [user, shop],
+    Field(name="points", dtype=Int64),
+    Field(name="since", dtype=UnixTimestamp),
+    Field(name="level", dtype=String),
+)
+overall = view("overall", [], Field(name="mean_price", dtype=Float64))
+
+
+@on_demand_feature_view(sources=[request, visits], mode="python", schema=[Field(name="price_per_score", dtype=Float64)])
+def relative(inputs: dict[str, Any]) -> dict[str, Any]:
+    import math
+
+    pairs = zip(inputs["basket_price"], inputs["score"], strict=True)
+    return {"price_per_score": [None if score is None else math.fabs(price / score) for price, score in pairs]}
+
+
+offers = FeatureService(name="offers", features=[relative, loyalty[["level", "points"]], visits, overall])
+
+
+def applied_store(folder: Path, connection_string: str, *objects: Any) -> FeatureStore:
+    """A Feast store over the Redis at `connection_string`, with `objects` or else everything applied."""
+    store = FeatureStore(
+        config=RepoConfig(
+            project="shop",
+            provider="local",
+            registry=RegistryConfig(path=str(folder / "registry.db")),
+            online_store={"type": "larder.online.RedisOnlineStore", "connection_string": connection_string},
+            offline_store=DaskOfflineStoreConfig(),
+            entity_key_serialization_version=3,
+            repo_path=folder,
+        )
+    )
+    store.apply(list(objects) or [user, shop, visits, loyalty, overall, relative, offers])
+    return store

@@ -1,0 +1,43 @@
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+from larder.contracts.errors import ConfigurationError, OnlineStoreError
+from larder.contracts.settings import Settings
+from larder.online import embedded
+from larder.online.cli import down, up
+
+
+def test_up_starts_redis_and_down_stops_it(own_redis: Settings) -> None:
+    started = CliRunner().invoke(up, obj=own_redis, catch_exceptions=False)
+    address = embedded.address(own_redis)
+
+    assert address is not None
+    assert address in started.output
+    assert "append-only file" in started.output
+    assert CliRunner().invoke(up, obj=own_redis, catch_exceptions=False).output == started.output
+    assert "stopped" in CliRunner().invoke(down, obj=own_redis, catch_exceptions=False).output
+    assert embedded.address(own_redis) is None
+    assert "No embedded Redis" in CliRunner().invoke(down, obj=own_redis, catch_exceptions=False).output
+
+
+def test_up_warns_of_a_redis_that_would_lose_features(own_redis: Settings) -> None:
+    address = embedded.start(own_redis)
+    client = embedded.connect(address, timeout_seconds=5)
+    for name, value in (("appendonly", "no"), ("maxmemory", "64mb"), ("maxmemory-policy", "allkeys-lru")):
+        client.config_set(name, value)
+
+    output = CliRunner().invoke(up, obj=replace(own_redis, redis=address), catch_exceptions=False).output
+
+    assert "appendonly yes" in output
+    assert "noeviction" in output
+
+
+def test_a_configured_redis_is_neither_started_nor_stopped(own_redis: Settings) -> None:
+    elsewhere = replace(own_redis, redis="redis://127.0.0.1:1/0")
+
+    with pytest.raises(OnlineStoreError, match=r"does not answer"):
+        CliRunner().invoke(up, obj=elsewhere, catch_exceptions=False)
+    with pytest.raises(ConfigurationError, match=r"did not start"):
+        CliRunner().invoke(down, obj=elsewhere, catch_exceptions=False)

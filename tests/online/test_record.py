@@ -1,0 +1,145 @@
+import math
+import struct
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from larder.contracts.errors import ConfigurationError, LarderError, OnlineStoreError, SchemaMismatchError
+from larder.contracts.plan import Feature, ViewPlan
+from larder.online.packing import ARROW_TYPES, packed_records, typed_rows
+from larder.online.record import EPOCH, Layout
+from tests.online.rows import NOON, at, view
+
+VALUES = {
+    "float64": st.floats(),
+    "float32": st.floats(width=32),
+    "int64": st.integers(-(2**63), 2**63 - 1),
+    "int32": st.integers(-(2**31), 2**31 - 1),
+    "bool": st.booleans(),
+    "unix_timestamp": st.datetimes(timezones=st.just(UTC)),
+    "string": st.text(max_size=12),
+    "bytes": st.binary(max_size=12),
+}
+
+
+@st.composite
+def stored_rows(draw: st.DrawFn) -> tuple[ViewPlan, list[object]]:
+    """A view with up to twelve features of any type, and one value for each, null now and then."""
+    dtypes = draw(st.lists(st.sampled_from(sorted(VALUES)), max_size=12))
+    values = [draw(st.none() | VALUES[dtype]) for dtype in dtypes]
+    return view(features=" ".join(f"f{i}:{dtype}" for i, dtype in enumerate(dtypes))), values
+
+
+def record(plan: ViewPlan, values: list[object], *, known_at: datetime | None = None) -> bytes:
+    columns = {f.name: pa.array([v], ARROW_TYPES[f.dtype]) for f, v in zip(plan.features, values, strict=True)}
+    columns |= {"user": pa.array(["ann"]), "event_timestamp": [NOON], "known_at": [known_at or NOON]}
+    return packed_records(Layout(plan), typed_rows(plan, pa.table(columns)))[0]
+
+
+@given(stored_rows())
+def test_a_record_gives_back_what_went_in(row: tuple[ViewPlan, list[object]]) -> None:
+    plan, values = row
+
+    found = Layout(plan).decode(record(plan, values, known_at=at(5)))
+
+    assert EPOCH + timedelta(microseconds=found.event_timestamp) == NOON
+    assert EPOCH + timedelta(microseconds=found.known_at) == at(5)
+    for expected, value in zip(values, found.values, strict=True):
+        assert value == expected or (math.isnan(expected) and math.isnan(value))  # type: ignore[arg-type]
+        assert type(value) is type(expected)
+
+
+@given(stored_rows())
+def test_no_truncation_and_no_extension_of_a_record_is_read(row: tuple[ViewPlan, list[object]]) -> None:
+    plan, values = row
+    whole = record(plan, values)
+
+    for damaged in (*(whole[:length] for length in range(len(whole))), whole + b"\0"):
+        with pytest.raises(OnlineStoreError):
+            Layout(plan).decode(damaged)
+
+
+@given(stored_rows(), st.binary(max_size=120))
+def test_foreign_bytes_are_refused(row: tuple[ViewPlan, list[object]], foreign: bytes) -> None:
+    with pytest.raises(LarderError):
+        Layout(row[0]).decode(foreign)
+
+
+def test_the_bytes_are_those_of_the_specification() -> None:
+    plan = view(features="price:float64 name:string count:int32 blob:bytes")
+    noon = round(NOON.timestamp()) * 1_000_000
+
+    expected = (
+        b"LDR\x01"
+        + plan.fingerprint
+        + struct.pack("<qq", noon, noon + 60_000_000)
+        + bytes([0b0100])  # the third feature, count, is null
+        + struct.pack("<dIiI", 2.5, 5, 0, 7)  # price, end of name, count, end of blob
+        + "Zoë!".encode()
+        + b"\x00\xff"
+    )
+
+    assert record(plan, [2.5, "Zoë!", None, b"\x00\xff"], known_at=at(1)) == expected
+
+
+def test_nan_is_a_value_and_null_is_none() -> None:
+    plan = view(features="a:float64 b:float64")
+
+    values = Layout(plan).decode(record(plan, [math.nan, None])).values
+
+    assert math.isnan(values[0])
+    assert values[1] is None
+
+
+@pytest.mark.parametrize("changed", ["score:float32", "points:float64", "score:float64 age:int64"])
+def test_a_record_of_another_schema_is_refused_and_not_misread(changed: str) -> None:
+    stored = record(view(features="score:float64"), [1.0])
+
+    with pytest.raises(SchemaMismatchError, match=r"'visits'.*Materialize"):
+        Layout(view(features=changed)).decode(stored)
+
+
+def test_the_order_of_features_is_part_of_the_schema() -> None:
+    stored = record(view(features="a:float64 b:float64"), [1.0, 2.0])
+
+    with pytest.raises(SchemaMismatchError):
+        Layout(view(features="b:float64 a:float64")).decode(stored)
+
+
+def test_a_type_that_a_record_cannot_hold_is_refused_with_the_field() -> None:
+    plan = ViewPlan("visits", (), (), (Feature("tags", "Array(String)"),), None)
+
+    with pytest.raises(ConfigurationError, match=r"'tags' of view 'visits' has type Array\(String\)"):
+        Layout(plan)
+
+
+def test_many_rows_are_packed_like_one_at_a_time() -> None:
+    plan = view(features="score:float64 name:string")
+    rows = pa.table(
+        {
+            "user": [str(i) for i in range(100)],
+            "score": pa.array([None if i % 7 == 0 else float(i) for i in range(100)]),
+            "name": pa.array([None if i % 5 == 0 else "x" * i for i in range(100)]),
+            "event_timestamp": [at(i) for i in range(100)],
+        }
+    )
+    typed = typed_rows(plan, rows)
+
+    together = packed_records(Layout(plan), typed)
+
+    assert together == [packed_records(Layout(plan), typed.slice(i, 1).combine_chunks())[0] for i in range(100)]
+    assert [Layout(plan).decode(r).values[0] for r in together] == rows["score"].to_pylist()
+
+
+def test_a_table_in_several_chunks_is_packed_in_order() -> None:
+    plan = view()
+    parts = [pa.table({"user": ["a"], "score": [float(i)], "event_timestamp": [at(i)]}) for i in range(3)]
+
+    records = packed_records(Layout(plan), typed_rows(plan, pa.concat_tables(parts)))
+
+    assert [Layout(plan).decode(r).values for r in records] == [(0.0,), (1.0,), (2.0,)]
+    assert np.frombuffer(records[0][28:29], np.uint8)[0] == 0
