@@ -1,0 +1,83 @@
+"""`larder ingest`: raw files into bronze, silver and label tables."""
+
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from larder.contracts.errors import InvalidDataError
+from larder.contracts.reports import write_report
+from larder.contracts.settings import Settings
+
+if TYPE_CHECKING:
+    from pipelines.ingest import IngestionResult
+
+
+@click.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--raw", type=click.Path(path_type=Path), help="Folder with raw files instead of LARDER_RAW.")
+@click.pass_obj
+def ingest(settings: Settings, files: tuple[Path, ...], raw: Path | None) -> None:
+    """Bring raw files into the lake: bronze as they came, silver checked and merged, labels.
+
+    Without FILES, everything new in the raw folder is taken; a first run copies the example's files there.
+    Rows that do not fit go to quarantine/<table> with the reason; files that do not fit to quarantine/raw_files.
+    Running it again changes nothing.
+    """
+    from larder.compute.session import spark_session
+    from larder.contracts.ingestion import Ingestion
+    from larder.contracts.use_case import declared
+    from pipelines.ingest import ingest as ingest_files
+    from pipelines.raw import given_paths, provide_example, raw_paths
+
+    started = time.monotonic()
+    ingestion = declared("pipelines", Ingestion, settings)
+    if raw is not None:
+        settings = replace(settings, raw=raw.absolute())
+    elif not files:
+        provide_example(ingestion, settings)
+    paths = given_paths(files, ingestion.raw) if files else raw_paths(settings.raw, ingestion.raw)
+    if not any(paths.values()):
+        patterns = ", ".join(table.files for table in ingestion.raw)
+        raise InvalidDataError(f"No file in {settings.raw} matches {patterns}. Put raw files there or name them.")
+    console = Console()
+    with console.status("Raw files to bronze, silver and labels on Spark ..."):
+        result = ingest_files(ingestion, paths, settings, lambda: spark_session(settings))
+    seconds = time.monotonic() - started
+    write_report(settings, "ingest", asdict(result) | {"seconds": seconds})
+    _show(result, seconds, console)
+    _require_something(result)
+
+
+def _show(result: "IngestionResult", seconds: float, console: Console) -> None:
+    if result.tables:
+        table = Table(box=box.SIMPLE)
+        table.add_column("table", no_wrap=True)
+        for heading in ("rows in", "new", "updated", "unchanged", "quarantined", "seconds"):
+            table.add_column(heading, justify="right")
+        for item in result.tables:
+            counts = (item.rows, item.new, item.updated, item.unchanged, item.quarantined)
+            table.add_row(item.table, *(f"{count:,}" for count in counts), f"{item.seconds:.1f}")
+        console.print(table)
+    for item in result.tables:
+        if item.quarantined:
+            text = f"{item.table}: {item.quarantined:,} rows to quarantine, most often: {item.reason}"
+            console.print(text, markup=False)
+    for file in result.refused_files:
+        console.print(f"Refused: {file.reason}", markup=False)
+    news = "" if result.tables else "Nothing new. "
+    console.print(f"{news}{result.known_files} files were known. {seconds:.1f} s")
+
+
+def _require_something(result: "IngestionResult") -> None:
+    rows = sum(item.rows for item in result.tables)
+    taken = sum(item.rows - item.quarantined for item in result.tables)
+    if result.refused_files and not result.known_files and not rows:
+        raise InvalidDataError("Nothing was ingested: every file was refused, for the reasons above.")
+    if rows and not taken:
+        raise InvalidDataError("Nothing was ingested: every row went to quarantine, most often for the reason above.")

@@ -1,0 +1,91 @@
+"""Delta tables that Spark writes: appends and merges that happen once, however often they are tried.
+
+Every write carries (application, version); Delta skips it when the table has that version already.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from delta.tables import DeltaTable
+from deltalake import DeltaTable as TableLog
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+
+@dataclass(frozen=True)
+class Write:
+    """What identifies a write: who writes, and the number of what is written."""
+
+    application: str
+    version: int
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge did, in rows."""
+
+    new: int = 0
+    updated: int = 0
+
+
+def exists(uri: str) -> bool:
+    return bool(TableLog.is_deltatable(uri))
+
+
+def last_version(uri: str, application: str) -> int:
+    """Version of the application's last write to the table; -1 when there is none."""
+    version = TableLog(uri).transaction_version(application) if exists(uri) else None
+    return -1 if version is None else version
+
+
+def append(rows: DataFrame, uri: str, write: Write) -> None:
+    """Append once; columns that the table does not have yet are added to it."""
+    options = {"txnAppId": write.application, "txnVersion": str(write.version), "mergeSchema": "true"}
+    rows.write.format("delta").mode("append").options(**options).save(uri)
+
+
+def merge(rows: DataFrame, uri: str, key: Sequence[str], write: Write) -> Merged:
+    """Insert rows with a new key, replace rows whose content differs, leave the others.
+
+    `rows` hold each key once, without nulls.
+    """
+    if not exists(uri):
+        append(rows, uri, write)
+        return Merged(new=TableLog(uri).count())
+    same_key = " AND ".join(f"stored.`{name}` = given.`{name}`" for name in key)
+    same = " AND ".join(f"stored.`{name}` <=> given.`{name}`" for name in rows.columns)
+    with session_options(rows.sparkSession, _transaction(write)):
+        result = (
+            DeltaTable.forPath(rows.sparkSession, uri)
+            .alias("stored")
+            .merge(rows.alias("given"), same_key)
+            .whenMatchedUpdateAll(f"NOT ({same})")
+            .whenNotMatchedInsertAll()
+            .execute()
+            .select(F.col("num_inserted_rows").alias("new"), F.col("num_updated_rows").alias("updated"))
+            .first()
+        )
+    return Merged() if result is None else Merged(int(result["new"] or 0), int(result["updated"] or 0))
+
+
+@contextmanager
+def session_options(spark: SparkSession, options: Mapping[str, str]) -> Iterator[None]:
+    """Set session options for the block, then put back what was there."""
+    before = {name: spark.conf.get(name, None) for name in options}
+    for name, value in options.items():
+        spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        for name, old in before.items():
+            if old is None:
+                spark.conf.unset(name)
+            else:
+                spark.conf.set(name, old)
+
+
+def _transaction(write: Write) -> dict[str, str]:
+    # A merge has no writer options; Delta reads the same two from the session.
+    prefix = "spark.databricks.delta.write"
+    return {f"{prefix}.txnAppId": write.application, f"{prefix}.txnVersion": str(write.version)}

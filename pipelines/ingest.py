@@ -1,0 +1,204 @@
+"""Raw files to bronze, silver and label tables: each file once, each row once, whatever is tried again."""
+
+import fcntl
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from larder.contracts.errors import InvalidDataError, MissingTableError
+from larder.contracts.ingestion import Ingestion, LabelTable, RawTable, SilverTable
+from larder.contracts.settings import Settings
+from larder.contracts.tables import Lake
+from pipelines import bronze, silver
+from pipelines.delta import Write, append, exists, last_version, merge
+from pipelines.raw import RawFile, RefusedFile, checked_file
+from pipelines.typed import REASONS, typed_rows
+
+REFUSED_FILES = "raw_files"
+"""Quarantine table with one row per refused file and reason."""
+
+
+@dataclass(frozen=True)
+class TableResult:
+    """What a run did to one table, in rows."""
+
+    table: str
+    """Layer and name, like `silver/orders`."""
+    rows: int
+    new: int
+    updated: int
+    unchanged: int
+    quarantined: int
+    reason: str
+    """The most frequent reason for quarantine."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class IngestionResult:
+    tables: tuple[TableResult, ...]
+    """Only tables that had something to do, in the order of the work."""
+    refused_files: tuple[RefusedFile, ...]
+    known_files: int
+    """Files whose content was ingested before."""
+
+
+def ingest(
+    ingestion: Ingestion, paths: Mapping[str, Sequence[Path]], settings: Settings, spark: Callable[[], SparkSession]
+) -> IngestionResult:
+    """Take the files, given by raw table, to all tables. Without a new file, no table gets a new version.
+
+    A run that was interrupted is completed by the next one. `spark` is called only when there is work.
+    Raises InvalidDataError when another ingestion is running.
+    """
+    lake, now = Lake(settings.lake), settings.clock()
+    results: list[TableResult] = []
+    refused: list[RefusedFile] = []
+    known = 0
+    with _only_one(settings), tempfile.TemporaryDirectory(prefix="staging-", dir=settings.state) as staging:
+        for raw in ingestion.raw:
+            files = [checked_file(path, raw, root=settings.raw, staging=Path(staging)) for path in paths[raw.name]]
+            whole = [file for file in files if isinstance(file, RawFile)]
+            refused += [file for file in files if isinstance(file, RefusedFile)]
+            new = _new_files(whole, lake.bronze(raw.name))
+            known += len(whole) - len(new)
+            results += _ingest_table(ingestion, raw, new, lake, spark, now)
+    _record_refused(refused, lake.quarantine(REFUSED_FILES), now)
+    return IngestionResult(tuple(results), tuple(refused), known)
+
+
+def place(table: SilverTable, lake: Lake) -> str:
+    """Where a silver or label table lies."""
+    return lake.labels(table.name) if isinstance(table, LabelTable) else lake.silver(table.name)
+
+
+class StoredTables(Mapping[str, DataFrame]):
+    """The silver tables as they are now, read when asked for."""
+
+    def __init__(self, names: Sequence[str], lake: Lake, spark: SparkSession) -> None:
+        self._names, self._lake, self._spark = names, lake, spark
+
+    def __getitem__(self, name: str) -> DataFrame:
+        uri = self._lake.silver(name)
+        if name not in self._names or not exists(uri):
+            raise MissingTableError(
+                f"A transform reads the silver table {name!r}, which is not there; declared are {list(self._names)}. "
+                "Ingest its raw file, now or first, and declare its raw table before those that need it."
+            )
+        return self._spark.read.format("delta").load(uri)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _new_files(files: Sequence[RawFile], bronze_uri: str) -> list[RawFile]:
+    """Files with rows that bronze does not hold, one per content."""
+    known = bronze.ingested_hashes(bronze_uri)
+    by_content = {file.content_hash: file for file in reversed(files) if file.has_rows}
+    return [file for file in by_content.values() if file.content_hash not in known]
+
+
+def _ingest_table(
+    ingestion: Ingestion,
+    raw: RawTable,
+    files: Sequence[RawFile],
+    lake: Lake,
+    spark: Callable[[], SparkSession],
+    now: datetime,
+) -> list[TableResult]:
+    started, uri = time.monotonic(), lake.bronze(raw.name)
+    application = f"larder.silver.{raw.name}"
+    if files:
+        bronze.append_files(spark(), files, raw, uri, now=now)
+    tables = ingestion.tables_of(raw)
+    done = min((last_version(place(table, lake), application) for table in tables), default=-1)
+    write = Write(application, bronze.last_batch(uri))
+    if write.version <= done:
+        return []
+    checked = silver.with_status(typed_rows(bronze.rows_after(spark(), uri, done), raw), raw).persist()
+    counts = {row["_status"]: row["count"] for row in checked.groupBy(silver.STATUS).count().collect()}
+    refused = checked.where(F.col(silver.STATUS) == silver.REFUSED)
+    reason = _quarantine(refused, lake.quarantine(raw.name), write, now) if counts.get(silver.REFUSED) else ""
+    results = [
+        TableResult(
+            f"bronze/{raw.name}",
+            rows=sum(counts.values()),
+            new=counts.get(silver.ACCEPTED, 0),
+            updated=0,
+            unchanged=counts.get(silver.DUPLICATE, 0),
+            quarantined=counts.get(silver.REFUSED, 0),
+            reason=reason,
+            seconds=time.monotonic() - started,
+        )
+    ]
+    stored = StoredTables([table.name for table in ingestion.silver], lake, spark())
+    accepted = checked.where(F.col(silver.STATUS) == silver.ACCEPTED)
+    prepared = silver.prepared_rows(accepted, raw, stored).persist()
+    results += [_write_table(prepared, table, lake, write, now) for table in tables]
+    prepared.unpersist()
+    checked.unpersist()
+    return results
+
+
+def _write_table(prepared: DataFrame, table: SilverTable, lake: Lake, write: Write, now: datetime) -> TableResult:
+    started = time.monotonic()
+    rows = silver.table_rows(prepared, table)
+    valid = rows.where(F.size(REASONS) == 0).select(*(column.name for column in table.columns))
+    refused = rows.where(F.size(REASONS) > 0)
+    counts = silver.row_counts(rows, table)
+    reason = _quarantine(refused, lake.quarantine(table.name), write, now) if counts.refused else ""
+    uri = place(table, lake)
+    merged = merge(valid, uri, table.key, write)
+    return TableResult(
+        "/".join(uri.split("/")[-2:]),
+        rows=counts.valid + counts.refused,
+        new=merged.new,
+        updated=merged.updated,
+        unchanged=counts.valid - merged.new - merged.updated,
+        quarantined=counts.refused,
+        reason=reason,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _quarantine(refused: DataFrame, uri: str, write: Write, now: datetime) -> str:
+    """Keep the refused rows, each once, and return their most frequent reason."""
+    # A batch is looked at again when one of several tables was not written; its refused rows are there already.
+    unseen = refused.where(F.col("batch_id") > last_version(uri, write.application))
+    append(silver.quarantine_rows(unseen, now=now), uri, write)
+    return silver.most_frequent_reason(refused)
+
+
+def _record_refused(refused: Sequence[RefusedFile], uri: str, now: datetime) -> None:
+    columns = ["table", "name", "reason"]
+    listed = DeltaTable(uri).to_pyarrow_table(columns=columns).to_pylist() if exists(uri) else []
+    rows = [asdict(file) for file in refused if asdict(file) not in listed]
+    if rows:
+        refused_at = pa.array([now] * len(rows), pa.timestamp("us", tz="UTC"))
+        write_deltalake(uri, pa.Table.from_pylist(rows).append_column("refused_at", refused_at), mode="append")
+
+
+@contextmanager
+def _only_one(settings: Settings) -> Iterator[None]:
+    """Two ingestions at once could number their batches alike."""
+    settings.state.mkdir(parents=True, exist_ok=True)
+    with open(settings.state / "ingest.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InvalidDataError(
+                f"Another ingestion is running on {settings.state}. Wait for it to end, then try again."
+            ) from None
+        yield
