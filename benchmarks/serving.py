@@ -1,0 +1,210 @@
+"""Bars P5 and P7: CPU of the server per POST /predict, latency at 80 % load, and CPU from start to ready.
+
+The server is the real one (`larder serve`), as a process of its own, on a model of 50 numeric inputs from 5 views in
+a private Redis. Its CPU is read from the system, so the load generator's own does not count. The bars have limits in
+themselves; no peer runs here, hence no `ratio_to_feast`.
+
+    python benchmarks/serving.py [--quick]
+"""
+
+import argparse
+import http.client
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow as pa
+
+from larder.contracts.bundle import Manifest, set_champion, write_bundle
+from larder.contracts.plan import Column, Feature, FeaturePlan, ViewPlan
+from larder.contracts.settings import Settings
+from larder.online import embedded
+from larder.online.connection import connect
+from larder.online.position import Position, write_position
+from larder.online.writer import write_records
+
+NAME = "benchmark"
+VIEWS, FEATURES, ENTITIES = 5, 10, 1_000
+LOAD = 0.8
+"""Share of the greatest rate one connection reaches."""
+SERVING_FILE = 'from larder.contracts.answer import Answer\nanswer = Answer(label_table="none")\n'
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a number of requests cost."""
+
+    requests: int
+    seconds: float
+    cpu_ms_per_request: float
+    p50_ms: float
+    p99_ms: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a tenth of the requests")
+    requests = 1_000 if parser.parse_args().quick else 10_000
+    with tempfile.TemporaryDirectory() as folder:
+        settings = _project(Path(folder))
+        try:
+            for bar in _bars(settings, requests):
+                print(json.dumps(bar), flush=True)
+        finally:
+            embedded.stop(settings)
+
+
+def _bars(settings: Settings, requests: int) -> Iterator[dict[str, object]]:
+    with _server(settings) as (process, port, cpu_s_to_ready, seconds_to_ready):
+        _measured(process, port, requests // 10, rate=None)  # warm
+        peak = _measured(process, port, requests, rate=None)
+        loaded = _measured(process, port, requests, rate=LOAD * peak.requests / peak.seconds)
+        memory_gb = process.memory_info().rss / 1e9
+    yield {
+        "bar": "P5",
+        "cpu_ms_per_request": round(peak.cpu_ms_per_request, 4),
+        "p50_ms": round(loaded.p50_ms, 3),
+        "p99_ms": round(loaded.p99_ms, 3),
+        "requests_per_second": round(peak.requests / peak.seconds),
+        "seconds": round(peak.seconds + loaded.seconds, 2),
+        "peak_memory_gb": round(memory_gb, 3),
+        "rows": peak.requests + loaded.requests,
+    }
+    yield {"bar": "P7", "cpu_s_to_ready": round(cpu_s_to_ready, 2), "seconds": round(seconds_to_ready, 2)}
+
+
+def _measured(process: psutil.Process, port: int, requests: int, *, rate: float | None) -> Measured:
+    """Send single rows over one connection, at `rate` per second or one after the other without a pause."""
+    seeded = random.Random(7)
+    bodies = [json.dumps({"rows": [{"entity": seeded.randrange(ENTITIES)}]}).encode() for _ in range(requests)]
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    latencies = []
+    cpu_before, started = _cpu_seconds(process), time.perf_counter()
+    for number, body in enumerate(bodies):
+        # At a fixed rate latency counts from the instant at which the request was due, waiting included.
+        due = time.perf_counter() if rate is None else started + number / rate
+        time.sleep(max(0.0, due - time.perf_counter()))
+        connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        content = response.read()
+        if response.status != http.client.OK:
+            raise SystemExit(f"The server answered {response.status}: {content.decode()}")
+        latencies.append(time.perf_counter() - due)
+    seconds = time.perf_counter() - started
+    cpu = _cpu_seconds(process) - cpu_before
+    connection.close()
+    p50, p99 = np.quantile(latencies, [0.5, 0.99]) * 1000
+    return Measured(requests, seconds, cpu / requests * 1000, float(p50), float(p99))
+
+
+@contextmanager
+def _server(settings: Settings) -> Iterator[tuple[psutil.Process, int, float, float]]:
+    """The running server: process, port, and CPU and wall seconds until it was ready."""
+    environment = os.environ | {"LARDER_HOME": str(settings.home), "LARDER_STATE": str(settings.state)}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        started = time.perf_counter()
+        child = subprocess.Popen(
+            [sys.executable, "-m", "larder", "serve", "--fd", str(listener.fileno())],
+            env=environment,
+            pass_fds=[listener.fileno()],
+            stdout=subprocess.DEVNULL,
+        )
+    try:
+        process = psutil.Process(child.pid)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("GET", "/ready")
+        response = connection.getresponse()
+        if response.status != http.client.OK:
+            raise SystemExit(f"The server is not ready: {response.read().decode()}")
+        connection.close()
+        yield process, port, _cpu_seconds(process), time.perf_counter() - started
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def _project(home: Path) -> Settings:
+    """A project with a champion of 50 inputs, and Redis filled with what it reads."""
+    for stage, text in (("feature_repo", ""), ("serving", SERVING_FILE)):
+        (home / stage).mkdir()
+        (home / stage / f"{NAME}.py").write_text(text)
+    state = home / "state"
+    settings = Settings(home=home, state=state, lake=str(state / "lake"), raw=state / "raw")
+    plan = _plan()
+    write_bundle(settings.bundles, _manifest(plan), plan, _graph(len(plan.columns)))
+    set_champion(settings.bundles, NAME, "1")
+    client = connect(embedded.start(settings), timeout_seconds=10)
+    now = datetime.now(UTC)
+    generator = np.random.default_rng(7)
+    for view in plan.views:
+        columns = {feature.name: generator.normal(size=ENTITIES) for feature in view.features}
+        at = pa.array([now] * ENTITIES, pa.timestamp("us", "UTC"))
+        rows = pa.table({"entity": np.arange(ENTITIES), **columns, "event_timestamp": at, "known_at": at})
+        write_records(client, view, plan.project, rows)
+        write_position(client, plan.project, view.name, Position("benchmark", 0, now))
+    client.close()
+    return settings
+
+
+def _plan() -> FeaturePlan:
+    views = tuple(
+        ViewPlan(
+            name=f"view_{v}",
+            join_keys=(Feature("entity", "int64"),),
+            request_keys=("entity",),
+            features=tuple(Feature(f"feature_{v}_{f}", "float64") for f in range(FEATURES)),
+            ttl_seconds=None,
+        )
+        for v in range(VIEWS)
+    )
+    columns = tuple(Column(item.name, view.name, item.name, item.dtype) for view in views for item in view.features)
+    return FeaturePlan(NAME, NAME, views, (), (), columns)
+
+
+def _manifest(plan: FeaturePlan) -> Manifest:
+    return Manifest(
+        model=NAME,
+        version="1",
+        run_id="benchmark",
+        label="label",
+        runtime="onnx",
+        numbers=tuple(column.name for column in plan.columns),
+        strings=(),
+        bounds={},
+        threshold=0.5,
+        parity=0.0,
+        created_at=datetime.now(UTC).isoformat(),
+    )
+
+
+def _graph(inputs: int) -> bytes:
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import FloatTensorType
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    rows = np.random.default_rng(7).normal(size=(5_000, inputs)).astype(np.float32)
+    model = HistGradientBoostingClassifier(max_iter=100).fit(rows, rows[:, :5].sum(axis=1) > 0)
+    graph = to_onnx(model, initial_types=[("numbers", FloatTensorType([None, inputs]))], options={"zipmap": False})
+    return bytes(graph.SerializeToString())
+
+
+if __name__ == "__main__":
+    main()

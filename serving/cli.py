@@ -1,0 +1,120 @@
+"""`larder serve` and `larder ask`."""
+
+import socket
+import statistics
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from larder.contracts.settings import Settings
+
+if TYPE_CHECKING:
+    from larder.contracts.answer import Answer
+    from serving.ask import Asked, Server
+
+
+@click.command()
+@click.option("--host", help="Address to listen on; default LARDER_HOST.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port, 0 for any free one; default LARDER_PORT.")
+@click.option("--fd", type=int, help="Take over this inherited listening socket: a restart that refuses nobody.")
+@click.pass_obj
+def serve(settings: Settings, host: str | None, port: int | None, fd: int | None) -> None:
+    """Answer over HTTP with the champion: POST /predict, GET /ready, /health, /metrics, /model.
+
+    Starts from the frozen bundle, without Feast, MLflow or Spark. A newly promoted champion takes over
+    without a restart. SIGTERM answers what is under way and ends.
+    """
+    from serving.app import create_app
+    from serving.online_store import require_online_store
+    from serving.server import listening_socket, serve_until_terminated
+
+    require_online_store(settings)
+    app = create_app(settings)
+    listener = (
+        socket.socket(fileno=fd)
+        if fd is not None
+        else listening_socket(host or settings.host, settings.port if port is None else port)
+    )
+    bound_host, bound_port = listener.getsockname()[:2]
+    click.echo(f"Serving on http://{bound_host}:{bound_port} - GET /model shows a request to try, Ctrl-C ends")
+    serve_until_terminated(app, listener)
+
+
+@click.command()
+@click.option("--count", type=click.IntRange(1, 1000), default=8, show_default=True, help="How many real requests.")
+@click.pass_obj
+def ask(settings: Settings, count: int) -> None:
+    """Ask a server about real requests of the label table and show what came of them.
+
+    The requests are those at or after the clock's instant. Starts a server for the duration when none
+    runs at LARDER_HOST:LARDER_PORT.
+    """
+    from larder.contracts.answer import Answer
+    from larder.contracts.reports import write_report
+    from larder.contracts.tables import Lake
+    from larder.contracts.use_case import declared, use_case_name
+    from serving.ask import asked, labelled_requests, running_server
+
+    answer = declared("serving", Answer, settings)
+    at = settings.clock()
+    with running_server(settings, use_case_name(settings)) as server:
+        fields = [item["name"] for item in server.model["request"]]
+        table = Lake(settings.lake).labels(answer.label_table)
+        requests = labelled_requests(table, fields, server.model["label"], instant=at, count=count)
+        results = asked(server, requests)
+    _print(results, answer, server)
+    write_report(settings, "ask", _report(results, server, at=at.isoformat()))
+
+
+def _print(results: Sequence["Asked"], answer: "Answer", server: "Server") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("request", answer.probability, answer.decision, "confidence", "outcome", "missing or stale")
+    for item in results:
+        absent = [*item.answer["missing"], *item.answer["stale"]]
+        table.add_row(
+            " ".join(_short(value) for value in item.request.values()),
+            f"{item.answer[answer.probability]:.3f}",
+            _yes_or_no(item.answer[answer.decision]),
+            item.answer["confidence"],
+            _yes_or_no(item.outcome),
+            f"{len(absent)} of {len(item.answer['features'])}",
+        )
+    console = Console()
+    console.print(table)
+    median = _latencies(results)["median"]
+    console.print(
+        f"{len(results)} answers of {server.model['model']} version {server.model['version']}, "
+        f"median {median:.1f} ms over HTTP",
+        highlight=False,
+    )
+
+
+def _short(value: object) -> str:
+    from datetime import datetime
+
+    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value)
+
+
+def _yes_or_no(value: bool | None) -> str:
+    return {True: "yes", False: "no", None: "unknown"}[value]
+
+
+def _report(results: Sequence["Asked"], server: "Server", *, at: str) -> dict[str, Any]:
+    return {
+        "at": at,
+        "url": server.url,
+        "model_version": server.model["version"],
+        "answers": [{"request": item.request, "answer": item.answer, "outcome": item.outcome} for item in results],
+        "latency_ms": _latencies(results),
+    }
+
+
+def _latencies(results: Sequence["Asked"]) -> dict[str, float]:
+    latencies = sorted(item.latency_ms for item in results)
+    if not latencies:
+        return {"median": 0.0, "p99": 0.0}
+    last_percent = min(len(latencies) - 1, int(len(latencies) * 0.99))
+    return {"median": statistics.median(latencies), "p99": latencies[last_percent]}

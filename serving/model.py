@@ -1,0 +1,173 @@
+"""A champion in memory: its bundle's hashes verified before anything in it is decoded."""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from larder.contracts.bundle import MODEL_FILES, Manifest, bundle_plan, read_files, read_manifest
+from larder.contracts.errors import InvalidDataError, SchemaMismatchError
+from larder.contracts.plan import FeaturePlan
+
+Floats = npt.NDArray[np.float32]
+Strings = npt.NDArray[np.object_]
+Scorer = Callable[[Floats, Strings], Floats]
+"""`numbers` [N, n] and `strings` [N, m] -> N probabilities."""
+
+NUMBERS, STRINGS = "numbers", "strings"
+_NUMERIC = ("int32", "int64", "float32", "float64", "bool")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One probability per row, and which inputs lie outside the range seen in training."""
+
+    probabilities: list[float]
+    out_of_bounds: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A verified bundle, ready to score. Immutable: a new champion is another `Model`."""
+
+    manifest: Manifest
+    plan: FeaturePlan
+    scorer: Scorer
+    number_positions: tuple[int, ...]
+    """Where each input of `numbers` stands among the plan's columns."""
+    string_positions: tuple[int, ...]
+    low: Floats
+    high: Floats
+
+    def scores(self, values: Sequence[Sequence[Any]]) -> Scores:
+        """Probabilities for rows of feature values in the order of the plan's columns; None is a null."""
+        if not values:
+            return Scores([], [])
+        # 1e308 becomes infinity in float32: out of bounds, and no reason for a warning.
+        with np.errstate(over="ignore"):
+            numbers = np.array([[row[i] for i in self.number_positions] for row in values], dtype=np.float32)
+        numbers = numbers.reshape(len(values), -1)
+        strings = np.array([[row[i] or "" for i in self.string_positions] for row in values], dtype=np.object_)
+        outside = (numbers < self.low) | (numbers > self.high)
+        names = self.manifest.numbers
+        return Scores(
+            probabilities=self.scorer(numbers, strings.reshape(len(values), -1)).tolist(),
+            out_of_bounds=[[names[i] for i in np.flatnonzero(row)] for row in outside]
+            if outside.any()
+            else [[] for _ in values],
+        )
+
+
+def load_model(bundle: Path) -> Model:
+    """The model of a bundle folder `<bundles>/<model>/<version>`.
+
+    Raises MissingTableError, InvalidDataError (damaged, or not what its folder says) or SchemaMismatchError
+    (model and feature plan do not belong together).
+    """
+    manifest = read_manifest(bundle)
+    if (manifest.model, manifest.version) != (bundle.parent.name, bundle.name):
+        raise InvalidDataError(
+            f"{bundle} holds {manifest.model!r} version {manifest.version!r}; a bundle lies in "
+            "<bundles>/<model>/<version>. Promote the model again."
+        )
+    files = read_files(bundle, manifest)
+    plan = bundle_plan(files)
+    positions = {column.name: i for i, column in enumerate(plan.columns)}
+    _check_columns(manifest, plan)
+    model = Model(
+        manifest=manifest,
+        plan=plan,
+        scorer=_SCORERS[manifest.runtime](files[MODEL_FILES[manifest.runtime]], manifest),
+        number_positions=tuple(positions[name] for name in manifest.numbers),
+        string_positions=tuple(positions[name] for name in manifest.strings),
+        low=_limits(manifest, "low", -np.inf),
+        high=_limits(manifest, "high", np.inf),
+    )
+    _check_probability(model)
+    return model
+
+
+def _check_columns(manifest: Manifest, plan: FeaturePlan) -> None:
+    dtypes = {column.name: column.dtype for column in plan.columns}
+    wrong = [f"{name} ({dtypes.get(name, 'absent')})" for name in manifest.numbers if dtypes.get(name) not in _NUMERIC]
+    wrong += [f"{name} ({dtypes.get(name, 'absent')})" for name in manifest.strings if dtypes.get(name) != "string"]
+    if wrong:
+        raise SchemaMismatchError(
+            f"Version {manifest.version} of {manifest.model!r} needs inputs that its feature plan does not give "
+            f"with a fitting type: {', '.join(wrong)}. Train and promote again."
+        )
+
+
+def _check_probability(model: Model) -> None:
+    """Score one row of nulls: what the runtime would refuse is refused at load, not at the first request."""
+    try:
+        [probability] = model.scores([[None] * len(model.plan.columns)]).probabilities
+    except Exception as problem:
+        raise SchemaMismatchError(
+            f"Version {model.manifest.version} of {model.manifest.model!r} cannot score a row with the inputs of its "
+            f"manifest: {problem}. Promote the model again."
+        ) from problem
+    if not 0 <= probability <= 1:
+        raise SchemaMismatchError(
+            f"Version {model.manifest.version} of {model.manifest.model!r} answers {probability} where a probability "
+            "from 0 to 1 belongs. Promote the model again."
+        )
+
+
+def _limits(manifest: Manifest, side: str, default: float) -> Floats:
+    limits = [getattr(manifest.bounds[name], side) if name in manifest.bounds else default for name in manifest.numbers]
+    return np.array(limits, dtype=np.float32)
+
+
+def _onnx_scorer(data: bytes, manifest: Manifest) -> Scorer:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # a row is scored in microseconds; handing it to a pool costs more
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as problem:
+        raise InvalidDataError(
+            f"The ONNX graph of {manifest.model!r} version {manifest.version} cannot be loaded: {problem}"
+        ) from problem
+    inputs = [item.name for item in session.get_inputs()]
+    output = session.get_outputs()[-1].name  # skl2onnx gives the label first, then the probabilities
+
+    def score(numbers: Floats, strings: Strings) -> Floats:
+        given = {NUMBERS: numbers, STRINGS: strings}
+        [probabilities] = session.run([output], {name: given[name] for name in inputs})
+        return np.asarray(probabilities)[:, 1]
+
+    return score
+
+
+def _sklearn_scorer(data: bytes, manifest: Manifest) -> Scorer:
+    import joblib
+    import pandas as pd
+
+    pipeline = joblib.load(io.BytesIO(data))
+    count = len(manifest.numbers)
+
+    def score(numbers: Floats, strings: Strings) -> Floats:
+        if not manifest.strings:
+            return np.asarray(pipeline.predict_proba(numbers)[:, 1])
+        # Training calls the columns 0, 1, 2, ...: the layout is known by position, like that of an ONNX graph.
+        frame = pd.concat(
+            [
+                pd.DataFrame(numbers, columns=range(count)),
+                pd.DataFrame(strings, columns=range(count, count + len(manifest.strings)), dtype=object),
+            ],
+            axis=1,
+        )
+        return np.asarray(pipeline.predict_proba(frame)[:, 1])
+
+    return score
+
+
+_SCORERS: dict[str, Callable[[bytes, Manifest], Scorer]] = {"onnx": _onnx_scorer, "sklearn": _sklearn_scorer}

@@ -1,0 +1,100 @@
+"""The way to the online store: a hung or absent Redis delays one request, not every request."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+from larder.contracts.clock import Clock
+from larder.contracts.errors import LarderError, OnlineStoreError
+from larder.contracts.plan import FeaturePlan
+from larder.contracts.settings import Settings
+from larder.online import embedded
+from larder.online.connection import connect, redis_failures
+from larder.online.position import read_position
+from larder.online.reader import FeatureReader, FeatureRows
+
+SECONDS_BETWEEN_PROBES = 0.25
+
+
+class OnlineStore:
+    """Reads until a read fails; from then on refuses at once, until a probe beside the requests succeeds.
+
+    Reads run on the event loop, since handing one to a thread costs as much as the read. A time-out there holds up
+    all others, so it may happen once per outage and not once per request.
+    """
+
+    def __init__(self, address: Callable[[], str], clock: Clock) -> None:
+        """`address` is asked again after an outage: an embedded Redis comes back at another port."""
+        self._address = address
+        self._connected_to = address()
+        self._client = connect(self._connected_to)
+        self._clock = clock
+        self.problem: str | None = None
+        """Why reads are refused at present; None while they are not."""
+
+    def reader(self, plan: FeaturePlan) -> FeatureReader:
+        return FeatureReader(plan, self._client, self._clock)
+
+    def read(self, reader: FeatureReader, rows: Sequence[Mapping[str, Any]]) -> FeatureRows:
+        """Features of `rows`. Raises OnlineStoreError when Redis does not answer, InvalidDataError for a bad row."""
+        if self.problem is not None:
+            raise OnlineStoreError(self.problem)
+        try:
+            return reader.read(rows)
+        except OnlineStoreError as problem:
+            self.problem = str(problem)
+            raise
+
+    def check(self, plan: FeaturePlan) -> None:
+        """Raises OnlineStoreError when Redis does not answer or does not hold what `plan` reads; blocks."""
+        empty = [view.name for view in plan.views if read_position(self._client, plan.project, view.name) is None]
+        if empty:
+            raise OnlineStoreError(
+                f"Redis holds nothing of {', '.join(dict.fromkeys(empty))}: never materialized, or emptied since. "
+                "Run `larder features`."
+            )
+
+    def close(self) -> None:
+        self._client.close()
+
+    async def recover(self, *, on_new_address: Callable[[], None]) -> None:
+        """Probe for ever while reads are refused; a task of the application."""
+        while True:
+            await asyncio.sleep(SECONDS_BETWEEN_PROBES)
+            if self.problem is not None:
+                before = self._connected_to
+                problem = await asyncio.to_thread(self._probed)
+                if self._connected_to != before:
+                    on_new_address()
+                self.problem = problem
+
+    def _probed(self) -> str | None:
+        """The problem that Redis has now, or None."""
+        try:
+            address = self._address()
+            if address != self._connected_to:
+                self._client.close()
+                self._client, self._connected_to = connect(address), address
+            with redis_failures(self._client):
+                self._client.ping()
+        except LarderError as problem:
+            return str(problem)
+        return None
+
+
+def online_store(settings: Settings) -> OnlineStore:
+    """The configured online store; starts an embedded Redis, but never again while serving: `larder down` counts."""
+    started = embedded.online_address(settings)
+
+    def address() -> str:
+        return (embedded.address(settings) if settings.redis == "embedded" else None) or started
+
+    return OnlineStore(address, settings.clock)
+
+
+def require_online_store(settings: Settings) -> None:
+    """Raises OnlineStoreError when Redis does not answer: a start is the time to say so."""
+    client = connect(embedded.online_address(settings))
+    with closing(client), redis_failures(client):
+        client.ping()

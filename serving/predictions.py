@@ -1,0 +1,83 @@
+"""From feature values to predictions: probability, decision, and how far to trust them."""
+
+from typing import Any
+
+import msgspec
+
+from larder.contracts.answer import Answer
+from larder.contracts.errors import ConfigurationError
+from larder.online.reader import FeatureRows, Status
+from serving.model import Model
+
+HIGH, LOW = "high", "low"
+
+
+class Prediction(msgspec.Struct, frozen=True):
+    """The answer to one row."""
+
+    probability: float
+    decision: bool
+    confidence: str
+    """`high` or `low`, by the rules of the use case's `Answer`."""
+    missing: list[str]
+    """Model inputs for which nothing is stored; the model saw null."""
+    stale: list[str]
+    """Model inputs older than their view's TTL; withheld, the model saw null."""
+    out_of_bounds: list[str]
+    """Numeric model inputs outside the range seen in training."""
+
+
+def predictions(model: Model, answer: Answer, features: FeatureRows) -> list[Prediction]:
+    """One prediction per row of features, in the same order."""
+    scores = model.scores(features.values)
+    names = [column.name for column in model.plan.columns]
+    essential = {column.name for column in model.plan.columns if column.view in answer.essential}
+    threshold = model.manifest.threshold
+    result = []
+    for probability, outside, values, statuses in zip(
+        scores.probabilities, scores.out_of_bounds, features.values, features.statuses, strict=True
+    ):
+        # Computed features carry the worst status of their inputs; only those without a value are absent.
+        states = [(name, status) for name, value, status in zip(names, values, statuses, strict=True) if value is None]
+        missing = [name for name, status in states if status == Status.NOT_FOUND]
+        stale = [name for name, status in states if status == Status.OUTSIDE_MAX_AGE]
+        absent = [*missing, *stale]
+        is_doubtful = (
+            not essential.isdisjoint(absent)
+            or len(absent) > answer.max_absent_share * len(names)
+            or len(outside) > answer.max_out_of_bounds_share * len(names)
+        )
+        result.append(
+            Prediction(
+                probability=probability,
+                decision=probability >= threshold,
+                confidence=LOW if is_doubtful else HIGH,
+                missing=missing,
+                stale=stale,
+                out_of_bounds=outside,
+            )
+        )
+    return result
+
+
+def rendered(prediction: Prediction, answer: Answer) -> dict[str, Any]:
+    """A prediction as the caller sees it, under the use case's names."""
+    return {
+        answer.probability: prediction.probability,
+        answer.decision: prediction.decision,
+        "confidence": prediction.confidence,
+        "missing": prediction.missing,
+        "stale": prediction.stale,
+        "out_of_bounds": prediction.out_of_bounds,
+    }
+
+
+def check_rules(answer: Answer, model: Model) -> None:
+    """Raises ConfigurationError when the rules name a view that the model does not read."""
+    views = {column.view for column in model.plan.columns}
+    unknown = sorted(set(answer.essential) - views)
+    if unknown:
+        raise ConfigurationError(
+            f"The serving file calls {', '.join(unknown)} essential, but the model reads {', '.join(sorted(views))}. "
+            "Name one of these in `essential`."
+        )

@@ -1,0 +1,90 @@
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from larder.contracts.bundle import CHAMPION, set_champion
+from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingTableError
+from larder.contracts.plan import FeaturePlan
+from larder.contracts.settings import Settings
+from serving.app import create_app
+
+SECONDS_TO_NOTICE = 10.0
+
+
+def _eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + SECONDS_TO_NOTICE
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_new_champion_takes_over_without_a_restart(server: Any, promote: Any, known: Any):
+    promote("2")
+
+    assert _eventually(lambda: server.ask(known).json["model"]["version"] == "2")
+    assert server.get("/ready").json == {"ready": True, "model": "returns", "version": "2", "refused": None}
+    assert 'larder_model{model="returns",version="2"} 1.0' in server.get("/metrics").text
+
+
+def test_a_damaged_champion_leaves_the_old_one_answering_until_it_is_mended(
+    server: Any, settings: Settings, promote: Any, known: Any
+):
+    bundle = promote("2")
+    set_champion(settings.bundles, "returns", "1")
+    whole = (bundle / "model.onnx").read_bytes()
+    (bundle / "model.onnx").write_bytes(whole[:-1])
+    set_champion(settings.bundles, "returns", "2")
+
+    assert _eventually(lambda: server.get("/ready").json["refused"] is not None)
+    ready = server.get("/ready")
+    assert (ready.status, ready.json["version"]) == (200, "1")
+    assert "model.onnx" in ready.json["refused"]
+    assert "larder_champion_refused 1.0" in server.get("/metrics").text
+    assert server.ask(known).json["model"]["version"] == "1"
+
+    (bundle / "model.onnx").write_bytes(whole)
+    assert _eventually(lambda: server.ask(known).json["model"]["version"] == "2")
+    assert server.get("/ready").json["refused"] is None
+
+
+def test_a_champion_whose_views_redis_does_not_hold_is_refused(
+    server: Any, promote: Any, plan: FeaturePlan, known: Any
+):
+    renamed = msgspec.structs.replace(plan.views[1], name="customers_v2")
+    columns = tuple(
+        msgspec.structs.replace(column, view="customers_v2") if column.view == "customers" else column
+        for column in plan.columns
+    )
+    promote("2", plan=msgspec.structs.replace(plan, views=(plan.views[0], renamed), columns=columns))
+
+    assert _eventually(lambda: "customers_v2" in (server.get("/ready").json["refused"] or ""))
+    assert server.ask(known).json["model"]["version"] == "1"
+
+
+@pytest.mark.parametrize("pointer", ["../../evil/1", "/tmp/evil", "..", ".", "", "1/../../returns/1"])
+def test_a_champion_outside_its_folder_is_refused(settings: Settings, promote: Any, materialize: Any, pointer: str):
+    materialize()
+    promote("1")
+    (settings.bundles / "returns" / CHAMPION).write_text(pointer)
+
+    with pytest.raises(InvalidDataError, match="outside"):
+        create_app(settings)
+
+
+def test_without_a_champion_there_is_no_server(settings: Settings):
+    with pytest.raises(MissingTableError, match="larder promote"):
+        create_app(settings)
+
+
+def test_rules_that_name_no_view_of_the_model_are_refused_at_start(settings: Settings, promote: Any):
+    promote("1")
+    file = settings.home / "serving" / "returns.py"
+    file.write_text(file.read_text().replace('"shop_sales"', '"shop_purchases"'))
+
+    with pytest.raises(ConfigurationError, match="shop_purchases"):
+        create_app(settings)

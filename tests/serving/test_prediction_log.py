@@ -1,0 +1,141 @@
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
+
+from larder.contracts.bundle import Manifest, write_bundle
+from larder.contracts.plan import Column, FeaturePlan
+from serving.model import Model, load_model
+from serving.prediction_log import LoggedAnswer, PredictionLog, delta_writer
+from serving.predictions import Prediction
+
+AT = datetime(2024, 3, 1, 12, tzinfo=UTC)
+REQUEST = {"shop": "north", "customer": None, "amount": 20.0, "ordered_at": AT}
+VALUES = [30.0, 40, "east", None, 12, 20.0]
+PREDICTION = Prediction(0.25, False, "high", ["age_years"], [], ["amount"])
+
+
+@pytest.fixture
+def model(tmp_path: Path, manifest: Manifest, plan: FeaturePlan, graph: bytes) -> Model:
+    return load_model(write_bundle(tmp_path / "bundles", manifest, plan, graph))
+
+
+def _answer(model: Model, name: str = "a", rows: int = 1) -> LoggedAnswer:
+    return LoggedAnswer(name, AT, model, [REQUEST] * rows, [VALUES] * rows, [PREDICTION] * rows)
+
+
+def _logged(table: str) -> list[dict[str, Any]]:
+    return DeltaTable(table).to_pyarrow_table().sort_by([("answer_id", "ascending"), ("row", "ascending")]).to_pylist()
+
+
+def test_a_row_holds_request_features_statuses_and_answer(model: Model, tmp_path: Path):
+    table = str(tmp_path / "my lake" / "predictions")
+
+    delta_writer(table)([_answer(model)])
+
+    assert _logged(table) == [
+        {
+            "answer_id": "a",
+            "row": 0,
+            "at": AT,
+            "model": "returns",
+            "version": "1",
+            "request": REQUEST,
+            "features": {
+                "sales_mean_7d": 30.0,
+                "sales_count_7d": 40,
+                "region": "east",
+                "age_years": None,
+                "order_hour": 12,
+                "amount": 20.0,
+            },
+            "missing": ["age_years"],
+            "stale": [],
+            "out_of_bounds": ["amount"],
+            "probability": 0.25,
+            "decision": False,
+            "confidence": "high",
+        }
+    ]
+
+
+def test_a_version_with_other_features_is_logged_in_the_same_table(
+    model: Model, tmp_path: Path, manifest: Manifest, plan: FeaturePlan
+):
+    table = str(tmp_path / "predictions")
+    other = Model(
+        **{
+            **vars(model),
+            "plan": FeaturePlan(
+                plan.project,
+                plan.service,
+                plan.views,
+                plan.on_demand,
+                plan.request_fields,
+                (Column("weight", "shop_sales", "weight", "float64"),),
+            ),
+        }
+    )
+
+    delta_writer(table)([_answer(model, "a"), LoggedAnswer("b", AT, other, [REQUEST], [[1.5]], [PREDICTION])])
+
+    first, second = _logged(table)
+    assert (first["features"]["sales_count_7d"], first["features"]["weight"]) == (40, None)
+    assert (second["features"]["sales_count_7d"], second["features"]["weight"]) == (None, 1.5)
+
+
+def test_what_callers_sent_does_not_reach_the_statistics_in_the_tables_log(model: Model, tmp_path: Path):
+    delta_writer(str(tmp_path / "predictions"))([_answer(model)])
+
+    commits = "".join(path.read_text() for path in (tmp_path / "predictions" / "_delta_log").glob("*.json"))
+
+    assert '\\"at\\"' in commits
+    assert "north" not in commits
+
+
+def test_closing_writes_what_waits(model: Model):
+    written: list[LoggedAnswer] = []
+    log = PredictionLog(written.extend, seconds=60)
+    log.start()
+
+    log.log(_answer(model, rows=3))
+    log.close()
+
+    assert [answer.id for answer in written] == ["a"]
+    assert (log.written, log.dropped) == (3, 0)
+
+
+def test_a_full_queue_drops_and_counts_and_never_waits(model: Model):
+    disk = threading.Event()
+    log = PredictionLog(lambda _: disk.wait() and None, seconds=0.01, max_waiting=5)
+    log.start()
+
+    for _ in range(10):
+        log.log(_answer(model))
+    disk.set()
+    log.close()
+
+    assert (log.written, log.dropped) == (5, 5)
+
+
+def test_rows_of_a_failed_write_are_written_by_the_next(model: Model):
+    attempts: list[int] = []
+
+    def disk_full_once(answers: Sequence[LoggedAnswer]) -> None:
+        attempts.append(len(answers))
+        if len(attempts) == 1:
+            raise OSError("No space left on device")
+
+    log = PredictionLog(disk_full_once, seconds=0.01)
+    log.log(_answer(model))
+    log.start()
+    while len(attempts) < 2:
+        pass
+    log.close()
+
+    assert attempts == [1, 1]
+    assert (log.written, log.dropped, log.failed_writes) == (1, 0, 1)

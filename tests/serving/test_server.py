@@ -1,0 +1,160 @@
+"""The server as a process of its own, started as a user starts it."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
+
+from larder.contracts.errors import ConfigurationError
+from larder.contracts.settings import Settings
+from larder.contracts.tables import Lake
+from larder.online import embedded
+from serving import server as server_module
+from serving.server import listening_socket
+
+HEAVY = ("feast", "mlflow", "pyspark", "pandas", "sklearn")
+START = """
+import sys, time
+from larder.contracts.settings import load_settings
+from serving.app import create_app
+app = create_app(load_settings())
+print(time.process_time(), *(name for name in sys.argv[1:] if name in sys.modules))
+"""
+
+
+@pytest.fixture
+def environment(settings: Settings) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "LARDER_HOME": str(settings.home),
+        "LARDER_CLOCK": "2024-03-01T12:00:00Z",
+    }
+
+
+@contextmanager
+def _serving(environment: dict[str, str], *options: str, fds: tuple[int, ...] = ()) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "larder", "serve", *options]
+    process = subprocess.Popen(
+        command, env=environment, pass_fds=fds, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_server_starts_without_feast_mlflow_or_spark_within_two_cpu_seconds(
+    environment: dict[str, str], promote: Any, materialize: Callable[[], None]
+):
+    materialize()
+    promote("1")
+    command = [sys.executable, "-c", START, *HEAVY]
+
+    output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    seconds, *imported = output.split()
+    assert imported == []
+    assert float(seconds) < 2.0
+
+
+def test_a_terminated_server_answers_what_is_under_way_writes_its_log_and_ends_well(
+    environment: dict[str, str], settings: Settings, promote: Any, materialize: Callable[[], None], known: Any
+):
+    materialize()
+    promote("1")
+    body = b'{"rows": [{"shop": "north", "customer": 7, "amount": 1, "ordered_at": "2024-03-01T12:00:00Z"}]}'
+    with listening_socket("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        with _serving(environment, "--fd", str(listener.fileno()), fds=(listener.fileno(),)) as process:
+            idle = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            idle.request("GET", "/health")
+            assert idle.getresponse().read() == b'{"status":"alive"}'
+            half_sent = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            half_sent.putrequest("POST", "/predict")
+            half_sent.putheader("Content-Type", "application/json")
+            half_sent.putheader("Content-Length", str(len(body)))
+            half_sent.endheaders(body[:10])
+            time.sleep(0.2)
+
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+            half_sent.send(body[10:])
+            answered = half_sent.getresponse()
+
+            assert answered.status == 200
+            assert answered.headers["connection"] == "close"
+            assert process.wait(timeout=20) == 0
+            half_sent.close()
+            idle.close()
+    assert DeltaTable(Lake(settings.lake).predictions("returns")).to_pyarrow_table().num_rows == 1
+
+
+@pytest.mark.parametrize("promoted", [True, False])
+def test_a_server_that_cannot_start_says_why_in_one_line(
+    environment: dict[str, str], promote: Any, materialize: Callable[[], None], promoted: bool
+):
+    materialize()
+    if promoted:
+        promote("1")
+    with listening_socket("127.0.0.1", 0) as taken:
+        port = str(taken.getsockname()[1])
+        with _serving(environment, "--port", port) as process:
+            output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 2
+    assert len(output.strip().split("\n")) == 1
+    assert ("Address already in use" if promoted else "larder promote") in output
+
+
+def test_an_unreachable_redis_is_named_at_start(environment: dict[str, str], promote: Any):
+    promote("1")
+    with _serving(environment | {"LARDER_REDIS": "redis://127.0.0.1:1"}, "--port", "0") as process:
+        output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 2
+    assert "redis://127.0.0.1:1" in output
+
+
+def test_a_port_in_use_is_refused_with_the_address():
+    with listening_socket("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=f"127.0.0.1:{port}"):
+            listening_socket("127.0.0.1", port)
+
+
+def test_a_sender_too_slow_with_its_headers_is_cut_off(server: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(server_module, "SECONDS_FOR_HEADERS", 0.2)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as slow:
+        slow.sendall(b"GET /health HT")
+        assert slow.recv(1) == b""
+
+
+def test_a_sender_too_slow_with_its_body_is_cut_off(server: Any, monkeypatch: pytest.MonkeyPatch):
+    import serving.app
+
+    monkeypatch.setattr(serving.app, "SECONDS_FOR_A_BODY", 0.2)
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as slow:
+        slow.sendall(head)
+        answer = b"".join(iter(lambda: slow.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
+def test_an_embedded_redis_is_started_with_the_server(settings: Settings, promote: Any):
+    from serving.app import create_app
+
+    promote("1")
+
+    create_app(settings)
+
+    assert embedded.address(settings) is not None
