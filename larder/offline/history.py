@@ -1,0 +1,82 @@
+"""Where the values of a feature view lie, and how time is told there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from feast import FeatureView, StreamFeatureView
+from feast.data_source import DataSource
+from feast.feature_view import DUMMY_ENTITY_ID
+from feast.repo_config import RepoConfig
+
+from larder.contracts.errors import ConfigurationError
+from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT, Lake
+from larder.offline.lake import lake_root
+from larder.offline.source import DeltaSource
+
+
+@dataclass(frozen=True)
+class History:
+    """All values that a feature view ever had: one row per key, event timestamp and correction."""
+
+    table: str
+    """Folder or URI of the Delta table."""
+    keys: tuple[str, ...]
+    """Join keys, as the view names them."""
+    features: tuple[str, ...]
+    """All features of the view, as it names them and in its order."""
+    event_timestamp: str
+    """Column with the instant that a row describes."""
+    known_at: str | None = None
+    """Column with the instant at which a row was created or known; it orders rows of one event timestamp."""
+    cutoff: bool = False
+    """Whether `known_at` is also the instant before which nobody could have seen the row."""
+    ttl: timedelta | None = None
+    """Age beyond which a value is withheld; None means never."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Name in the view -> column of the table, where they differ."""
+    version: int | None = None
+    """Version of the Delta table; None means the latest."""
+
+    @property
+    def times(self) -> tuple[str, ...]:
+        return (self.event_timestamp,) if self.known_at is None else (self.event_timestamp, self.known_at)
+
+    def column(self, name: str) -> str:
+        """The table's column behind a name of the view."""
+        return self.columns.get(name, name)
+
+
+def history_of(view: FeatureView, config: RepoConfig) -> History:
+    """The history of `view`: its gold table when it declares windows, else its batch source."""
+    keys = tuple(column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID)
+    features = tuple(feature.name for feature in view.features)
+    ttl = view.ttl or None
+    if isinstance(view, StreamFeatureView) and view.aggregations:
+        table = Lake(lake_root(config)).gold(view.name)
+        return History(table, keys, features, EVENT_TIMESTAMP, KNOWN_AT, cutoff=True, ttl=ttl)
+    if view.batch_source is None:
+        raise ConfigurationError(f"Feature view {view.name!r} has no source to read its history from. Give it one.")
+    columns = {name: column for column, name in view.batch_source.field_mapping.items()}
+    return replace(source_history(view.batch_source, config, keys=keys, features=features, columns=columns), ttl=ttl)
+
+
+def source_history(
+    source: DataSource, config: RepoConfig, *, keys: Sequence[str], features: Sequence[str], columns: Mapping[str, str]
+) -> History:
+    """The rows of a source, without a ttl; `columns` translates `keys` and `features` to the table's names."""
+    if not isinstance(source, DeltaSource):
+        raise ConfigurationError(
+            f"Source {source.name!r} is a {type(source).__name__}; larder.offline.DeltaOfflineStore reads DeltaSource. "
+            "Declare it as larder.offline.DeltaSource."
+        )
+    return History(
+        source.table(config),
+        tuple(keys),
+        tuple(features),
+        source.timestamp_field,
+        source.created_timestamp_column or None,
+        cutoff=source.known_time_cutoff,
+        columns=columns,
+        version=source.version,
+    )

@@ -1,0 +1,60 @@
+"""Entity rows as they come from users: pandas, Arrow or polars, to Arrow."""
+
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+
+from larder.contracts.errors import InvalidDataError, MissingColumnsError
+from larder.contracts.tables import EVENT_TIMESTAMP
+
+
+def request_table(entity_df: Any) -> pa.Table:
+    """The request's rows, one per label, as an Arrow table with its columns unchanged."""
+    if isinstance(entity_df, pa.Table):
+        return entity_df
+    if isinstance(entity_df, pl.DataFrame):
+        return entity_df.to_arrow(compat_level=pl.CompatLevel.oldest())
+    if isinstance(entity_df, pd.DataFrame):
+        try:
+            return pa.Table.from_pandas(entity_df, preserve_index=False).replace_schema_metadata()
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
+            raise InvalidDataError(
+                f"The request has a column of mixed types: {problem}. Give each column one type."
+            ) from problem
+    raise InvalidDataError(
+        f"The request is a {type(entity_df).__name__}; give rows as a pandas, Arrow or polars table with the join "
+        f"keys and {EVENT_TIMESTAMP!r}."
+    )
+
+
+def instant_column(requests: pa.Table) -> str:
+    """The column with the instants asked for: `event_timestamp`, else the only timestamp there is.
+
+    Raises MissingColumnsError when there is no such column, InvalidDataError when it has no time zone or a null.
+    """
+    stamps = [column.name for column in requests.schema if pa.types.is_timestamp(column.type)]
+    if EVENT_TIMESTAMP not in requests.column_names and len(stamps) != 1:
+        raise MissingColumnsError(
+            f"The request has no column {EVENT_TIMESTAMP!r}, and of its columns {requests.column_names} {len(stamps)} "
+            f"are timestamps. Name the instants of the rows {EVENT_TIMESTAMP!r}."
+        )
+    name = EVENT_TIMESTAMP if EVENT_TIMESTAMP in requests.column_names else stamps[0]
+    check_instants(requests, name)
+    if requests[name].null_count:
+        raise InvalidDataError(
+            f"{requests[name].null_count} of {requests.num_rows} request rows have no {name!r}; an as-of join needs "
+            "an instant in each. Drop these rows or fill them in."
+        )
+    return name
+
+
+def check_instants(requests: pa.Table, name: str) -> None:
+    """Raise InvalidDataError when column `name` is not a timestamp with a time zone."""
+    dtype = requests.schema.field(name).type
+    if not pa.types.is_timestamp(dtype) or dtype.tz is None:
+        raise InvalidDataError(
+            f"Column {name!r} of the request is {dtype}, but an instant needs a timestamp with a time zone. "
+            "Localize it, for example with pandas' dt.tz_localize('UTC')."
+        )

@@ -1,0 +1,141 @@
+"""A Delta table as a Feast data source."""
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from feast.data_source import DataSource
+from feast.protos.feast.core.DataSource_pb2 import DataSource as DataSourceProto
+from feast.repo_config import RepoConfig
+from feast.type_map import pa_to_feast_value_type
+from feast.value_type import ValueType
+
+from larder.contracts.errors import ConfigurationError, MissingColumnsError, MissingTableError
+from larder.offline.lake import lake_root
+from larder.offline.tables import table_schema
+
+
+class DeltaSource(DataSource):
+    """Rows of a Delta table, one per entity and event timestamp (and correction)."""
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        name: str = "",
+        timestamp_field: str = "",
+        created_timestamp_column: str = "",
+        known_time_cutoff: bool = False,
+        version: int | None = None,
+        field_mapping: dict[str, str] | None = None,
+        description: str = "",
+        tags: dict[str, str] | None = None,
+        owner: str = "",
+    ) -> None:
+        """
+        `path` is a folder, an object-store URI, or relative to the lake; `name` defaults to it.
+        `known_time_cutoff` says that `created_timestamp_column` is the instant from which serving could have
+        returned the row: a retrieval at t then sees no row created after t. `version` pins the table.
+        """
+        if known_time_cutoff and not created_timestamp_column:
+            raise ConfigurationError(
+                f"DeltaSource {name or path!r} has known_time_cutoff=True but no created_timestamp_column. "
+                "Name the column that holds the instant at which a row became known."
+            )
+        super().__init__(
+            name=name or path,
+            timestamp_field=timestamp_field,
+            created_timestamp_column=created_timestamp_column,
+            field_mapping=field_mapping,
+            description=description,
+            tags=tags,
+            owner=owner,
+        )
+        self.path = path
+        self.known_time_cutoff = known_time_cutoff
+        self.version = version
+
+    def table(self, config: RepoConfig) -> str:
+        """Absolute folder or URI of the table."""
+        if "://" in self.path or self.path.startswith("/"):
+            return self.path
+        return f"{lake_root(config).rstrip('/')}/{self.path}"
+
+    def validate(self, config: RepoConfig) -> None:
+        """Check the columns of a table that exists; definitions may be applied before their first data."""
+        try:
+            found = set(table_schema(self.table(config), self.version).names)
+        except MissingTableError:
+            return
+        columns = {name: column for column, name in self.field_mapping.items()}
+        times = [name for name in (self.timestamp_field, self.created_timestamp_column) if name]
+        missing = sorted({*self.field_mapping, *(columns.get(name, name) for name in times)} - found)
+        if missing:
+            raise MissingColumnsError(
+                f"DeltaSource {self.name!r} names {missing}, but {self.table(config)} has {sorted(found)}. "
+                "Correct timestamp_field, created_timestamp_column or field_mapping."
+            )
+
+    def get_table_column_names_and_types(self, config: RepoConfig) -> Iterable[tuple[str, str]]:
+        return [(column.name, str(column.type)) for column in table_schema(self.table(config), self.version)]
+
+    def get_table_query_string(self) -> str:
+        return f"delta.`{self.path}`"
+
+    @staticmethod
+    def source_datatype_to_feast_value_type() -> Callable[[str], ValueType]:
+        return _feast_type
+
+    def source_type(self) -> int:
+        return int(DataSourceProto.SourceType.CUSTOM_SOURCE)
+
+    def _to_proto_impl(self) -> DataSourceProto:
+        return DataSourceProto(
+            name=self.name,
+            type=DataSourceProto.SourceType.CUSTOM_SOURCE,
+            data_source_class_type="larder.offline.DeltaSource",
+            timestamp_field=self.timestamp_field,
+            created_timestamp_column=self.created_timestamp_column,
+            field_mapping=self.field_mapping,
+            description=self.description,
+            tags=self.tags,
+            owner=self.owner,
+            custom_options=DataSourceProto.CustomSourceOptions(configuration=json.dumps(self._options()).encode()),
+        )
+
+    @staticmethod
+    def from_proto(data_source: DataSourceProto) -> "DeltaSource":
+        return DeltaSource(
+            name=data_source.name,
+            timestamp_field=data_source.timestamp_field,
+            created_timestamp_column=data_source.created_timestamp_column,
+            field_mapping=dict(data_source.field_mapping),
+            description=data_source.description,
+            tags=dict(data_source.tags),
+            owner=data_source.owner,
+            **json.loads(data_source.custom_options.configuration),
+        )
+
+    def _options(self) -> dict[str, Any]:
+        """What Feast's protobuf has no field for."""
+        return {"path": self.path, "known_time_cutoff": self.known_time_cutoff, "version": self.version}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DeltaSource) and super().__eq__(other) and self._options() == other._options()
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.path, self.timestamp_field))
+
+
+def _feast_type(arrow_type: str) -> ValueType:
+    """Feast's type of a Delta column; types that Feast does not know raise ConfigurationError."""
+    known = {"large_string": "string", "string_view": "string", "large_binary": "binary", "binary_view": "binary"}
+    plain = re.sub(r"\b(large_list|list_view|list)<\w+: (\w+?)( not null)?>", r"list<item: \2>", arrow_type)
+    try:
+        return ValueType(pa_to_feast_value_type(known.get(plain, plain)))
+    except KeyError:
+        raise ConfigurationError(
+            f"Feast has no type for a Delta column of type {arrow_type}. Leave the column out of the view by giving "
+            "the view a schema, or store it as a number, text, timestamp, binary or a list of these."
+        ) from None
