@@ -13,6 +13,7 @@ from larder.contracts.errors import ConfigurationError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT, Lake
 from larder.offline.lake import lake_root
 from larder.offline.source import DeltaSource
+from larder.views import feature_fields
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class History:
 def history_of(view: FeatureView, config: RepoConfig) -> History:
     """The history of `view`: its gold table when it declares windows, else its batch source."""
     keys = tuple(column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID)
-    features = tuple(feature.name for feature in view.features)
+    features = tuple(field.name for field in feature_fields(view))
     ttl = view.ttl or None
     if isinstance(view, StreamFeatureView) and view.aggregations:
         table = Lake(lake_root(config)).gold(view.name)

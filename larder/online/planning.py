@@ -17,6 +17,7 @@ from larder.online.keys import check_key_types
 from larder.online.on_demand import REQUEST
 from larder.online.record import Layout
 from larder.online.request import request_parser
+from larder.views import feature_fields
 
 
 def feature_plan(store: FeatureStore, service: str) -> FeaturePlan:
@@ -72,7 +73,7 @@ def view_plan(view: FeatureView, entities: Sequence[Entity] = ()) -> ViewPlan:
         name=view.name,
         join_keys=tuple(Feature(name, _dtype(types[name])) for name in names),
         request_keys=tuple(names),
-        features=_features(view.features),
+        features=_features(feature_fields(view)),
         ttl_seconds=_ttl_seconds(view.ttl),
     )
     check_key_types(plan)

@@ -1,0 +1,51 @@
+"""`larder features`: from the definitions and silver tables to gold and the online store."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from larder.contracts.clock import parsed_instant
+from larder.contracts.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from larder.compute.job import Materialized
+
+
+@click.command()
+@click.option("--until", metavar="INSTANT", help="Bring features up to this instant (ISO 8601); default: the clock.")
+@click.pass_obj
+def features(settings: Settings, until: str | None) -> None:
+    """Apply the Feast definitions, refresh gold on Spark, write the latest values to Redis.
+
+    The same as `feast apply` and `feast materialize-incremental`. What is current already is left alone.
+    """
+    from rich.console import Console
+
+    from larder.compute.materialize import apply_definitions, materialize
+
+    instant = parsed_instant(until, name="--until") if until else settings.clock()
+    console = Console()
+    with console.status("Applying the definitions"):
+        store = apply_definitions(settings)
+    with console.status(f"Materializing up to {instant:%Y-%m-%d %H:%M}Z") as progress:
+
+        def report(view: "Materialized") -> None:
+            progress.update(f"Materialized {view.view}")
+
+        results = materialize(store, instant, report)
+    _print_table(console, results, instant.isoformat())
+
+
+def _print_table(console: "Console", results: "list[Materialized]", instant: str) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"Features as of {instant}", title_justify="left")
+    table.add_column("View")
+    for name in ("Gold rows appended", "Entities written online", "Seconds"):
+        table.add_column(name, justify="right")
+    for view in results:
+        counts = ["-" if count is None else f"{count:,}" for count in (view.appended, view.pushed)]
+        table.add_row(view.view, *counts, f"{view.seconds:.1f}")
+    console.print(table)

@@ -1,0 +1,50 @@
+"""A view's windows as the kernel computes them; free of Feast, which a Spark task should not have to import."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+
+import msgspec
+import pyarrow as pa
+
+FUNCTIONS = ("sum", "count", "mean", "min", "max", "stddev", "count_distinct", "last")
+INSTANT = pa.timestamp("us", tz="UTC")
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class WindowFeature:
+    """One function of one column over one window."""
+
+    name: str
+    column: str
+    function: str
+    window: int
+    """Length in slides."""
+    dtype: pa.DataType
+
+
+@dataclass(frozen=True)
+class WindowDefinition:
+    """All windows of a feature view."""
+
+    view: str
+    keys: Mapping[str, pa.DataType]
+    """Type of each join key."""
+    timestamp: str
+    """Column with the instant from which an event counts."""
+    slide: int
+    """Microseconds between grid instants, which are its multiples from the epoch."""
+    features: tuple[WindowFeature, ...]
+    """In the order of the view's schema."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the source that the functions read, each once."""
+        return tuple(dict.fromkeys(feature.column for feature in self.features))
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with everything that changes values; not with descriptions."""
+        return hashlib.sha256(msgspec.json.encode(asdict(self), enc_hook=str)).hexdigest()[:16]

@@ -1,0 +1,68 @@
+"""Feast's apply and materialize-incremental, called in this process and without their chatter."""
+
+import io
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager, redirect_stdout
+from datetime import datetime
+from pathlib import Path
+
+from feast import FeatureStore
+from feast.repo_operations import apply_total
+
+from larder.compute.engine import SparkFeatureEngine
+from larder.compute.job import Materialized
+from larder.contracts.errors import ConfigurationError
+from larder.contracts.settings import Settings
+
+
+def apply_definitions(settings: Settings) -> FeatureStore:
+    """`feast apply` of the project's feature repository; returns the store that results."""
+    repo = settings.feature_repo
+    if not (repo / "feature_store.yaml").is_file():
+        raise ConfigurationError(
+            f"{repo} holds no feature_store.yaml. Run larder inside a project, or name it in LARDER_HOME."
+        )
+    with _quiet_feast(repo):
+        config = FeatureStore(repo_path=str(repo)).config
+        # Sources are silver tables that may not have rows yet; the engine says which one is missing.
+        apply_total(config, repo, skip_source_validation=True)
+        return FeatureStore(repo_path=str(repo))
+
+
+def materialize(store: FeatureStore, until: datetime, report: Callable[[Materialized], None]) -> list[Materialized]:
+    """Bring every view of `store` up to `until`; `report` is called after each."""
+    results: list[Materialized] = []
+
+    def keep(result: Materialized) -> None:
+        results.append(result)
+        report(result)
+
+    with _quiet_feast(Path(store.repo_path)):
+        engine = store._get_provider().batch_engine
+        if not isinstance(engine, SparkFeatureEngine):
+            raise ConfigurationError(
+                f"The batch engine is {type(engine).__name__}; `larder features` needs "
+                "batch_engine.type larder.compute.SparkFeatureEngine in feature_store.yaml."
+            )
+        engine.report = keep
+        store.materialize_incremental(until)
+    return results
+
+
+@contextmanager
+def _quiet_feast(repo: Path) -> Iterator[None]:
+    """Feast prints each object, warns at each use of stream views, and imports definitions from the current folder."""
+    loaded = set(sys.modules)
+    sys.path.insert(0, str(repo))
+    try:
+        with chdir(repo), redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*experimental", category=RuntimeWarning)
+            yield
+    finally:
+        sys.path.remove(str(repo))
+        # Another repository may have a file of the same bare name.
+        for path in repo.glob("*.py"):
+            if path.stem not in loaded:
+                sys.modules.pop(path.stem, None)

@@ -1,0 +1,59 @@
+"""How far a gold table has come, as its own commits tell; read without Spark."""
+
+import uuid
+from datetime import datetime
+
+import msgspec
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from larder.contracts.errors import InvalidDataError
+
+
+class GoldPosition(msgspec.Struct, frozen=True):
+    """What one refresh leaves in the metadata of its commit."""
+
+    source: str
+    """Table of the events."""
+    source_version: int
+    """Its Delta version, which gold reflects completely."""
+    instant: datetime
+    """Gold holds all rows up to here, UTC."""
+    fingerprint: str
+    """Of the windows' definition."""
+    refresh: int
+    """Counts the refreshes of this table from 1."""
+    run: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
+    """Tells a refresh from another one that was made at the same time."""
+
+
+def gold_position(table: str) -> GoldPosition | None:
+    """The position of the last refresh; None when there is no table yet.
+
+    Raises InvalidDataError when the table was not written by this engine.
+    """
+    try:
+        delta = DeltaTable(table)
+    except TableNotFoundError:
+        return None
+    # The newest commits nearly always answer; other tools may have added theirs (OPTIMIZE, VACUUM).
+    for limit in (20, None):
+        for commit in delta.history(limit):
+            position = _decoded(commit.get("userMetadata"))
+            if position is not None:
+                return position
+    raise InvalidDataError(
+        f"{table} has no commit that says which events it reflects, so it was not written by `larder features`. "
+        "Move it away, or rename the feature view; gold is then built anew."
+    )
+
+
+def encoded(position: GoldPosition) -> str:
+    return msgspec.json.encode(position).decode()
+
+
+def _decoded(metadata: str | None) -> GoldPosition | None:
+    try:
+        return msgspec.json.decode(metadata or "", type=GoldPosition)
+    except msgspec.DecodeError:
+        return None

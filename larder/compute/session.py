@@ -1,0 +1,119 @@
+"""The one Spark session, the same on a laptop and on a cluster."""
+
+import os
+import sys
+import zipfile
+from pathlib import Path
+
+from pyspark import SparkConf, SparkContext
+from pyspark.errors import PySparkRuntimeError
+from pyspark.java_gateway import launch_gateway
+from pyspark.sql import SparkSession
+
+from larder.compute.java import java_home
+from larder.contracts.errors import DependencyError
+from larder.contracts.settings import Settings
+
+DELTA = "4.4.0"
+_JARS = ("io.delta:delta-spark_4.2_2.13", "io.delta:delta-storage")
+# What Delta declares beyond these two is already in pyspark, or is for catalogs that nobody here uses.
+_EXCLUDED = (
+    "com.*:*", "commons-*:*", "io.airlift:*", "io.delta:delta-kernel*", "io.unitycatalog:*", "javax.*:*", "org.*:*",
+)  # fmt: skip
+
+_FIXED = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "ERROR",
+}
+# On one machine the defaults made for clusters cost more than the work.
+_LOCAL = {
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.sql.shuffle.partitions": "4",
+    "spark.databricks.delta.snapshotPartitions": "2",
+}
+
+
+def spark_session(settings: Settings, app_name: str = "larder") -> SparkSession:
+    """The running session, or a new one: Delta Lake, UTC, everything it writes under `settings.state`.
+
+    The first start on a machine downloads two JARs; what Java has to say goes to `<state>/spark/spark.log`.
+    Raises DependencyError when Java or the JARs cannot be had.
+    """
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active
+    conf = SparkConf().setAll(list(configuration(settings).items())).setAppName(app_name)
+    _launch(conf, settings)
+    return SparkSession.builder.getOrCreate()
+
+
+def configuration(settings: Settings) -> dict[str, str]:
+    """Spark's options for these settings."""
+    place = _place(settings)
+    options = _FIXED | {
+        "spark.master": settings.spark_master,
+        "spark.driver.memory": settings.spark_memory,
+        "spark.driver.extraJavaOptions": "-Duser.timezone=UTC",
+        "spark.executor.extraJavaOptions": "-Duser.timezone=UTC",
+        "spark.sql.warehouse.dir": (place / "warehouse").as_uri(),
+        "spark.local.dir": str(place / "tmp"),
+    }
+    if settings.spark_master.startswith("local"):
+        options |= _LOCAL
+    return options | _jar_options(settings)
+
+
+def _place(settings: Settings) -> Path:
+    return settings.state.absolute() / "spark"
+
+
+def _jar_options(settings: Settings) -> dict[str, str]:
+    """The JARs as files once they are there; before that, their coordinates for Spark to fetch."""
+    ivy = settings.state.absolute() / "ivy"
+    files = [ivy / "jars" / f"{name.replace(':', '_')}-{DELTA}.jar" for name in _JARS]
+    # A download that was cut short leaves a file without the directory at a zip's end.
+    if all(zipfile.is_zipfile(file) for file in files):
+        return {"spark.jars": ",".join(file.as_uri() for file in files)}
+    return {
+        "spark.jars.packages": ",".join(f"{name}:{DELTA}" for name in _JARS),
+        "spark.jars.excludes": ",".join(_EXCLUDED),
+        "spark.jars.ivy": str(ivy),
+    }
+
+
+def _launch(conf: SparkConf, settings: Settings) -> None:
+    """Start Java and the context with Java's messages going to a file."""
+    place = _place(settings)
+    (place / "tmp").mkdir(parents=True, exist_ok=True)
+    home = java_home(settings.state.absolute())
+    if home is not None:
+        os.environ["JAVA_HOME"] = str(home)
+    # Spark's own default is whatever `python3` is first on the path, outside the environment of this process.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    log = place / "spark.log"
+    with log.open("wb") as messages:
+        try:
+            gateway = launch_gateway(conf, {"stderr": messages, "stdout": messages})
+        except PySparkRuntimeError as problem:
+            raise DependencyError(_explained(log)) from problem
+    SparkContext(conf=conf, gateway=gateway)
+
+
+def _explained(log: Path) -> str:
+    text = log.read_text(errors="replace")
+    if "unresolved dependency" in text or "UNRESOLVED DEPENDENCIES" in text:
+        return (
+            f"Spark could not download {', '.join(f'{name}:{DELTA}' for name in _JARS)} from Maven Central; "
+            f"{log} says why. Connect this machine once, or name a mirror as spark.jars.repositories "
+            "in spark-defaults.conf."
+        )
+    last = next((line for line in reversed(text.splitlines()) if line.strip()), "it left no message")
+    return f"Spark did not start: {last.strip()} (more in {log}). Check Java and LARDER_SPARK_MEMORY."

@@ -1,0 +1,39 @@
+"""What all tests share."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from larder.contracts.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@pytest.fixture(scope="session")
+def spark_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of a small Spark whose state folder has a space in its name and the project's JARs."""
+    jars = load_settings({}).state / "ivy"
+    jars.mkdir(parents=True, exist_ok=True)
+    state = tmp_path_factory.mktemp("spark state")
+    link_jars(state, jars)
+    return replace(load_settings({}), home=state, state=state, lake=str(state / "lake"), spark_master="local[2]", spark_memory="1g")
+
+
+@pytest.fixture(scope="session")
+def spark(spark_settings: Settings) -> "Iterator[SparkSession]":
+    """The one Spark session of the test run, with Delta Lake."""
+    from larder.compute.session import spark_session
+
+    session = spark_session(spark_settings, app_name="larder-tests")
+    session.conf.set("spark.sql.shuffle.partitions", "2")
+    yield session
+    session.stop()
+
+
+def link_jars(state: Path, jars: Path) -> None:
+    """Let a test's state folder use JARs that are already here, so that the tests download nothing twice."""
+    (state / "ivy").symlink_to(jars, target_is_directory=True)
