@@ -1,0 +1,75 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
+
+import training.export
+from larder.contracts.bundle import Manifest
+from tests.training.shop import COLUMNS, pipeline
+from training.export import TOLERANCE, bundle_probabilities, export, graph_probabilities, onnx_graph
+from training.model import Columns, fit, probabilities
+
+
+def manifest(runtime: str, columns: Columns) -> Manifest:
+    return Manifest("repairs", "1", "r", "came_back", runtime, columns.numbers, columns.strings, {}, 0.25, 0.0, "2024")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [COLUMNS, Columns(("age_years", "weight_kg")), Columns((), ("metal",))],
+    ids=["both", "numbers", "strings"],
+)
+def test_the_graph_answers_as_scikit_learn_does_with_nulls_and_unknown_strings(data, columns):
+    model = fit(pipeline, data.train, columns, "came_back")
+    unknown = pa.array(["gold", None, ""] + ["iron"] * (data.test.num_rows - 3))
+    rows = data.test.drop_columns(["metal"]).append_column("metal", unknown)
+
+    exported = export(model, columns, rows)
+
+    assert (exported.runtime, exported.reason, exported.rows) == ("onnx", "", rows.num_rows)
+    assert exported.max_difference <= TOLERANCE
+    served = bundle_probabilities(manifest("onnx", columns), exported.model, rows)
+    assert served == pytest.approx(probabilities(model, rows, columns), abs=TOLERANCE)
+
+
+def arbitrary_function(numbers, strings) -> Pipeline:
+    return Pipeline([("function", FunctionTransformer(np.exp)), ("classifier", LogisticRegression())])
+
+
+def test_a_pipeline_that_onnx_cannot_express_is_served_by_scikit_learn(data):
+    columns = Columns(("age_years",))
+    model = fit(arbitrary_function, data.train, columns, "came_back")
+
+    exported = export(model, columns, data.test)
+
+    assert exported.runtime == "sklearn" and "cannot express" in exported.reason
+    served = bundle_probabilities(manifest("sklearn", columns), exported.model, data.test)
+    assert served.tolist() == probabilities(model, data.test, columns).tolist()
+
+
+def test_a_graph_that_differs_is_not_served(data):
+    """scikit-learn's own categories convert without an error, and to wrong probabilities."""
+
+    def categorical(numbers, strings):
+        encoder = ColumnTransformer([("s", OrdinalEncoder(), [2]), ("n", "passthrough", [0, 1])])
+        trees = HistGradientBoostingClassifier(categorical_features=[0], max_iter=20, early_stopping=False)
+        return Pipeline([("encode", encoder), ("trees", trees)])
+
+    model = fit(categorical, data.train, COLUMNS, "came_back")
+    served = graph_probabilities(onnx_graph(model, COLUMNS), data.test, COLUMNS)
+
+    exported = export(model, COLUMNS, data.test)
+
+    assert np.abs(served - probabilities(model, data.test, COLUMNS)).max() > 0.01
+    assert exported.runtime == "sklearn" and "differs by up to" in exported.reason
+
+
+def test_a_graph_that_answers_nothing_sensible_is_not_served(data, monkeypatch):
+    model = fit(pipeline, data.train, COLUMNS, "came_back")
+    monkeypatch.setattr(training.export, "graph_probabilities", lambda *_: np.full(data.test.num_rows, np.nan))
+
+    assert export(model, COLUMNS, data.test).runtime == "sklearn"

@@ -1,0 +1,73 @@
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from larder.contracts.errors import ConfigurationError, GateError
+from larder.contracts.objective import Gate
+from tests.training.shop import shop_objective
+from training.evaluation import SliceScore, evaluation
+from training.gates import gate_results, require_passed
+
+ROWS = pa.table({"came_back": [False, True, False, True], "shop": ["north"] * 4})
+SLICES = [SliceScore("shop", "north", 900, {"roc_auc": 0.9}), SliceScore("shop", "south", 900, {"roc_auc": 0.6})]
+
+
+@pytest.fixture
+def judged():
+    """ROC-AUC .75, that of the calendar .5."""
+    references = {"calendar": np.full(4, 0.5), "champion": None}
+    return replace(evaluation(shop_objective(), ROWS, np.array([0.1, 0.4, 0.6, 0.9]), references), slices=SLICES)
+
+
+@pytest.mark.parametrize(
+    ("gate", "value", "limit", "passed"),
+    [
+        (Gate("roc_auc", ">=", 0.75), 0.75, 0.75, True),
+        (Gate("roc_auc", ">=", 0.76), 0.75, 0.76, False),
+        (Gate("roc_auc", "<=", 0.75), 0.75, 0.75, True),
+        (Gate("roc_auc", ">=", 0.25, relative_to="calendar"), 0.75, 0.75, True),
+        (Gate("roc_auc", ">=", 0.3, relative_to="calendar"), 0.75, 0.8, False),
+        (Gate("roc_auc", ">=", 0.0, relative_to="champion"), 0.75, None, True),
+        (Gate("roc_auc", ">=", 0.7, slice="shop"), 0.6, 0.7, False),
+        (Gate("roc_auc", "<=", 0.7, slice="shop"), 0.9, 0.7, False),
+    ],
+)
+def test_a_gate_compares_the_value_with_its_limit(judged, gate, value, limit, passed):
+    [result] = gate_results([gate], judged)
+
+    assert (result.value, result.limit, result.passed) == (value, limit, passed)
+
+
+def test_a_slice_without_enough_rows_anywhere_does_not_pass(judged):
+    [result] = gate_results([Gate("roc_auc", ">=", 0.1, slice="shop")], replace(judged, slices=[]))
+
+    assert (result.value, result.passed) == (None, False)
+
+
+def test_a_metric_that_is_no_number_does_not_pass(judged):
+    broken = replace(judged, metrics=judged.metrics | {"log_loss": float("nan")})
+
+    [result] = gate_results([Gate("log_loss", "<=", 9.0)], broken)
+
+    assert not result.passed
+
+
+def test_the_refusal_names_every_failed_gate_with_value_and_limit(judged):
+    results = gate_results([Gate("roc_auc", ">=", 0.7), Gate("roc_auc", ">=", 0.8), Gate("brier", "<=", 0.0)], judged)
+
+    with pytest.raises(GateError) as refusal:
+        require_passed(results, model="repairs version 3")
+
+    assert "repairs version 3 is not promoted: roc_auc is 0.7500, must be >= 0.8000; brier is" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [Gate("auc", ">=", 0.7), Gate("roc_auc", ">=", 0.7, relative_to="rules"), Gate("roc_auc", ">=", 0.7, slice="city")],
+    ids=["metric", "reference", "slice"],
+)
+def test_a_gate_on_something_unknown_is_refused_when_it_is_declared(gate):
+    with pytest.raises(ConfigurationError, match=r"Unknown .*possible are \['"):
+        shop_objective(gates=(gate,))

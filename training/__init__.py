@@ -1,0 +1,1 @@
+"""Training set -> model -> gates -> MLflow registry -> serving bundle."""

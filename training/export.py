@@ -1,0 +1,89 @@
+"""The model as serving runs it: an ONNX graph where that reproduces scikit-learn, else scikit-learn itself."""
+
+import io
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import joblib
+import numpy as np
+import pyarrow as pa
+
+from larder.contracts.bundle import Manifest
+from training.evaluation import Probabilities
+from training.model import Columns, numbers, probabilities, strings
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+TOLERANCE = 1e-5
+"""Largest difference of a probability between ONNX and scikit-learn, on any row."""
+
+NUMBERS, STRINGS = "numbers", "strings"
+"""Inputs of the graph: float32 [rows, numbers] and string [rows, strings]; one without columns is absent."""
+
+
+@dataclass(frozen=True)
+class Export:
+    runtime: str
+    """`onnx` or `sklearn`."""
+    model: bytes
+    rows: int
+    """Rows on which the runtime was compared with scikit-learn."""
+    max_difference: float
+    reason: str = ""
+    """Why ONNX is not used; empty where it is."""
+
+
+def export(pipeline: "Pipeline", columns: Columns, rows: pa.Table) -> Export:
+    """Export `pipeline`; the graph is checked on all of `rows`, which should be real ones."""
+    try:
+        graph = onnx_graph(pipeline, columns)
+        served = graph_probabilities(graph, rows, columns)
+    except Exception as problem:  # skl2onnx and ONNX Runtime have no error type in common
+        return _scikit_learn(pipeline, rows, f"ONNX cannot express it: {problem}")
+    difference = float(np.max(np.abs(served - probabilities(pipeline, rows, columns))))
+    if not difference <= TOLERANCE:
+        return _scikit_learn(pipeline, rows, f"ONNX differs by up to {difference:.2g}, more than {TOLERANCE:g}")
+    return Export("onnx", graph, rows.num_rows, difference)
+
+
+def onnx_graph(pipeline: "Pipeline", columns: Columns) -> bytes:
+    """The pipeline as an ONNX graph with outputs `label` and `probabilities` (float32 [rows, 2])."""
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+
+    types = []
+    if columns.numbers:
+        types.append((NUMBERS, FloatTensorType([None, len(columns.numbers)])))
+    if columns.strings:
+        types.append((STRINGS, StringTensorType([None, len(columns.strings)])))
+    with warnings.catch_warnings():
+        # skl2onnx hands onnx a bool where it will want an int one day; the graph is checked on real rows.
+        warnings.filterwarnings("ignore", "Field onnx.AttributeProto", DeprecationWarning)
+        graph = to_onnx(pipeline, initial_types=types, options={"zipmap": False})
+    return bytes(graph.SerializeToString())
+
+
+def graph_probabilities(graph: bytes, rows: pa.Table, columns: Columns) -> Probabilities:
+    """What serving answers for `rows` from an ONNX graph."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    feed = {NUMBERS: numbers(rows, columns), STRINGS: strings(rows, columns)}
+    feed = {item.name: feed[item.name] for item in session.get_inputs()}
+    return np.asarray(session.run(["probabilities"], feed)[0][:, 1], dtype=np.float64)
+
+
+def bundle_probabilities(manifest: Manifest, model: bytes, rows: pa.Table) -> Probabilities:
+    """What a bundle's model, its hash checked by the caller, answers for `rows`."""
+    columns = Columns(manifest.numbers, manifest.strings)
+    if manifest.runtime == "onnx":
+        return graph_probabilities(model, rows, columns)
+    return probabilities(joblib.load(io.BytesIO(model)), rows, columns)
+
+
+def _scikit_learn(pipeline: "Pipeline", rows: pa.Table, reason: str) -> Export:
+    file = io.BytesIO()
+    joblib.dump(pipeline, file)
+    return Export("sklearn", file.getvalue(), rows.num_rows, 0.0, reason)

@@ -1,0 +1,74 @@
+"""Flight delay: the question, what errors cost, and what a model must reach before it answers passengers."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.pipeline import Pipeline
+
+from larder.contracts.objective import Gate, Kpi, Label, Objective, Slice
+
+NEW_YORK = ZoneInfo("America/New_York")
+SEED = 2013
+
+CALENDAR = ("departure_hour", "departure_weekday", "departure_day_of_year", "scheduled_minutes", "route_miles")
+
+
+def pipeline(numbers: Sequence[str], strings: Sequence[str]) -> Pipeline:  # noqa: ARG001 - all inputs are numbers
+    """Gradient boosted trees, which take null as a value of its own; nothing is imputed or scaled.
+
+    Chosen inside the training months only, in time's order: fit before June and judge on June-July, fit before
+    August and judge on August-September. Mean ROC-AUC / log loss there:
+        scikit-learn's defaults, rate .05, 150 trees      .7812 / .4455   (300 trees: .7794 / .4483)
+        leaves of at least 200, a fifth of the features per split, 300 trees      .7850 / .4433
+    Trees that each see few of the many similar windows err less alike, and more of them do no harm.
+    """
+    trees = HistGradientBoostingClassifier(
+        max_iter=300,
+        learning_rate=0.05,
+        max_leaf_nodes=31,
+        min_samples_leaf=200,
+        max_features=0.2,
+        # Early stopping would hold out rows at random, that is, learn from the days it is judged on.
+        early_stopping=False,
+        random_state=SEED,
+    )
+    return Pipeline([("trees", trees)])
+
+
+objective = Objective(
+    question="How likely is it, one hour before scheduled departure, that a flight arrives more than 15 minutes late?",
+    label=Label(table="late_arrivals", column="is_late", positive="the flight arrives more than 15 minutes late"),
+    # Assumptions, per flight; replace them with your own books. Acting means to hold connections, gate and crew
+    # ready an hour ahead. In vain that costs about two hours of staff, 150 USD. A late flight without it strands
+    # some four connecting passengers, with 150 USD each for rebooking and care.
+    kpi=Kpi(
+        name="cost of delays",
+        unit="USD per flight",
+        false_alarm=150.0,
+        miss=600.0,
+        description="Preparing for a delay that does not come costs 150 USD, one that comes unprepared 600 USD",
+    ),
+    split_at=datetime(2013, 10, 1, tzinfo=NEW_YORK),
+    test_until=datetime(2014, 1, 1, tzinfo=NEW_YORK),
+    pipeline=pipeline,
+    references={"calendar": CALENDAR},
+    gates=(
+        Gate("roc_auc", ">=", 0.75),
+        Gate("roc_auc", ">=", 0.05, relative_to="calendar"),
+        Gate("log_loss", "<=", 0.0, relative_to="calendar"),
+        Gate("calibration_error", "<=", 0.05),
+        Gate("kpi", "<=", 0.0, relative_to="constant"),
+        Gate("roc_auc", ">=", 0.70, slice="origin"),
+        # Retraining on almost the same data moves the metrics by about this much.
+        Gate("log_loss", "<=", 0.003, relative_to="champion"),
+        Gate("roc_auc", ">=", -0.003, relative_to="champion"),
+    ),
+    slices=(
+        Slice("origin", "origin"),
+        Slice("carrier", "carrier"),
+        Slice("month", "event_timestamp", value=lambda at: f"{at.astimezone(NEW_YORK):%Y-%m}"),
+    ),
+    seed=SEED,
+)

@@ -1,0 +1,153 @@
+"""From Arrow columns to the one input layout that training, ONNX and serving share, and to a fitted pipeline."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from larder.contracts.bundle import Bounds
+from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError
+from larder.contracts.objective import PipelineFactory
+from training.evaluation import Outcomes, Probabilities, outcomes
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+Floats = npt.NDArray[np.float32]
+
+NULL_STRING = ""
+"""A null string as the model sees it; serving replaces null by the same."""
+
+IMPORTANCE_ROWS = 5_000
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Model inputs in model order: all numbers, then all strings."""
+
+    numbers: tuple[str, ...]
+    strings: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.numbers + self.strings
+
+    def only(self, names: Sequence[str]) -> "Columns":
+        """The columns among `names`, in model order. Raises MissingColumnsError when one is none of them."""
+        missing = sorted(set(names) - set(self.names))
+        if missing:
+            raise MissingColumnsError(
+                f"No model input is called {missing}; there are {list(self.names)}. "
+                "Correct the feature sets in the training file, or add the features to the feature service."
+            )
+        return Columns(
+            tuple(name for name in self.numbers if name in names), tuple(name for name in self.strings if name in names)
+        )
+
+
+def numbers(rows: pa.Table, columns: Columns) -> Floats:
+    """Matrix of `columns.numbers` as float32, NaN for null: what serving and ONNX see."""
+    matrix = np.empty((rows.num_rows, len(columns.numbers)), dtype=np.float32)
+    for position, name in enumerate(columns.numbers):
+        matrix[:, position] = rows[name].to_numpy()
+    return matrix
+
+
+def strings(rows: pa.Table, columns: Columns) -> npt.NDArray[np.object_]:
+    """Matrix of `columns.strings`, "" for null."""
+    matrix = np.empty((rows.num_rows, len(columns.strings)), dtype=object)
+    for position, name in enumerate(columns.strings):
+        matrix[:, position] = pc.fill_null(rows[name], NULL_STRING).to_pylist()
+    return matrix
+
+
+def inputs(rows: pa.Table, columns: Columns) -> pd.DataFrame:
+    """What a scikit-learn pipeline reads: numbers, then strings, in one frame that knows their names."""
+    frame = pd.DataFrame(numbers(rows, columns), columns=list(columns.numbers), copy=False)
+    if not columns.strings:
+        return frame
+    return pd.concat([frame, pd.DataFrame(strings(rows, columns), columns=list(columns.strings), dtype=object)], axis=1)
+
+
+def fit(factory: PipelineFactory, rows: pa.Table, columns: Columns, label: str) -> "Pipeline":
+    """A new pipeline fitted to `rows`.
+
+    Raises InvalidDataError where there is nothing to learn from, ConfigurationError for classes of one's own.
+    """
+    _require_learnable(rows, columns, label)
+    pipeline = factory(columns.numbers, columns.strings)
+    _require_library_classes(pipeline)
+    return pipeline.fit(inputs(rows, columns), outcomes(rows, label))
+
+
+def probabilities(pipeline: "Pipeline", rows: pa.Table, columns: Columns) -> Probabilities:
+    """Probability that the label is true, one per row."""
+    positive: Probabilities = pipeline.predict_proba(inputs(rows, columns))[:, 1].astype(np.float64)
+    return positive
+
+
+def training_bounds(rows: pa.Table, columns: Columns, quantiles: tuple[float, float]) -> dict[str, Bounds]:
+    """Range of the finite training values of every number between two quantiles; without one where there is none."""
+    bounds = {}
+    for name in columns.numbers:
+        values = rows[name].to_numpy()
+        finite = values[np.isfinite(values)]
+        if len(finite):
+            low, high = np.quantile(finite, quantiles)
+            bounds[name] = Bounds(float(low), float(high))
+    return bounds
+
+
+def importance(
+    pipeline: "Pipeline", rows: pa.Table, columns: Columns, outcome: Outcomes, *, seed: int
+) -> dict[str, float]:
+    """How much ROC-AUC is lost when one input's values are shuffled, largest first; over a sample of the rows."""
+    from sklearn.inspection import permutation_importance
+
+    sample = np.random.default_rng(seed).permutation(rows.num_rows)[:IMPORTANCE_ROWS]
+    if len(np.unique(outcome[sample])) < 2:
+        return {}
+    found = permutation_importance(
+        pipeline,
+        inputs(rows.take(sample), columns),
+        outcome[sample],
+        scoring="roc_auc",
+        n_repeats=1,
+        random_state=seed,
+    )
+    pairs = zip(columns.names, found.importances_mean, strict=True)
+    return dict(sorted(((name, float(value)) for name, value in pairs), key=lambda pair: -pair[1]))
+
+
+def _require_learnable(rows: pa.Table, columns: Columns, label: str) -> None:
+    if not columns.names:
+        raise ConfigurationError("The feature service has no model input. Add a view with features to it.")
+    empty = [name for name in columns.names if rows[name].null_count == rows.num_rows]
+    if empty:
+        raise InvalidDataError(
+            f"No training row has a value of {empty}. Run `larder features` and check that the views reach back "
+            "to the training months, or drop these features from the feature service."
+        )
+    if len(np.unique(outcomes(rows, label))) < 2:
+        raise InvalidDataError(
+            f"All {rows.num_rows} training labels {label!r} are the same, so there is nothing to tell apart. "
+            "Check the labels table and split_at in the training file."
+        )
+
+
+def _require_library_classes(pipeline: "Pipeline") -> None:
+    foreign = sorted({_qualified(step) for _, step in pipeline.steps if not _qualified(step).startswith("sklearn.")})
+    if foreign:
+        raise ConfigurationError(
+            f"The pipeline holds {foreign}; a model consists of scikit-learn's own classes, so that serving loads it "
+            "without this project. Move the computation into a feature view or an on-demand view."
+        )
+
+
+def _qualified(step: Any) -> str:
+    return f"{type(step).__module__}.{type(step).__qualname__}" if not isinstance(step, str) else "sklearn." + step

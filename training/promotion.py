@@ -1,0 +1,132 @@
+"""A challenger becomes the champion: gates, a bundle for serving, and only then the pointer to it."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from larder.contracts.bundle import (
+    MODEL_FILES,
+    Manifest,
+    champion_bundle,
+    read_files,
+    read_manifest,
+    set_champion,
+    write_bundle,
+)
+from larder.contracts.errors import MissingTableError, SchemaMismatchError
+from larder.contracts.objective import CHAMPION, Objective
+from larder.contracts.settings import Settings
+from training.evaluation import Evaluation, Probabilities, evaluation
+from training.export import Export, bundle_probabilities, export
+from training.gates import GateResult, gate_results, require_passed
+from training.model import probabilities
+from training.tracking import Challenger, Version, load_challenger, mark_champion
+from training.training_set import model_columns
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A challenger, judged against today's champion."""
+
+    challenger: Challenger
+    gates: list[GateResult]
+
+
+@dataclass(frozen=True)
+class Promotion:
+    version: Version
+    bundle: Path
+    export: Export
+    gates: list[GateResult]
+
+
+def candidate(settings: Settings, objective: Objective, *, model: str, number: str | None = None) -> Candidate:
+    """Version `number` (None: the challenger) with its gates checked again, passed or not.
+
+    Raises SchemaMismatchError when the training file now asks for what it was not tested on.
+    """
+    challenger = load_challenger(settings, model, number)
+    _require_same_objective(challenger, objective)
+    return Candidate(challenger, gate_results(objective.gates, evaluated_again(challenger, settings, objective)))
+
+
+def promote(store: "FeatureStore", settings: Settings, objective: Objective, chosen: Candidate) -> Promotion:
+    """Make the candidate the champion.
+
+    The steps are: bundle (whole or not at all), MLflow's alias, pointer that serving follows (atomic). Cut off
+    between them, the old champion serves on and the same call again completes the work.
+    Raises GateError when a gate fails, SchemaMismatchError when features changed since training.
+    """
+    challenger, version = chosen.challenger, chosen.challenger.version
+    require_passed(chosen.gates, model=f"{version.model} version {version.number}")
+    served = export(challenger.pipeline, challenger.description.columns, challenger.test)
+    bundle = _write(store, settings, objective, challenger, served)
+    mark_champion(settings, version)
+    set_champion(settings.bundles, version.model, version.number)
+    return Promotion(version, bundle, served, chosen.gates)
+
+
+def evaluated_again(challenger: Challenger, settings: Settings, objective: Objective) -> Evaluation:
+    """The challenger and today's champion, both on the rows that the challenger was tested on."""
+    test, columns = challenger.test, challenger.description.columns
+    champion = champion_probabilities(settings, challenger.version.model, test)
+    again = evaluation(objective, test, probabilities(challenger.pipeline, test, columns), {CHAMPION: champion})
+    return replace(again, references=challenger.description.evaluation.references | again.references)
+
+
+def champion_probabilities(settings: Settings, model: str, rows: pa.Table) -> Probabilities | None:
+    """What the serving champion answers for `rows`; None without a champion, or when rows lack its inputs."""
+    try:
+        bundle = champion_bundle(settings.bundles, model)
+    except MissingTableError:
+        return None
+    manifest = read_manifest(bundle)
+    if not {*manifest.numbers, *manifest.strings} <= set(rows.column_names):
+        return None
+    files = read_files(bundle, manifest)
+    return bundle_probabilities(manifest, files[MODEL_FILES[manifest.runtime]], rows)
+
+
+def _write(
+    store: "FeatureStore", settings: Settings, objective: Objective, challenger: Challenger, served: Export
+) -> Path:
+    from larder.online.planning import feature_plan
+
+    description, version = challenger.description, challenger.version
+    plan = feature_plan(store, description.lineage.service)
+    if model_columns(plan) != description.columns:
+        changed = sorted(set(model_columns(plan).names) ^ set(description.columns.names))
+        raise SchemaMismatchError(
+            f"Feature service {plan.service!r} is no longer what {version.model} version {version.number} was trained "
+            f"on: {f'{changed} came or went' if changed else 'order or types changed'}. Run `larder train` again."
+        )
+    manifest = Manifest(
+        model=version.model,
+        version=version.number,
+        run_id=version.run_id,
+        label=description.label,
+        runtime=served.runtime,
+        numbers=description.columns.numbers,
+        strings=description.columns.strings,
+        bounds=description.bounds,
+        threshold=objective.kpi.threshold,
+        parity=served.max_difference,
+        created_at=settings.clock().isoformat(),
+    )
+    return write_bundle(settings.bundles, manifest, plan, served.model)
+
+
+def _require_same_objective(challenger: Challenger, objective: Objective) -> None:
+    needed = {objective.label.column, *(part.column for part in objective.slices)}
+    missing = sorted(needed - set(challenger.test.column_names))
+    if missing or challenger.description.label != objective.label.column:
+        raise SchemaMismatchError(
+            f"{challenger.version.model} version {challenger.version.number} was tested on label "
+            f"{challenger.description.label!r} and without {missing}; the training file now asks for more. "
+            "Run `larder train` again."
+        )

@@ -1,0 +1,92 @@
+"""What a person, and the run's report, see of training and promotion."""
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from larder.contracts.objective import Objective
+from training.evaluation import Evaluation
+from training.gates import GateResult
+from training.promotion import Promotion
+from training.training_run import TrainingRun
+from training.training_set import TrainingSet
+
+
+def print_metrics(console: Console, objective: Objective, evaluation: Evaluation) -> None:
+    """The challenger's metrics beside its references', over the test rows."""
+    others = {name: metrics for name, metrics in evaluation.references.items() if metrics is not None}
+    title = f"Judged on {evaluation.rows:,} test rows"
+    table = Table("metric", "challenger", *others, title=title, title_justify="left")
+    for metric in objective.metrics:
+        values = [evaluation.metrics[metric], *(metrics[metric] for metrics in others.values())]
+        name = f"{objective.kpi.name}, {objective.kpi.unit}" if metric == "kpi" else metric
+        table.add_row(name, *(f"{value:.4f}" for value in values))
+    console.print(table)
+
+
+def print_gates(console: Console, gates: list[GateResult]) -> None:
+    """Every gate with its value and limit, passed or not."""
+    table = Table("gate", "value", "", "limit", "", title="Gates", title_justify="left")
+    for gate in gates:
+        mark = "[green]passed[/]" if gate.passed else "[red]failed[/]"
+        limit = "no champion yet" if gate.limit is None else f"{gate.limit:.4f}"
+        table.add_row(gate.name, "unknown" if gate.value is None else f"{gate.value:.4f}", gate.direction, limit, mark)
+    console.print(table)
+
+
+def train_report(
+    objective: Objective, data: TrainingSet, run: TrainingRun, *, use_case: str, training_set_seconds: float
+) -> dict[str, Any]:
+    """The content of `train.json`."""
+    judged = run.evaluation
+    return {
+        "use_case": use_case,
+        "question": objective.question,
+        "model": {"name": run.version.model, "version": run.version.number, "run_id": run.version.run_id},
+        "metrics": {**judged.metrics, "rows": judged.rows},
+        "references": judged.references,
+        "gates": [asdict(gate) for gate in run.gates],
+        "test_window": [objective.split_at.isoformat(), objective.test_until.isoformat()],
+        "rows": {"train": data.train.num_rows, "test": data.test.num_rows},
+        "curves": {
+            "roc": asdict(judged.roc),
+            "calibration": asdict(judged.calibration),
+            "importance": [{"feature": name, "value": value} for name, value in run.importance.items()],
+        },
+        "slices": [
+            {"slice": part.slice, "value": part.value, "rows": part.rows, "roc_auc": part.metrics.get("roc_auc")}
+            for part in judged.slices
+        ],
+        "kpi": {
+            "name": objective.kpi.name,
+            "unit": objective.kpi.unit,
+            "value": judged.metrics["kpi"],
+            "reference": judged.kpi_without_model,
+            "description": objective.kpi.description,
+        },
+        "data": {
+            "tables": data.lineage.tables,
+            "data_hash": data.lineage.data_hash,
+            "registry_hash": data.lineage.registry_hash,
+            "commit": data.lineage.commit,
+        },
+        "seconds": {
+            "training_set": round(training_set_seconds, 2),
+            "fit": round(run.fit_seconds, 2),
+            "evaluate": round(run.evaluate_seconds, 2),
+        },
+    }
+
+
+def promote_report(done: Promotion) -> dict[str, Any]:
+    """The content of `promote.json`."""
+    return {
+        "model": done.version.model,
+        "version": done.version.number,
+        "bundle": str(done.bundle),
+        "runtime": done.export.runtime,
+        "parity": {"rows": done.export.rows, "max_difference": done.export.max_difference},
+        "gates": [asdict(gate) for gate in done.gates],
+    }

@@ -1,0 +1,120 @@
+"""Labels joined with what was known about them: the rows that a model learns from and is tested on."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from larder.contracts.errors import ConfigurationError, InvalidDataError
+from larder.contracts.objective import Objective
+from larder.contracts.plan import FeaturePlan
+from larder.contracts.settings import Settings
+from larder.contracts.tables import EVENT_TIMESTAMP, Lake
+from training.labels import Labels, read_labels
+from training.lineage import Lineage, commit, data_hash, registry_hash
+from training.model import Columns
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+NUMBER_TYPES = ("float32", "float64", "int32", "int64", "bool")
+STRING_TYPES = ("string",)
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """One row per label, in order of prediction instant: the label's columns and the features known at that instant."""
+
+    train: pa.Table
+    test: pa.Table
+    columns: Columns
+    label: str
+    lineage: Lineage
+
+
+def training_set(store: "FeatureStore", settings: Settings, objective: Objective, *, service: str) -> TrainingSet:
+    """Build the rows through a feature service; the online store is not read.
+
+    Raises MissingTableError, MissingColumnsError, InvalidDataError or ConfigurationError where labels or features
+    do not allow training.
+    """
+    plan = _plan(store, service)
+    columns = model_columns(plan)
+    request = [*dict.fromkeys([key.name for key in plan.entity_keys] + [item.name for item in plan.request_fields])]
+    place = Lake(settings.lake).labels(objective.label.table)
+    labels = read_labels(place, objective, request, now=settings.clock())
+    rows, versions = _with_features(store, service, labels, request, columns)
+    lake, versions = settings.lake.rstrip("/") + "/", {place: labels.version} | versions
+    return TrainingSet(
+        train=rows.slice(0, labels.train.num_rows),
+        test=rows.slice(labels.train.num_rows),
+        columns=columns,
+        label=objective.label.column,
+        lineage=Lineage(
+            service=service,
+            tables={
+                table.removeprefix(lake): version for table, version in {place: labels.version, **versions}.items()
+            },
+            data_hash=data_hash(rows),
+            registry_hash=registry_hash(store, service),
+            commit=commit(settings.home),
+        ),
+    )
+
+
+def model_columns(plan: FeaturePlan) -> Columns:
+    """The plan's columns as model inputs. Raises ConfigurationError for a type that no model input has."""
+    possible = NUMBER_TYPES + STRING_TYPES
+    other = {column.name: column.dtype for column in plan.columns if column.dtype not in possible}
+    if other:
+        raise ConfigurationError(
+            f"Feature service {plan.service!r} has {other}; model inputs are {', '.join(possible)}. "
+            "Turn them into numbers in an on-demand view (an instant into an age, say), or leave them out."
+        )
+    return Columns(
+        tuple(column.name for column in plan.columns if column.dtype in NUMBER_TYPES),
+        tuple(column.name for column in plan.columns if column.dtype in STRING_TYPES),
+    )
+
+
+def _plan(store: "FeatureStore", service: str) -> FeaturePlan:
+    from feast.errors import FeatureServiceNotFoundException
+
+    from larder.online.planning import feature_plan
+
+    try:
+        return feature_plan(store, service)
+    except FeatureServiceNotFoundException:
+        registered = sorted(found.name for found in store.list_feature_services())
+        raise ConfigurationError(
+            f"There is no feature service {service!r}; registered are {registered}. Run `larder features` "
+            "(or `feast apply`); the service bears the name of its use case."
+        ) from None
+
+
+def _with_features(
+    store: "FeatureStore", service: str, labels: Labels, request: list[str], columns: Columns
+) -> tuple[pa.Table, dict[str, int]]:
+    """Train rows, then test rows, with the model inputs beside the labels' columns; and the table versions read."""
+    rows = pa.concat_tables([labels.train, labels.test]).combine_chunks()
+    twice = sorted(set(rows.column_names) & set(columns.names))
+    if twice:
+        raise ConfigurationError(
+            f"{twice} are columns of the labels table and features as well, so one would hide the other. "
+            "Rename the features."
+        )
+    # Only what a request would bring: no label or later knowledge can meet a feature's name on the way.
+    job = store.get_historical_features(
+        entity_df=rows.select([*request, EVENT_TIMESTAMP]), features=store.get_feature_service(service)
+    )
+    features = job.to_arrow()
+    if features.num_rows != rows.num_rows:
+        raise InvalidDataError(
+            f"The offline store returned {features.num_rows} rows for {rows.num_rows} labels; one row each is needed. "
+            "Use an offline store that keeps rows and order, such as larder.offline.DeltaOfflineStore."
+        )
+    for name in columns.names:
+        # float32 from here on: what serving feeds to the model, and what an ONNX graph computes with.
+        dtype = pa.float32() if name in columns.numbers else pa.large_string()
+        rows = rows.append_column(name, features[name].cast(dtype, safe=False))
+    return rows, getattr(job, "versions", {})
