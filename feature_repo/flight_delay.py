@@ -179,7 +179,6 @@ schedule = RequestSource(
 FLIGHT_SCHEDULE = {
     "departure_hour": (Float64, "Local hour of departure in New York with its fraction"),
     "departure_weekday": (Int64, "Local day of the week, Monday is 0"),
-    "departure_day_of_year": (Int64, "Local day of the year"),
     "scheduled_minutes": (Float64, "Scheduled duration, minutes"),
     "route_miles": (Float64, "Length of the route, miles"),
     "plane_hours_since_arrival": (
@@ -205,7 +204,6 @@ def flight_schedule(inputs: dict[str, Any]) -> dict[str, Any]:
     return {
         "departure_hour": [at.hour + at.minute / 60 for at in departures],
         "departure_weekday": [at.weekday() for at in departures],
-        "departure_day_of_year": [at.timetuple().tm_yday for at in departures],
         "scheduled_minutes": [(arrival - departure).total_seconds() / 60 for departure, arrival in pairs],
         "route_miles": inputs["distance_miles"],
         "plane_hours_since_arrival": [

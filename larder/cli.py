@@ -2,7 +2,6 @@
 
 import sys
 import traceback
-import warnings
 from importlib.metadata import EntryPoint, entry_points
 
 import click
@@ -59,7 +58,6 @@ larder.add_command(status)
 
 def main() -> None:
     """Run the command; an error is one sentence on stderr, without a traceback unless `--debug` is given."""
-    _hide_experimental_warnings()
     try:
         larder(standalone_mode=False)
     except click.ClickException as problem:
@@ -96,12 +94,6 @@ def _loaded(entry: EntryPoint) -> click.Command:
 
         return click.Command(entry.name, callback=refuse, short_help=f"(needs {problem.name}, not installed)")
     return command
-
-
-def _hide_experimental_warnings() -> None:
-    # Feast warns at every use of the two kinds of view that this project is built on.
-    for kind in ("Stream feature views", "On demand feature view"):
-        warnings.filterwarnings("ignore", message=f"{kind}.* experimental", category=RuntimeWarning)
 
 
 def _print_error(message: str) -> None:

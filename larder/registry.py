@@ -1,5 +1,6 @@
 """The project's Feast registry: opening it, and its address independent of the folder Feast is called from."""
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import URL, CreateEnginePlugin, make_url
@@ -23,6 +24,9 @@ def feature_store(settings: Settings) -> "FeatureStore":
         )
     from feast import FeatureStore
 
+    # Feast warns at every use of the two kinds of view that this project is built on. It also installs a
+    # filter of its own when it is imported, so ours can only come afterwards.
+    warnings.filterwarnings("ignore", message=".* experimental", category=RuntimeWarning)
     return FeatureStore(repo_path=str(settings.feature_repo))
 
 

@@ -72,7 +72,8 @@ def window_definition(view: StreamFeatureView) -> WindowDefinition:
         raise ConfigurationError(f"Feature view {view.name!r} declares no aggregations.")
     slide = _slide(view)
     aggregations = {_name(item): item for item in view.aggregations}
-    keys = {column.name: _arrow_type(column) for column in view.entity_columns}
+    # By name, as the features: the registry's order changes from one `feast apply` to the next.
+    keys = {column.name: _arrow_type(column) for column in sorted(view.entity_columns, key=lambda column: column.name)}
     fields = feature_fields(view)
     declared = {field.name for field in fields}
     if len(aggregations) < len(view.aggregations) or declared != set(aggregations):

@@ -31,13 +31,13 @@ class WindowDefinition:
 
     view: str
     keys: Mapping[str, pa.DataType]
-    """Type of each join key."""
+    """Type of each join key, by name."""
     timestamp: str
     """Column with the instant from which an event counts."""
     slide: int
     """Microseconds between grid instants, which are its multiples from the epoch."""
     features: tuple[WindowFeature, ...]
-    """In the order of the view's schema."""
+    """By name."""
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -57,6 +57,7 @@ class Windows:
     events: Events
     """In canonical order, which their content alone decides: by key, then time, then value."""
     instants: Events
+    """Ascending."""
     length: int
     end: Integers
     """Number of the first event after the window."""
@@ -64,9 +65,9 @@ class Windows:
     @cached_property
     def start(self) -> Integers:
         """Number of the first event in the window; equal to `end` when it is empty."""
-        return np.searchsorted(self.events.places, self.instants.places - self.length, side="right")
+        return passed(self.events.places + self.length, self.instants.places)
 
-    @property
+    @cached_property
     def count(self) -> Integers:
         return self.end - self.start
 
@@ -75,24 +76,33 @@ class Windows:
         """Numbers of the windows that hold an event."""
         return np.flatnonzero(self.count)
 
-    @cached_property
-    def _blocks(self) -> Integers:
-        """Ascending number of each event's key and block."""
-        block = self.events.ticks // self.length
-        is_new = (np.diff(self.events.ranks, prepend=-1) != 0) | (np.diff(block, prepend=0) != 0)
-        return np.cumsum(is_new)
-
     def folded(self, values: Values, combine: Combine) -> Values:
         """`combine` over the events of each filled window. Events lie along the last axis of `values`."""
-        blocks = self._blocks
-        prefix = _running(values, blocks, combine)
-        suffix = _running(values[..., ::-1], -blocks[::-1], combine)[..., ::-1]
-        start, last = self.start[self.filled], self.end[self.filled] - 1
-        is_cut = blocks[start] != blocks[last]
-        ends_in_own_block = self.events.ticks[last] // self.length == self.instants.ticks[self.filled] // self.length
-        result = np.where(is_cut | ends_in_own_block, prefix[..., last], suffix[..., start])
-        result[..., is_cut] = combine(suffix[..., start[is_cut]], result[..., is_cut])
+        parts = self._parts
+        prefix = _running(values, parts.position, combine)
+        suffix = _running(values[..., ::-1], parts.remaining[::-1], combine)[..., ::-1]
+        result = np.concatenate([prefix, suffix], axis=-1).take(parts.newest, axis=-1)
+        result[..., parts.cut] = combine(suffix.take(parts.older, axis=-1), result.take(parts.cut, axis=-1))
         return result
+
+    @cached_property
+    def _parts(self) -> "_Parts":
+        block = self.events.ticks // self.length
+        is_new = (np.diff(self.events.ranks, prepend=-1) != 0) | (np.diff(block, prepend=0) != 0)
+        begins = np.flatnonzero(is_new)
+        sizes = np.diff(begins, append=len(block))
+        position = np.arange(len(block)) - np.repeat(begins, sizes)
+        start, last = self.start[self.filled], self.end[self.filled] - 1
+        is_cut = last - position[last] > start
+        ends_in_own_block = block[last] == self.instants.ticks[self.filled] // self.length
+        cut = np.flatnonzero(is_cut)
+        return _Parts(
+            position=position,
+            remaining=np.repeat(sizes, sizes) - 1 - position,
+            newest=np.where(is_cut | ends_in_own_block, last, start + len(block)),
+            cut=cut,
+            older=start[cut],
+        )
 
     def distinct(self, values: Integers) -> Integers:
         """Number of different values in each window: of values' presences begun, less those ended."""
@@ -102,8 +112,30 @@ class Windows:
         is_first = is_other | (np.diff(ticks, prepend=0) > self.length)
         is_last = np.append(is_first[1:], True)[: len(order)]
         begun, ended = np.sort(places[is_first]), np.sort(places[is_last] + self.length)
-        at = self.instants.places
-        return np.searchsorted(begun, at, side="right") - np.searchsorted(ended, at, side="right")
+        return passed(begun, self.instants.places) - passed(ended, self.instants.places)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Of what the windows are put together. Numbers of windows count the filled ones only."""
+
+    position: Integers
+    """Of each event: how many come before it in its key and block."""
+    remaining: Integers
+    """Of each event: how many come after it there."""
+    newest: Integers
+    """Per window: its newest event n for the block up to it, or events + n for the block from n on."""
+    cut: Integers
+    """Windows that reach back into the block before."""
+    older: Integers
+    """Per window cut: the event from which on that block belongs to it."""
+
+
+def passed(places: Integers, instants: Integers) -> Integers:
+    """How many of `places` each instant has reached; both ascend."""
+    # Events are fewer than the instants that they make, so it is the events that are searched for.
+    reached = np.bincount(np.searchsorted(instants, places), minlength=len(instants) + 1)
+    return np.cumsum(reached[:-1])
 
 
 def moments(values: Values) -> Values:
@@ -118,10 +150,8 @@ def merged_moments(a: Values, b: Values) -> Values:
     return np.stack([count, a[1] + delta * (b[0] / count), a[2] + b[2] + delta * delta * (a[0] * b[0] / count)])
 
 
-def _running(values: Values, blocks: Integers, combine: Combine) -> Values:
+def _running(values: Values, position: Integers, combine: Combine) -> Values:
     """At each event, `combine` over its block from the beginning up to it, in log2(block) steps."""
-    begins = np.flatnonzero(np.diff(blocks, prepend=blocks[:1] - 1))
-    position = np.arange(len(blocks)) - np.repeat(begins, np.diff(begins, append=len(blocks)))
     result = values.copy()
     step, rows = 1, np.flatnonzero(position)
     while len(rows):

@@ -1,8 +1,6 @@
 """The windows kernel: events of some keys in, one row per key and instant of change out. Pure NumPy and Arrow.
 
-An event enters a window at the first grid instant at or after it and leaves when the window has passed. All
-functions ignore nulls. NaN is a value: it makes sums, means, deviations and maxima NaN, counts as one distinct
-value, and is a minimum only where there is nothing else. `stddev` is that of a sample, null below two values.
+An event enters a window at the first grid instant at or after it and leaves when the window has passed.
 """
 
 from collections.abc import Iterator
@@ -13,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from larder.compute.definition import INSTANT, WindowDefinition, WindowFeature
+from larder.compute.functions import WindowStatistics
 from larder.compute.ranks import Integers, key_ranks, value_ranks
-from larder.compute.sliding import Axis, Events, Values, Windows, merged_moments, moments
+from larder.compute.sliding import Axis, Events, Values, Windows, passed
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.tables import EVENT_TIMESTAMP
 
@@ -106,61 +105,35 @@ def _column(feature: WindowFeature) -> str:
     return feature.column
 
 
+def _length(feature: WindowFeature) -> int:
+    return feature.window
+
+
 def _column_features(
     column: pa.ChunkedArray, times: Integers, timeline: Events, instants: Events, features: list[WindowFeature]
 ) -> Iterator[tuple[str, pa.Array]]:
     rows = np.flatnonzero(column.is_valid().to_numpy())
-    rows = rows[np.lexsort((_sortable(column.take(rows)), times[rows], timeline.ranks[rows]))]
+    rows = rows[_canonical_order(timeline.places[rows], times[rows], _sortable(column.take(rows)))]
     values, events = column.take(rows), timeline.take(rows)
-    end = np.searchsorted(events.places, instants.places, side="right")
-    for length in sorted({feature.window for feature in features}):
-        windows = Windows(events, instants, length, end)
-        for feature in features:
-            if feature.window == length:
-                yield feature.name, _feature(feature.function, values, windows).cast(feature.dtype)
+    end = passed(events.places, instants.places)
+    for length, alike in groupby(sorted(features, key=_length), key=_length):
+        statistics = WindowStatistics(values, Windows(events, instants, length, end))
+        for feature in alike:
+            yield feature.name, statistics.value(feature.function).cast(feature.dtype)
+
+
+def _canonical_order(places: Integers, times: Integers, values: Values) -> Integers:
+    """By place, then time, then value: an order that the events' content alone decides."""
+    order = np.argsort(places)
+    is_tie = np.diff(places[order], prepend=-1) == 0
+    tied = np.flatnonzero(is_tie | np.append(is_tie[1:], False))
+    # One sort by three columns costs several times more, and few events share a key and a tick.
+    rows = order[tied]
+    order[tied] = rows[np.lexsort((values[rows], times[rows], places[rows]))]
+    return order
 
 
 def _sortable(values: pa.ChunkedArray) -> Values:
     """Numbers that order as the values do."""
     is_number = pa.types.is_integer(values.type) or pa.types.is_floating(values.type)
     return values.to_numpy() if is_number else value_ranks(values)
-
-
-def _feature(function: str, values: pa.ChunkedArray, windows: Windows) -> pa.Array:
-    if function == "count":
-        return pa.array(windows.count)
-    if function == "count_distinct":
-        return pa.array(windows.distinct(value_ranks(values)))
-    if function == "last":
-        return values.take(_spread(windows, windows.end[windows.filled] - 1))
-    if function in ("min", "max"):
-        return _extreme(function, values, windows)
-    return _spread(windows, *_arithmetic(function, values.cast(pa.float64()).to_numpy(), windows))
-
-
-def _extreme(function: str, values: pa.ChunkedArray, windows: Windows) -> pa.Array:
-    if pa.types.is_floating(values.type):
-        return _spread(windows, windows.folded(values.to_numpy(), np.fmin if function == "min" else np.maximum))
-    ranks = value_ranks(values)
-    found = windows.folded(ranks, np.minimum if function == "min" else np.maximum)
-    by_rank = values.take(np.unique(ranks, return_index=True)[1])
-    return by_rank.take(_spread(windows, found))
-
-
-def _arithmetic(function: str, values: Values, windows: Windows) -> tuple[Values, Values]:
-    """Value per filled window, and which of them are defined."""
-    count = windows.count[windows.filled]
-    with np.errstate(invalid="ignore", over="ignore"):
-        if function == "stddev":
-            deviations = windows.folded(moments(values), merged_moments)[2]
-            return np.sqrt(deviations / np.maximum(count - 1, 1)), count > 1
-        total = windows.folded(values, np.add)
-        return (total / count if function == "mean" else total), count > 0
-
-
-def _spread(windows: Windows, found: Values, is_defined: Values | None = None) -> pa.Array:
-    """What was found in the filled windows, for all of them; null elsewhere."""
-    values, is_null = np.zeros(len(windows.end), dtype=found.dtype), np.ones(len(windows.end), dtype=bool)
-    values[windows.filled] = found
-    is_null[windows.filled] = False if is_defined is None else ~is_defined
-    return pa.array(values, mask=is_null)

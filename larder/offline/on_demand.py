@@ -1,8 +1,12 @@
 """Request-time features over historical rows: Feast's on-demand views, given only what they declare to read."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.types import UnixTimestamp, from_value_type
 
@@ -23,12 +27,7 @@ def on_demand_features(
     """
     columns: dict[str, pa.ChunkedArray] = {}
     for view in views:
-        outputs = view.transform_arrow(_inputs(view, requests, features), full_feature_names=False)
-        if outputs.num_rows != requests.num_rows:
-            raise InvalidDataError(
-                f"On-demand view {view.name!r} returned {outputs.num_rows} values for {requests.num_rows} rows. "
-                "Its function must return one value per row in every list."
-            )
+        outputs = _outputs(view, requests, features)
         for field in view.features:
             reference = f"{view.projection.name_to_use()}:{field.name}"
             columns[reference] = declared(outputs[field.name], field, where=f"the result of {view.name}")
@@ -50,12 +49,53 @@ def check_request_columns(views: Sequence[OnDemandFeatureView], requests: pa.Tab
                 check_instants(requests, name)
 
 
-def _inputs(view: OnDemandFeatureView, requests: pa.Table, features: Columns) -> pa.Table:
+def _outputs(view: OnDemandFeatureView, requests: pa.Table, features: Columns) -> pa.Table:
     inputs = {name: requests[name] for name in view.get_request_data_schema()}
     for projection in view.source_feature_view_projections.values():
-        for field in projection.features:  # Feast adds the short name beside the full one
+        for field in projection.features:
             inputs[f"{projection.name}__{field.name}"] = features[f"{projection.name_to_use()}:{field.name}"]
-    return pa.table({name: _python_instants(column) for name, column in inputs.items()})
+    if view.mode == "python" and not view.singleton:
+        outputs = _called(view, inputs)
+    else:
+        table = pa.table({name: _python_instants(column) for name, column in inputs.items()})
+        outputs = view.transform_arrow(table, full_feature_names=False)
+    if outputs.num_rows != requests.num_rows:
+        raise InvalidDataError(
+            f"On-demand view {view.name!r} returned {outputs.num_rows} values for {requests.num_rows} rows. "
+            "Its function must return one value per row in every list."
+        )
+    return outputs
+
+
+def _called(view: OnDemandFeatureView, inputs: Columns) -> pa.Table:
+    """The view's function on lists, as serving calls it; Feast's own way there takes seven times as long."""
+    lists = {name: _values(column) for name, column in inputs.items()}
+    # Functions may use the short name of a stored feature as well as view__feature.
+    lists |= {name.split("__", 1)[1]: values for name, values in lists.items() if "__" in name}
+    outputs = view.feature_transformation.udf(lists)
+    try:
+        return pa.table({name: pa.array(outputs[name]) for name in (field.name for field in view.features)})
+    except (KeyError, TypeError, pa.ArrowInvalid) as problem:
+        raise InvalidDataError(
+            f"On-demand view {view.name!r} must return lists of equal length, one per feature of its schema, each of "
+            f"one type; that failed: {problem!r}. Correct its function."
+        ) from problem
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """As Python values: null is None, an instant a datetime in UTC. By NumPy where it can, for its speed."""
+    is_instant = pa.types.is_timestamp(column.type)
+    if not (is_instant or pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+        return list(column.to_pylist())
+    if is_instant:
+        column = _python_instants(column).cast(pa.int64())
+    numbers = pc.fill_null(column, 0).to_numpy()
+    values: list[Any] = (
+        [at.replace(tzinfo=UTC) for at in numbers.view("datetime64[us]").tolist()] if is_instant else numbers.tolist()
+    )
+    for position in np.flatnonzero(pc.is_null(column).to_numpy()):
+        values[position] = None
+    return values
 
 
 def _python_instants(column: pa.ChunkedArray) -> pa.ChunkedArray:
