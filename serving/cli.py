@@ -2,7 +2,7 @@
 
 import socket
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -68,19 +68,20 @@ def ask(settings: Settings, count: int) -> None:
 
 
 def _print(results: Sequence["Asked"], answer: "Answer", server: "Server") -> None:
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("request", answer.probability, answer.decision, "confidence", "outcome", "missing or stale")
+    title = f"probability: {answer.probability}; decision: {answer.decision}"
+    table = Table("request", "probability", "decision", "outcome", "doubt", title=title, box=SIMPLE)
+    table.columns[0].min_width = 32
     for item in results:
-        absent = [*item.answer["missing"], *item.answer["stale"]]
         table.add_row(
-            " ".join(_short(value) for value in item.request.values()),
+            _request_text(item.request),
             f"{item.answer[answer.probability]:.3f}",
             _yes_or_no(item.answer[answer.decision]),
-            item.answer["confidence"],
             _yes_or_no(item.outcome),
-            f"{len(absent)} of {len(item.answer['features'])}",
+            _doubt(item.answer),
         )
     console = Console()
     console.print(table)
@@ -92,10 +93,28 @@ def _print(results: Sequence["Asked"], answer: "Answer", server: "Server") -> No
     )
 
 
+def _request_text(request: Mapping[str, object]) -> str:
+    """Names on one line, instants and quantities on a second, dimmed one."""
+    from rich.markup import escape
+
+    names = [str(value) for value in request.values() if isinstance(value, str)]
+    others = [_short(value) for value in request.values() if not isinstance(value, str) and value is not None]
+    return "\n".join([escape(" ".join(names)), f"[dim]{', '.join(others)}[/]"] if others else [escape(" ".join(names))])
+
+
+def _doubt(answer: Mapping[str, Any]) -> str:
+    """Why to be careful with the answer; empty when nothing was absent and confidence is high."""
+    absent = len(answer["missing"]) + len(answer["stale"])
+    notes = ["low confidence"] if answer["confidence"] == "low" else []
+    return ", ".join([*notes, f"{absent} of {len(answer['features'])} absent"] if absent else notes)
+
+
 def _short(value: object) -> str:
     from datetime import datetime
 
-    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value)
+    if isinstance(value, datetime):
+        return f"{value:%d %b %H:%M}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _yes_or_no(value: bool | None) -> str:

@@ -31,7 +31,7 @@ def print_gates(console: Console, gates: list[GateResult]) -> None:
     table = Table("gate", "value", "", "limit", "", title="Gates", title_justify="left")
     for gate in gates:
         mark = "[green]passed[/]" if gate.passed else "[red]failed[/]"
-        limit = "no champion yet" if gate.limit is None else f"{gate.limit:.4f}"
+        limit = "nothing to compare" if gate.limit is None else f"{gate.limit:.4f}"
         table.add_row(gate.name, "unknown" if gate.value is None else f"{gate.value:.4f}", gate.direction, limit, mark)
     console.print(table)
 

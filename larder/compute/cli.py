@@ -1,5 +1,6 @@
 """`larder features`: from the definitions and silver tables to gold and the online store."""
 
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -21,6 +22,7 @@ def features(settings: Settings, until: str | None) -> None:
 
     The same as `feast apply` and `feast materialize-incremental`. What is current already is left alone.
     """
+    started = time.monotonic()
     from rich.console import Console
 
     from larder.compute.materialize import apply_definitions, materialize
@@ -35,10 +37,10 @@ def features(settings: Settings, until: str | None) -> None:
             progress.update(f"Materialized {view.view}")
 
         results = materialize(store, instant, report)
-    _print_table(console, results, instant.isoformat())
+    _print_table(console, results, instant.isoformat(), time.monotonic() - started)
 
 
-def _print_table(console: "Console", results: "list[Materialized]", instant: str) -> None:
+def _print_table(console: "Console", results: "list[Materialized]", instant: str, seconds: float) -> None:
     from rich.table import Table
 
     table = Table(title=f"Features as of {instant}", title_justify="left")
@@ -46,6 +48,12 @@ def _print_table(console: "Console", results: "list[Materialized]", instant: str
     for name in ("Gold rows appended", "Entities written online", "Seconds"):
         table.add_column(name, justify="right")
     for view in results:
-        counts = ["-" if count is None else f"{count:,}" for count in (view.appended, view.pushed)]
-        table.add_row(view.view, *counts, f"{view.seconds:.1f}")
+        table.add_row(view.view, _count(view.appended), _count(view.pushed), f"{view.seconds:.1f}")
+    table.add_section()
+    appended, pushed = sum(view.appended or 0 for view in results), sum(view.pushed or 0 for view in results)
+    table.add_row("Total", _count(appended), _count(pushed), f"{seconds:.1f}")
     console.print(table)
+
+
+def _count(rows: int | None) -> str:
+    return "-" if rows is None else f"{rows:,}"

@@ -23,7 +23,7 @@ class Push:
     """What one push did."""
 
     written: int
-    """Entities whose value in the online store is new."""
+    """Entities written, those included whose value was there already."""
     note: str = ""
     """What a reader of the log should know beyond that."""
 

@@ -31,13 +31,20 @@ _FIXED = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "ERROR",
+    # Otherwise each column expression asks Java for settings and walks Python's stack.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
 # On one machine the defaults made for clusters cost more than the work.
 _LOCAL = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.sql.shuffle.partitions": "4",
+    # Planning anew after each stage compiles code anew: with few partitions there is nothing to gain from it.
+    "spark.sql.adaptive.enabled": "false",
     "spark.databricks.delta.snapshotPartitions": "1",
+    # Two more jobs per read or write of a table, for logs and scans much longer than one machine has.
+    "spark.databricks.delta.stats.skipping": "false",
+    "spark.databricks.delta.writeChecksumFile.enabled": "false",
 }
 
 

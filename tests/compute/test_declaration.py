@@ -1,5 +1,6 @@
 """What a view declares becomes what the kernel computes, or one clear refusal."""
 
+import copy
 from datetime import timedelta
 from typing import Any
 
@@ -90,3 +91,20 @@ def test_the_fingerprint_follows_values_not_descriptions() -> None:
 
     assert fingerprint(10, "Revenue") == fingerprint(10, "Revenue, euro")
     assert fingerprint(10, "Revenue") != fingerprint(15, "Revenue")
+
+
+def test_neither_the_order_of_fields_nor_of_keys_changes_the_definition() -> None:
+    """Feast's registry hands both back in an order that differs from one process to the next."""
+    statistics = [Statistic("price", function, function, "Price") for function in ("sum", "mean", "count")]
+    windows = {"5m": FIVE_MINUTES, "1h": timedelta(hours=1)}
+    made = view(**windowed(statistics, windows, every=FIVE_MINUTES, keys=[SHOP]))
+    made.entity_columns = [Field(name="shop_id", dtype=Int64), Field(name="region", dtype=String)]
+    other = copy.copy(made)
+    for fields in ("features", "entity_columns", "aggregations"):
+        setattr(other, fields, getattr(made, fields)[::-1])
+
+    first, second = window_definition(made), window_definition(other)
+
+    assert list(first.keys) == list(second.keys) == ["region", "shop_id"]
+    assert first == second
+    assert first.fingerprint == second.fingerprint

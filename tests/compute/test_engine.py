@@ -2,13 +2,16 @@
 
 import textwrap
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from deltalake import DeltaTable, write_deltalake
 from feast import FeatureStore
+from feast.cli.cli import cli
 from pyspark.sql import SparkSession
 
 from larder.compute import materialize as materialization
@@ -59,104 +62,144 @@ DEFINITIONS = """
     """
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession) -> Iterator[Settings]:
-    home = tmp_path / "my project"
+@dataclass(frozen=True)
+class Seen:
+    """The result of one step of the history below: per view, and online afterwards."""
+
+    results: dict[str, Materialized]
+    online: dict[str, list[object]]
+    """Shop -> revenue_10m, sales_10m, area."""
+
+
+class Project:
+    """A Feast project with windows over sales, and what one does with it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = materialization.apply_definitions(settings)
+
+    def sell(self, *sales: tuple[str, str, float]) -> None:
+        shops, clocks, prices = zip(*sales, strict=True)
+        rows = {"store": shops, "sold_at": pa.array(map(at, clocks), INSTANT), "price": prices}
+        write_deltalake(f"{self.settings.lake}/silver/sales", pa.table(rows), mode="append")
+
+    def open_shops(self) -> None:
+        rows = {"shop": ["A"], "opened_at": pa.array([at("00:00")], INSTANT), "area": [20.0]}
+        write_deltalake(f"{self.settings.lake}/silver/shops", pa.table(rows))
+
+    def materialized(self, until: str) -> dict[str, Materialized]:
+        return {result.view: result for result in materialization.materialize(self.store, at(until), lambda _: None)}
+
+    def feast(self, *arguments: str) -> None:
+        """A plain Feast command."""
+        result = CliRunner().invoke(cli, ["-c", str(self.settings.feature_repo), *arguments], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+
+    def online(self, clock: str) -> dict[str, list[object]]:
+        features = ["shop_sales:revenue_10m", "shop_sales:sales_10m", "shops:area"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("LARDER_CLOCK", at(clock).isoformat())
+            reader = FeatureStore(repo_path=str(self.settings.feature_repo))
+            found = reader.get_online_features(features, [{"shop": "A"}, {"shop": "B"}]).to_dict()
+        names = ("revenue_10m", "sales_10m", "area")
+        return {shop: [found[name][row] for name in names] for row, shop in enumerate(found["shop"])}
+
+    def seen(self, until: str, clock: str | None = None) -> Seen:
+        return Seen(self.materialized(until), self.online(clock or until))
+
+
+@pytest.fixture(scope="module")
+def environment() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, environment: pytest.MonkeyPatch) -> Iterator[Project]:
+    home = tmp_path_factory.mktemp("engine") / "my project"
     (home / "feature_repo").mkdir(parents=True)
     (home / "feature_repo" / "feature_store.yaml").write_text(textwrap.dedent(CONFIGURATION))
     (home / "feature_repo" / "shopping.py").write_text(textwrap.dedent(DEFINITIONS))
-    monkeypatch.setenv("LARDER_HOME", str(home))
+    environment.setenv("LARDER_HOME", str(home))
     settings = load_settings()
-    yield settings
+    yield Project(settings)
     embedded.stop(settings)
 
 
-def at(clock: str) -> datetime:
-    return datetime.fromisoformat(f"2013-03-10T{clock}:00+00:00")
+@pytest.fixture(scope="module")
+def history(project: Project, spark: SparkSession) -> dict[str, Seen]:
+    """What was seen, step by step. One history for all tests: a refresh of gold takes seconds."""
+    steps = {}
+    with pytest.raises(MissingTableError) as problem:
+        project.materialized("10:12")
+    assert "larder ingest" in str(problem.value)
 
+    project.sell(("A", "10:01", 4.0), ("A", "10:03", 8.0), ("B", "10:08", 1.0))
+    project.open_shops()
+    steps["first"] = project.seen("10:12")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "spark_session", no_spark)
+        steps["rerun"] = project.seen("10:12")
+        connect(embedded.start(project.settings), timeout_seconds=5).flushall()
+        steps["emptied"] = project.seen("10:12")
 
-def sell(settings: Settings, *sales: tuple[str, str, float]) -> None:
-    shops, clocks, prices = zip(*sales, strict=True)
-    rows = {"store": shops, "sold_at": pa.array(map(at, clocks), INSTANT), "price": prices}
-    write_deltalake(f"{settings.lake}/silver/sales", pa.table(rows), mode="append")
+    project.sell(("A", "10:02", 16.0))
+    steps["late"] = project.seen("10:14")
+    steps["earlier"] = project.seen("10:00", clock="10:14")
 
-
-def open_shops(settings: Settings) -> None:
-    rows = {"shop": ["A"], "opened_at": pa.array([at("00:00")], INSTANT), "area": [20.0]}
-    write_deltalake(f"{settings.lake}/silver/shops", pa.table(rows))
-
-
-def materialized(store: FeatureStore, until: datetime) -> dict[str, Materialized]:
-    return {result.view: result for result in materialization.materialize(store, until, lambda result: None)}
-
-
-def online(
-    store: FeatureStore, settings: Settings, shop: str, clock: str, monkeypatch: pytest.MonkeyPatch
-) -> list[object]:
-    monkeypatch.setenv("LARDER_CLOCK", at(clock).isoformat())
-    reader = FeatureStore(repo_path=str(settings.feature_repo))
-    features = ["shop_sales:revenue_10m", "shop_sales:sales_10m", "shops:area"]
-    row = reader.get_online_features(features, [{"shop": shop}]).to_dict()
-    return [row[name][0] for name in ("revenue_10m", "sales_10m", "area")]
-
-
-def test_materialize_fills_gold_and_redis_and_a_rerun_starts_no_spark(
-    project: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sell(project, ("A", "10:01", 4.0), ("A", "10:03", 8.0), ("B", "10:08", 1.0))
-    open_shops(project)
-    store = materialization.apply_definitions(project)
-
-    first = materialized(store, at("10:12"))
-
-    assert (first["shop_sales"].appended, first["shop_sales"].pushed) == (2, 2)
-    assert (first["shops"].appended, first["shops"].pushed) == (None, 1)
-    assert online(store, project, "A", "10:12", monkeypatch) == [12.0, 2, 20.0]
-
-    monkeypatch.setattr(session, "spark_session", no_spark)
-    again = materialized(store, at("10:12"))
-    assert [(view.appended, view.pushed) for view in again.values()] == [(0, 0), (None, 0)]
+    project.sell(("B", "10:21", 2.0))
+    project.feast("materialize", at("10:00").isoformat(), at("10:26").isoformat())
+    steps["backfill"] = Seen({}, project.online("10:26"))
+    return steps
 
 
 def no_spark(*_: object, **__: object) -> SparkSession:
     raise AssertionError("Spark was started although gold is current")
 
 
-def test_late_events_reach_redis_and_an_earlier_end_moves_nothing_back(
-    project: Settings, monkeypatch: pytest.MonkeyPatch
+def at(clock: str) -> datetime:
+    return datetime.fromisoformat(f"2013-03-10T{clock}:00+00:00")
+
+
+def counts(results: dict[str, Materialized]) -> dict[str, tuple[int | None, int | None]]:
+    return {name: (result.appended, result.pushed) for name, result in results.items()}
+
+
+def test_materialize_brings_windows_through_gold_and_plain_views_directly_into_redis(history: dict[str, Seen]) -> None:
+    assert counts(history["first"].results) == {"shop_sales": (2, 2), "shops": (None, 1)}
+    assert history["first"].online == {"A": [12.0, 2, 20.0], "B": [1.0, 1, None]}
+
+
+def test_a_rerun_writes_nothing_and_starts_no_spark(history: dict[str, Seen]) -> None:
+    assert counts(history["rerun"].results) == {"shop_sales": (0, 0), "shops": (None, 0)}
+
+
+def test_an_emptied_redis_is_filled_again_without_spark(history: dict[str, Seen]) -> None:
+    assert counts(history["emptied"].results) == {"shop_sales": (0, 2), "shops": (None, 1)}
+    assert history["emptied"].online == history["first"].online
+
+
+def test_a_late_event_is_corrected_online(history: dict[str, Seen]) -> None:
+    assert counts(history["late"].results)["shop_sales"] == (1, 2)
+    assert history["late"].online == {"A": [28.0, 3, 20.0], "B": [1.0, 1, None]}
+
+
+def test_an_earlier_end_moves_nothing_back(history: dict[str, Seen]) -> None:
+    assert "already holds 2013-03-10 10:14:00Z" in str(history["earlier"].results["shop_sales"])
+    assert history["earlier"].online == history["late"].online
+
+
+def test_feast_materialize_backfills_as_if_every_run_had_been_on_time(
+    project: Project, history: dict[str, Seen]
 ) -> None:
-    sell(project, ("A", "10:01", 4.0))
-    open_shops(project)
-    store = materialization.apply_definitions(project)
-    materialized(store, at("10:06"))
-    sell(project, ("A", "10:02", 8.0))
+    gold = DeltaTable(f"{project.settings.lake}/gold/shop_sales").to_pyarrow_table().to_pylist()
 
-    materialized(store, at("10:07"))
-
-    assert online(store, project, "A", "10:07", monkeypatch) == [12.0, 2, 20.0]
-    earlier = materialized(store, at("10:00"))
-    assert "already holds 2013-03-10 10:07:00Z" in str(earlier["shop_sales"])
-    assert online(store, project, "A", "10:07", monkeypatch) == [12.0, 2, 20.0]
-    known = DeltaTable(f"{project.lake}/gold/shop_sales").to_pyarrow_table()["known_at"].to_pylist()
-    assert sorted(known) == [at("10:05"), at("10:07")]
-
-
-def test_an_emptied_redis_is_filled_again(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    sell(project, ("A", "10:01", 4.0))
-    open_shops(project)
-    store = materialization.apply_definitions(project)
-    materialized(store, at("10:06"))
-    connect(embedded.start(project), timeout_seconds=5).flushall()
-
-    assert materialized(store, at("10:06"))["shop_sales"].pushed == 1
-    assert online(store, project, "A", "10:06", monkeypatch) == [4.0, 1, 20.0]
-
-
-def test_a_missing_silver_table_is_said_with_the_remedy(project: Settings) -> None:
-    store = materialization.apply_definitions(project)
-
-    with pytest.raises(MissingTableError, match="silver/sales"):
-        materialized(store, datetime(2013, 3, 10, tzinfo=UTC))
+    assert history["backfill"].online == {"A": [None, 0, 20.0], "B": [2.0, 1, None]}
+    assert sorted((row["event_timestamp"], row["known_at"]) for row in gold if row["shop"] == "B") == [
+        (at("10:10"), at("10:10")),
+        (at("10:20"), at("10:20")),
+        (at("10:25"), at("10:25")),
+    ]
 
 
 def test_a_folder_without_definitions_is_refused(tmp_path: Path) -> None:

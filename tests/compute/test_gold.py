@@ -1,9 +1,10 @@
 """Gold on real Spark and Delta: appended once, corrected late, known when it was known."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pytest
@@ -27,6 +28,10 @@ VIEW = WindowDefinition(
 )
 
 
+Sale: TypeAlias = tuple[str | None, str, float | None]
+"""Shop, time, price."""
+
+
 def at(clock: str) -> datetime:
     return datetime.fromisoformat(f"2013-03-10T{clock}:00+00:00")
 
@@ -38,7 +43,8 @@ class Shop:
         self.source, self.gold, self.spark = str(folder / "silver sales"), str(folder / "gold sales"), spark
         self.starts = 0
 
-    def sell(self, *sales: tuple[str | None, str, float | None], mode: str = "append") -> None:
+    def sell(self, *sales: Sale) -> None:
+        """These sales and no others are what the source holds now."""
         rows = pa.table(
             {
                 "store": pa.array([shop for shop, _, _ in sales], pa.string()),
@@ -46,133 +52,137 @@ class Shop:
                 "price": pa.array([price for *_, price in sales], pa.float64()),
             }
         )
-        write_deltalake(self.source, rows, mode=mode)  # type: ignore[call-overload]
+        write_deltalake(self.source, rows, mode="overwrite")
 
     def refresh(self, until: str, *, is_live: bool = True, view: WindowDefinition = VIEW) -> Refresh:
         source = EventSource(self.source, columns={"shop": "store"})
         return refresh_gold(self._session, view, source, self.gold, until=at(until), is_live=is_live)
 
-    def rows(self) -> list[tuple[Any, ...]]:
-        """(shop, event_timestamp, known_at, count, mean), times as hh:mm."""
-        stored = DeltaTable(self.gold).to_pyarrow_table().to_pylist()
-        return sorted(
-            tuple(f"{item:%H:%M}" if isinstance(item, datetime) else item for item in row.values()) for row in stored
-        )
+    def stored(self, shop: str) -> list[dict[str, Any]]:
+        return [row for row in DeltaTable(self.gold).to_pyarrow_table().to_pylist() if row["shop"] == shop]
+
+    def rows(self, shop: str, *, by: str = "23:59") -> list[tuple[Any, ...]]:
+        """(event_timestamp, known_at, count, mean) of what was known by then, times as hh:mm."""
+        known = [list(row.values())[1:] for row in self.stored(shop) if row["known_at"] <= at(by)]
+        return sorted((f"{event:%H:%M}", f"{known_at:%H:%M}", *features) for event, known_at, *features in known)
 
     def _session(self) -> SparkSession:
         self.starts += 1
         return self.spark
 
 
+@dataclass(frozen=True)
+class Step:
+    """One refresh, and all sales that had arrived before it."""
+
+    until: str
+    sales: tuple[Sale, ...]
+    is_live: bool = True
+
+
+FIRST: tuple[Sale, ...] = (
+    ("steady", "10:01", 4.0), ("steady", "10:05", 8.0), (None, "10:02", 1.0), ("unpriced", "10:07", None),
+    ("late", "10:01", 4.0),
+)  # fmt: skip
+LATE: tuple[Sale, ...] = (("late", "10:02", 8.0), ("late", "09:51", 2.0))
+BACKFILL: tuple[Sale, ...] = (("backfilled", "10:02", 8.0), ("backfilled", "10:21", 1.0))
+AGAIN: tuple[Sale, ...] = (("backfilled", "10:03", 16.0),)
+HISTORY = (
+    Step("10:10", (*FIRST, ("moved", "10:01", 4.0))),
+    Step("10:12", (*FIRST, *LATE, ("moved", "10:08", 4.0))),
+    Step("10:17", (*FIRST, *LATE, ("moved", "10:08", 4.0))),
+    Step("10:40", (*FIRST, *LATE, *BACKFILL, ("moved", "10:08", 4.0)), is_live=False),
+    Step("10:40", (*FIRST, *LATE, *BACKFILL, *AGAIN, ("moved", "10:08", 4.0))),
+)
+
+
 @pytest.fixture
-def shop(tmp_path: Path, spark: SparkSession) -> Iterator[Shop]:
+def shop(tmp_path: Path, spark: SparkSession) -> Shop:
     return Shop(tmp_path, spark)
 
 
-def test_the_first_build_is_known_as_if_every_run_had_been_on_time(shop: Shop) -> None:
-    shop.sell(("A", "10:01", 4.0), ("A", "10:05", 8.0), (None, "10:02", 1.0), ("B", "10:11", None))
-
-    refresh = shop.refresh("10:20")
-
-    assert shop.rows() == [
-        ("A", "10:05", "10:05", 2, 6.0),
-        ("A", "10:15", "10:15", 0, None),
-        ("B", "10:15", "10:15", 0, None),
-    ]
-    assert refresh.appended == 3
-    assert DeltaTable(shop.gold).schema().to_arrow().names == [
-        "shop",
-        "event_timestamp",
-        "known_at",
-        "count_10m",
-        "mean_10m",
-    ]
+@pytest.fixture(scope="module")
+def shops(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Shop:
+    """Gold after all of HISTORY. One for all tests: a refresh takes seconds."""
+    shops = Shop(tmp_path_factory.mktemp("gold history"), spark)
+    for step in HISTORY:
+        shops.sell(*step.sales)
+        shops.refresh(step.until, is_live=step.is_live)
+    return shops
 
 
-def test_a_rerun_appends_nothing_and_asks_for_no_spark(shop: Shop) -> None:
-    shop.sell(("A", "10:01", 4.0))
-    shop.refresh("10:20")
-    version = DeltaTable(shop.gold).version()
-
-    again = shop.refresh("10:20")
-
-    assert (again.appended, shop.starts, DeltaTable(shop.gold).version()) == (0, 1, version)
+def test_the_first_build_is_known_as_if_every_run_had_been_on_time(shops: Shop) -> None:
+    assert shops.rows("steady", by="10:10") == [("10:05", "10:05", 2, 6.0)]
+    assert shops.rows("unpriced", by="10:10") == [("10:10", "10:10", 0, None)]
+    names = ["shop", "event_timestamp", "known_at", "count_10m", "mean_10m"]
+    assert DeltaTable(shops.gold).schema().to_arrow().names == names
 
 
-def test_leaving_is_written_when_its_instant_has_come(shop: Shop) -> None:
-    shop.sell(("A", "10:01", 4.0))
-    shop.refresh("10:14")
-    assert shop.rows() == [("A", "10:05", "10:05", 1, 4.0)]
-
-    shop.refresh("10:17")
-
-    assert shop.rows() == [("A", "10:05", "10:05", 1, 4.0), ("A", "10:15", "10:17", 0, None)]
+def test_a_row_without_key_is_nobodys(shops: Shop) -> None:
+    assert None not in DeltaTable(shops.gold).to_pyarrow_table()["shop"].to_pylist()
 
 
-def test_a_late_event_corrects_each_instant_it_touches_from_now_on(shop: Shop) -> None:
-    shop.sell(("A", "10:01", 4.0))
-    shop.refresh("10:10")
-    shop.sell(("A", "10:02", 8.0), ("A", "09:51", 2.0))
+def test_leaving_is_written_when_its_instant_has_come(shops: Shop) -> None:
+    assert shops.rows("steady", by="10:16") == [("10:05", "10:05", 2, 6.0)]
+    assert shops.rows("steady") == [("10:05", "10:05", 2, 6.0), ("10:15", "10:17", 0, None)]
 
-    shop.refresh("10:12")
 
-    assert shop.rows() == [
-        ("A", "09:55", "10:12", 1, 2.0),
-        ("A", "10:05", "10:05", 1, 4.0),
-        ("A", "10:05", "10:12", 2, 6.0),
+def test_a_late_event_corrects_each_instant_it_touches_from_now_on(shops: Shop) -> None:
+    assert shops.rows("late", by="10:16") == [
+        ("09:55", "10:12", 1, 2.0),
+        ("10:05", "10:05", 1, 4.0),
+        ("10:05", "10:12", 2, 6.0),
     ]
 
 
-def test_an_event_that_moves_leaves_no_stale_answer_behind(shop: Shop) -> None:
-    shop.sell(("A", "10:01", 4.0))
-    shop.refresh("10:10")
-    shop.sell(("A", "10:08", 4.0), mode="overwrite")
-
-    shop.refresh("10:12")
-
-    assert shop.rows() == [
-        ("A", "10:05", "10:05", 1, 4.0),
-        ("A", "10:05", "10:12", 0, None),
-        ("A", "10:10", "10:12", 1, 4.0),
+def test_an_event_that_moves_leaves_no_stale_answer_behind(shops: Shop) -> None:
+    assert shops.rows("moved", by="10:16") == [
+        ("10:05", "10:05", 1, 4.0),
+        ("10:05", "10:12", 0, None),
+        ("10:10", "10:12", 1, 4.0),
     ]
 
 
-def test_an_explicit_earlier_start_backfills_but_still_corrects_from_now_on(shop: Shop) -> None:
-    shop.sell(("A", "10:01", 4.0))
-    shop.refresh("10:10")
-    shop.sell(("A", "10:02", 8.0), ("A", "10:21", 1.0))
-
-    shop.refresh("10:40", is_live=False)
-
-    assert shop.rows() == [
-        ("A", "10:05", "10:05", 1, 4.0),
-        ("A", "10:05", "10:40", 2, 6.0),
-        ("A", "10:15", "10:15", 0, None),
-        ("A", "10:25", "10:25", 1, 1.0),
-        ("A", "10:35", "10:35", 0, None),
+def test_an_explicit_earlier_start_backfills_but_still_corrects_from_now_on(shops: Shop) -> None:
+    assert shops.rows("backfilled", by="10:40") == [
+        ("10:05", "10:40", 1, 8.0),
+        ("10:15", "10:40", 0, None),
+        ("10:25", "10:25", 1, 1.0),
+        ("10:35", "10:35", 0, None),
     ]
 
 
-def test_a_correction_at_the_same_instant_is_known_later_than_what_it_corrects(shop: Shop) -> None:
-    shop.sell(("A", "10:01", 4.0))
-    shop.refresh("10:05")
-    shop.sell(("A", "10:02", 8.0))
+def test_a_correction_at_the_same_instant_is_known_later_than_what_it_corrects(shops: Shop) -> None:
+    corrected = [row for row in shops.stored("backfilled") if row["event_timestamp"] == at("10:05")]
 
-    shop.refresh("10:05")
-
-    known = DeltaTable(shop.gold).to_pyarrow_table().sort_by("known_at")["known_at"].to_pylist()
-    assert known == [at("10:05"), at("10:05") + timedelta(microseconds=1)]
+    known = {row["known_at"]: row["mean_10m"] for row in corrected}
+    assert known == {at("10:40"): 8.0, at("10:40") + timedelta(microseconds=1): 12.0}
 
 
-def test_another_definition_is_refused_and_gold_is_left_alone(shop: Shop) -> None:
-    shop.sell(("A", "10:01", 4.0))
-    shop.refresh("10:05")
+@pytest.mark.parametrize("step", HISTORY[:-1], ids=lambda step: step.until)
+def test_what_gold_says_of_any_instant_is_a_batch_run_over_the_events_of_that_time(shops: Shop, step: Step) -> None:
+    compared = {shop for shop, sold, _ in step.sales if shop}
+    assert {shop: as_of(shops, shop, at(step.until)) for shop in compared} == {
+        shop: batch_run(step.sales, shop, at(step.until)) for shop in compared
+    }
+
+
+def test_a_rerun_appends_nothing_and_asks_for_no_spark(shops: Shop) -> None:
+    version = DeltaTable(shops.gold).version()
+
+    again = shops.refresh("10:40")
+
+    assert (again.appended, shops.starts, DeltaTable(shops.gold).version()) == (0, len(HISTORY), version)
+
+
+def test_another_definition_is_refused_and_gold_is_left_alone(shops: Shop) -> None:
+    version = DeltaTable(shops.gold).version()
     changed = WindowDefinition(VIEW.view, VIEW.keys, VIEW.timestamp, VIEW.slide, VIEW.features[:1])
 
     with pytest.raises(ConfigurationError, match="new name"):
-        shop.refresh("10:10", view=changed)
+        shops.refresh("10:50", view=changed)
 
-    assert len(shop.rows()) == 1
+    assert DeltaTable(shops.gold).version() == version
 
 
 @pytest.mark.parametrize(
@@ -210,33 +220,14 @@ def test_a_missing_source_is_said_with_the_remedy(shop: Shop) -> None:
         shop.refresh("10:05")
 
 
-def test_what_gold_says_of_any_instant_is_a_batch_run_over_the_events_of_that_time(shop: Shop) -> None:
-    """Three batches arrive out of order; between two refreshes gold answers from the earlier one's events."""
-    batches = [
-        [("A", "10:01", 1.0), ("B", "10:07", 2.0)],
-        [("A", "09:58", 4.0), ("A", "10:13", 8.0), ("B", "10:07", 16.0)],
-        [("B", "10:21", 32.0), ("A", "10:12", 64.0), ("A", "10:01", 128.0)],
-    ]
-    refreshes = ["10:15", "10:24", "10:50"]
-    for batch, until in zip(batches, refreshes, strict=True):
-        shop.sell(*batch)
-        shop.refresh(until)
-
-    arrived: list[tuple[str, str, float]] = []
-    for batch, until in zip(batches, refreshes, strict=True):
-        arrived += batch
-        for key in ("A", "B"):
-            assert as_of(shop, key, at(until)) == batch_run(arrived, key, at(until)), (key, until)
-
-
-def as_of(shop: Shop, key: str, instant: datetime) -> tuple[int, float | None]:
-    rows = [row for row in DeltaTable(shop.gold).to_pyarrow_table().to_pylist() if row["shop"] == key]
-    known = [row for row in rows if row["known_at"] <= instant]
+def as_of(shops: Shop, shop: str, instant: datetime) -> tuple[int, float | None]:
+    known = [row for row in shops.stored(shop) if row["known_at"] <= instant]
     latest = max(known, key=lambda row: (row["event_timestamp"], row["known_at"]))
     return latest["count_10m"], latest["mean_10m"]
 
 
-def batch_run(sales: list[tuple[str, str, float]], key: str, instant: datetime) -> tuple[int, float | None]:
+def batch_run(sales: Iterable[Sale], shop: str, instant: datetime) -> tuple[int, float | None]:
     grid = datetime.fromtimestamp(instant.timestamp() // 300 * 300, tz=UTC)
-    prices = [price for shop, sold, price in sales if shop == key and grid - timedelta(minutes=10) < at(sold) <= grid]
+    own = [(at(sold), price) for name, sold, price in sales if name == shop and price is not None]
+    prices = [price for sold, price in own if grid - timedelta(minutes=10) < sold <= grid]
     return len(prices), sum(prices) / len(prices) if prices else None

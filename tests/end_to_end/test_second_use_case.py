@@ -1,0 +1,112 @@
+"""A use case that has nothing to do with the example, through the same commands, from four files."""
+
+import csv
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.project import Project, project
+
+SOURCE = Path(__file__).parent.parent / "second_use_case"
+FIRST = datetime(2024, 1, 1, tzinfo=UTC)
+CLOCK = "2024-02-25T00:30:00Z"
+
+
+def write_shop(folder: Path, *, seed: int = 7) -> None:
+    """Sixty days of orders by forty buyers; every fourth buyer sends most things back."""
+    chance = random.Random(seed)
+    buyers = [f"b{number}" for number in range(40)]
+    folder.mkdir(parents=True)
+    with (folder / "buyers.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["buyer", "country", "joined_at"])
+        rows.writerows([buyer, chance.choice(["NL", "DE", "FR"]), "2023-06-01T00:00:00Z"] for buyer in buyers)
+    with (folder / "orders.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["order_id", "buyer", "amount", "placed_at", "returned_at"])
+        for number in range(4000):
+            placed = FIRST + timedelta(minutes=chance.randrange(60 * 24 * 60))
+            buyer = chance.randrange(40)
+            is_returned = chance.random() < (0.8 if buyer % 4 == 0 else 0.05)
+            returned = placed + timedelta(minutes=chance.randrange(60, 5 * 24 * 60))
+            amount = f"{chance.uniform(5, 80):.2f}"
+            rows.writerow(
+                [f"o{number}", buyers[buyer], amount, placed.isoformat(), returned.isoformat() if is_returned else ""]
+            )
+        rows.writerow(["o-broken", "b1", "twelve", FIRST.isoformat(), ""])
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    with project(SOURCE, tmp_path_factory.mktemp("a shop") / "my project", clock=CLOCK) as made:
+        write_shop(made.settings.raw)
+        made.larder("run")
+        yield made
+
+
+def test_the_run_ends_with_a_model_that_passed_its_gates(shop: Project):
+    report = shop.report()
+
+    assert report["roc_auc"] > 0.7
+    assert report["log_loss"] < report["references"]["constant"]["log_loss"]
+    assert all(gate["passed"] for gate in report["gates"])
+
+
+def test_online_equals_offline_for_every_entity_of_every_view(shop: Project):
+    verify = shop.report()["verify"]
+
+    entities = {view["view"]: (view["entities"], len(view["features"])) for view in verify["views"]}
+    assert entities["buyers"] == (40, 1)
+    assert entities["buyer_orders"] == (40, 8)
+    assert verify["compared"] == sum(count * features for count, features in entities.values())
+    assert verify["different"] == 0
+
+
+def test_a_row_with_text_in_a_number_is_reported_and_the_rest_stored(shop: Project):
+    from deltalake import DeltaTable
+
+    from larder.contracts.tables import Lake
+
+    lake = Lake(shop.settings.lake)
+    refused = DeltaTable(lake.quarantine("orders")).to_pyarrow_table().to_pylist()
+
+    assert len(refused) == 1
+    assert "amount" in str(refused[0]) and "twelve" in str(refused[0])
+    assert DeltaTable(lake.silver("orders")).to_pyarrow_table().num_rows == 4000
+
+
+def test_a_second_run_adds_no_version_to_any_table(shop: Project):
+    before = shop.larder("status")
+
+    shop.larder("ingest")
+    shop.larder("features")
+
+    assert _tables(shop.larder("status")) == _tables(before)
+
+
+def test_feast_reads_the_same_values_from_any_folder(shop: Project):
+    assert "buyer_orders" in shop.feast("feature-views", "list")
+
+
+def test_a_changed_online_value_is_found_and_named(shop: Project):
+    from larder.online.connection import connect
+    from larder.online.embedded import online_address
+
+    client = connect(online_address(shop.settings))
+    key = next(key for key in client.scan_iter(match="*buyer_orders*", count=1000))
+    record = client.get(key)
+    client.delete(key)
+    try:
+        said = shop.larder("verify", code=2)
+    finally:
+        client.set(key, record)
+
+    assert "buyer_orders" in said and "missing" in said
+    shop.larder("verify")
+
+
+def _tables(status: str) -> list[str]:
+    return [line for line in status.splitlines() if "predictions/" not in line and ("/" in line and "│" in line)]

@@ -1,0 +1,67 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def larder(home: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LARDER_")}
+    return subprocess.run(
+        [sys.executable, "-m", "larder", *arguments],
+        env=environment | {"LARDER_HOME": str(home), "COLUMNS": "200"} | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_help_lists_the_steps_in_their_order(tmp_path: Path):
+    shown = larder(tmp_path, "--help").stdout
+
+    listed = [line.split()[0] for line in shown.split("Commands:")[1].splitlines() if line.startswith("  ")]
+    assert listed[:6] == ["ingest", "features", "train", "promote", "verify", "ask"]
+    assert {"run", "serve", "status", "up", "down", "report"} <= set(listed)
+    assert "not installed" not in shown
+
+
+@pytest.mark.parametrize("command", ["ingest", "features", "train", "promote", "verify", "ask", "serve"])
+def test_a_folder_without_a_use_case_is_one_sentence_and_exit_code_2(tmp_path: Path, command: str):
+    done = larder(tmp_path, command)
+
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("Error:") and "Traceback" not in done.stderr
+    assert "docs/use_your_own_data.md" in done.stderr
+
+
+def test_a_wrong_setting_is_one_sentence_and_exit_code_2(tmp_path: Path):
+    done = larder(tmp_path, "status", LARDER_CLOCK="now")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "LARDER_CLOCK is 'now'" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback(tmp_path: Path):
+    assert "Traceback" in larder(tmp_path, "--debug", "status", LARDER_CLOCK="now").stderr
+
+
+def test_an_unknown_command_is_refused(tmp_path: Path):
+    done = larder(tmp_path, "fly")
+
+    assert done.returncode == 2
+    assert "No such command 'fly'" in done.stderr
+
+
+def test_redis_out_of_reach_is_said_with_the_remedy(tmp_path: Path):
+    done = larder(tmp_path, "up", LARDER_REDIS="redis://127.0.0.1:1/0")
+
+    assert done.returncode == 2
+    assert "127.0.0.1:1" in done.stderr and "LARDER_REDIS" in done.stderr
+
+
+def test_status_of_an_empty_project_says_what_to_do(tmp_path: Path):
+    done = larder(tmp_path, "status", LARDER_REDIS="redis://127.0.0.1:1/0")
+
+    assert done.returncode == 0
+    assert "larder run" in done.stdout
