@@ -56,9 +56,10 @@ def ingest(settings: Settings, files: tuple[Path, ...], raw: Path | None) -> Non
 
 def _show(result: "IngestionResult", seconds: float, console: Console) -> None:
     if result.tables:
-        table = Table(box=box.SIMPLE)
+        # Short headings and narrow gaps, so that millions of rows fit into 80 columns.
+        table = Table(box=box.SIMPLE, show_edge=False, padding=(0, 0, 0, 1), pad_edge=False)
         table.add_column("table", no_wrap=True)
-        for heading in ("rows in", "new", "updated", "unchanged", "quarantined", "seconds"):
+        for heading in ("rows", "new", "changed", "same", "refused", "s"):
             table.add_column(heading, justify="right")
         for item in result.tables:
             counts = (item.rows, item.new, item.updated, item.unchanged, item.quarantined)

@@ -26,6 +26,9 @@ from pipelines.typed import REASONS, typed_rows
 REFUSED_FILES = "raw_files"
 """Quarantine table with one row per refused file and reason."""
 
+_ROWS_PER_FILE = 100_000
+"""Fewer new rows than this are written as one file: a table of many small files is slow to write and to read."""
+
 
 @dataclass(frozen=True)
 class TableResult:
@@ -130,7 +133,9 @@ def _ingest_table(
     checked = silver.with_status(typed_rows(bronze.rows_after(spark(), uri, done), raw), raw).persist()
     counts = {row["_status"]: row["count"] for row in checked.groupBy(silver.STATUS).count().collect()}
     refused = checked.where(F.col(silver.STATUS) == silver.REFUSED)
-    reason = _quarantine(refused, lake.quarantine(raw.name), write, now) if counts.get(silver.REFUSED) else ""
+    # A silver table of the same name has the same quarantine; each of the two writes there once per batch.
+    as_raw = Write(f"larder.raw.{raw.name}", write.version)
+    reason = _quarantine(refused, lake.quarantine(raw.name), as_raw, now) if counts.get(silver.REFUSED) else ""
     results = [
         TableResult(
             f"bronze/{raw.name}",
@@ -160,7 +165,7 @@ def _write_table(prepared: DataFrame, table: SilverTable, lake: Lake, write: Wri
     counts = silver.row_counts(rows, table)
     reason = _quarantine(refused, lake.quarantine(table.name), write, now) if counts.refused else ""
     uri = place(table, lake)
-    merged = merge(valid, uri, table.key, write)
+    merged = merge(valid.coalesce(1) if counts.valid < _ROWS_PER_FILE else valid, uri, table.key, write)
     return TableResult(
         "/".join(uri.split("/")[-2:]),
         rows=counts.valid + counts.refused,

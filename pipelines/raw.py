@@ -22,7 +22,7 @@ _PACKED = (".zip", ".gz")
 
 @dataclass(frozen=True)
 class RawFile:
-    """A whole file: it can be decoded, it has the declared columns, and its last line ends."""
+    """A whole file: it can be decoded, it has the declared columns, and it is not cut off."""
 
     name: str
     """Path below the raw folder, or the path as given."""
@@ -153,14 +153,35 @@ def _inspect(path: Path, table: RawTable, header: Sequence[str]) -> tuple[str, b
                 ) from None
     if not number:
         raise InvalidDataError("is empty; it needs at least a header.")
-    if quotes % 2:
-        raise InvalidDataError("holds a quoted text that never ends; it is cut off or its quotes are not doubled.")
-    if table.final_newline and not line.endswith((b"\n", b"\r")):
-        column = _column_at(line, table, header)
-        raise InvalidDataError(
-            f"ends within line {number}, column {column}; it is cut off. Deliver it again, or end its last line."
-        )
+    is_ended = line.endswith((b"\n", b"\r"))
+    if quotes % 2 or not is_ended:
+        fields = _last_row(path, table)
+        if not is_ended and (table.final_newline or len(fields) < len(header)):
+            column = _column_at(line, table, header)
+            raise InvalidDataError(
+                f"ends within line {number}, column {column}; it is cut off. Deliver it again, or end its last line."
+            )
     return digest.hexdigest(), number > 1
+
+
+def _last_row(path: Path, table: RawTable) -> list[str]:
+    """Fields of the last row. Raises InvalidDataError when the quotes do not match up to there.
+
+    Reads the whole file once more, so it is only for those that look odd: a quote inside an unquoted text (19")
+    is no more than itself, which counting quotes cannot tell.
+    """
+    row: list[str] = []
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, delimiter=table.separator, strict=True)
+        try:
+            for row in rows:  # noqa: B007 - the last one counts
+                pass
+        except csv.Error as problem:
+            raise InvalidDataError(
+                f"holds a quoted text that never ends or is not followed by {table.separator!r} "
+                f"(seen in line {rows.line_num}: {problem}). It is cut off, or quotes within a text are not doubled."
+            ) from None
+    return row
 
 
 def _column_at(line: bytes, table: RawTable, header: Sequence[str]) -> str:

@@ -31,11 +31,14 @@ def with_status(typed: DataFrame, table: RawTable) -> DataFrame:
     """
     is_valid = F.size(REASONS) == 0
     # A row that is refused already must not stand for its key: it is put into a group of its own.
-    group = [*(F.col(f"`{name}`") for name in table.key), F.when(~is_valid, F.struct("content_hash", ROW_NUMBER))]
+    group = [*(f"`{name}`" for name in table.key), "_stray"]
     arrival = F.struct("batch_id", SOURCE_FILE)
     in_file = Window.partitionBy(*group, "batch_id", SOURCE_FILE).orderBy(ROW_NUMBER)
     marked = (
-        typed.withColumn("_first", F.first(F.struct(F.col(ROW_NUMBER).alias("row"), RECORD)).over(in_file))
+        typed.withColumn("_stray", F.when(~is_valid, F.struct("content_hash", ROW_NUMBER)))
+        # One shuffle for both windows; each would ask for its own.
+        .repartition(*(F.col(name) for name in group))
+        .withColumn("_first", F.first(F.struct(F.col(ROW_NUMBER).alias("row"), RECORD)).over(in_file))
         .withColumn("_latest", F.max(arrival).over(Window.partitionBy(*group)))
         .withColumn("_is_other", ~F.col(f"_first.{RECORD}").eqNullSafe(F.col(RECORD)))
     )
@@ -46,7 +49,7 @@ def with_status(typed: DataFrame, table: RawTable) -> DataFrame:
         .otherwise(F.lit(DUPLICATE))
     )
     reasons = F.when(is_valid, contradiction).otherwise(F.col(REASONS))
-    return marked.withColumns({STATUS: status, REASONS: reasons}).drop("_first", "_latest", "_is_other")
+    return marked.withColumns({STATUS: status, REASONS: reasons}).drop("_stray", "_first", "_latest", "_is_other")
 
 
 def prepared_rows(accepted: DataFrame, table: RawTable, tables: Mapping[str, DataFrame]) -> DataFrame:

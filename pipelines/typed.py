@@ -29,7 +29,7 @@ _FORMS = {
     "bool": (r"^(?i:true|false)$", "is neither true nor false"),
     "date": (r"^\d{4}-\d\d-\d\d$", "is no date like 2013-12-28"),
     "timestamp": (
-        r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)$",
+        r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$",
         "is no instant with its offset, like 2013-12-28T17:00:00Z",
     ),
 }

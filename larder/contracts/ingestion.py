@@ -80,8 +80,8 @@ class RawTable:
     """Adds what all tables made of this file need; None means that the raw columns suffice."""
     null_values: tuple[str, ...] = ("NA",)
     separator: str = ","
-    final_newline: bool = True
-    """A file whose last line does not end counts as cut off; False accepts it."""
+    final_newline: bool = False
+    """True: a file whose last line does not end counts as cut off; False: only one whose last line lacks columns."""
 
     def __post_init__(self) -> None:
         _require_columns(self.name, "key", self.key, self.columns)

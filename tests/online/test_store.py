@@ -16,9 +16,7 @@ from larder.online.embedded import online_address
 from larder.online.planning import feature_plan
 from tests.online import feast_shop
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*experimental:RuntimeWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore:.*experimental:RuntimeWarning")
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
 

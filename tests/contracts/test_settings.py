@@ -1,0 +1,57 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from larder.contracts.errors import ConfigurationError
+from larder.contracts.settings import load_settings
+
+
+def test_everything_lies_under_home_unless_told_otherwise(tmp_path: Path):
+    settings = load_settings({"LARDER_HOME": str(tmp_path)})
+
+    assert settings.state == tmp_path / ".larder"
+    assert settings.lake == str(tmp_path / ".larder" / "lake")
+    assert settings.registry == f"sqlite:///{tmp_path}/.larder/registry.db"
+
+
+def test_an_object_store_address_is_kept_as_it_is(tmp_path: Path):
+    settings = load_settings({"LARDER_HOME": str(tmp_path), "LARDER_LAKE": "s3://bucket/lake"})
+
+    assert settings.lake == "s3://bucket/lake"
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path):
+    (tmp_path / ".env").write_text("LARDER_PORT=1111\nLARDER_HOST=0.0.0.0\n")
+
+    settings = load_settings({"LARDER_HOME": str(tmp_path), "LARDER_PORT": "2222"})
+
+    assert (settings.port, settings.host) == (2222, "0.0.0.0")
+
+
+def test_home_is_found_from_a_folder_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "feature_repo").mkdir()
+    (tmp_path / "feature_repo" / "feature_store.yaml").touch()
+    monkeypatch.chdir(tmp_path / "feature_repo")
+
+    assert load_settings({}).home == tmp_path
+
+
+def test_the_clock_stands_at_the_replay_instant(tmp_path: Path):
+    settings = load_settings({"LARDER_HOME": str(tmp_path), "LARDER_CLOCK": "2013-12-28T12:00:00-05:00"})
+
+    assert settings.clock() == datetime(2013, 12, 28, 17, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("LARDER_CLOCK", "yesterday", "ISO 8601"),
+        ("LARDER_CLOCK", "2013-12-28T17:00:00", "no time zone"),
+        ("LARDER_PORT", "http", "number from 1 to 65535"),
+        ("LARDER_REDDIS", "redis://localhost", "No such setting: LARDER_REDDIS"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value(tmp_path: Path, name: str, value: str, words: str):
+    with pytest.raises(ConfigurationError, match=words):
+        load_settings({"LARDER_HOME": str(tmp_path), name: value})
