@@ -75,11 +75,26 @@ def main() -> None:
         )
         sys.exit(REFUSED)
     except Exception as problem:
-        _print_error(
-            f"Unexpected {type(problem).__name__}: {problem}. This is a defect of Larder or of a library; "
-            "run `larder --debug ...` for the traceback."
+        _print_error(_unexpected(problem))
+        sys.exit(REFUSED if _is_disk_full(problem) else FAILED)
+
+
+def _unexpected(problem: Exception) -> str:
+    if _is_disk_full(problem):
+        return (
+            "The disk is full; what was committed before is kept. Free some space, or point LARDER_STATE and "
+            "LARDER_LAKE to another disk, then run the same command again."
         )
-        sys.exit(FAILED)
+    first_line = next(iter(str(problem).splitlines()), "")
+    return (
+        f"Unexpected {type(problem).__name__}: {first_line[:300]}. This is a defect of Larder or of a library; "
+        "run `larder --debug ...` for the traceback."
+    )
+
+
+def _is_disk_full(problem: Exception) -> bool:
+    # Spark and Redis report it as text inside errors of their own.
+    return "No space left on device" in str(problem)
 
 
 def _loaded(entry: EntryPoint) -> click.Command:

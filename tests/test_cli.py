@@ -65,3 +65,11 @@ def test_status_of_an_empty_project_says_what_to_do(tmp_path: Path):
 
     assert done.returncode == 0
     assert "larder run" in done.stdout
+
+
+def test_a_full_disk_is_said_with_the_remedy():
+    from larder.cli import _unexpected
+
+    said = _unexpected(OSError(28, "No space left on device"))
+
+    assert said.startswith("The disk is full") and "LARDER_STATE" in said
