@@ -35,8 +35,12 @@ class Metrics:
             registry=self._registry,
         )
         self._model = Gauge(
-            "larder_model", "1 for the version that answers", ["model", "version"], registry=self._registry
+            "larder_model",
+            "1 for the version that answers, 0 for earlier ones",
+            ["model", "version"],
+            registry=self._registry,
         )
+        self._answering: tuple[str, str] | None = None
         self._refused = Gauge(
             "larder_champion_refused", "1 while a promoted version cannot be served", registry=self._registry
         )
@@ -55,7 +59,9 @@ class Metrics:
                 self._doubts.labels(feature, doubt).inc(rows)
 
     def set_model(self, model: str, version: str) -> None:
-        self._model.clear()
+        if self._answering is not None:
+            self._model.labels(*self._answering).set(0)
+        self._answering = (model, version)
         self._model.labels(model, version).set(1)
 
     def set_champion_refused(self, is_refused: bool) -> None:

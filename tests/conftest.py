@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+# Feast switches this library to its mode for several processes; what is imported before stays as it is in serving.
+import prometheus_client  # noqa: F401
 import pytest
 
 from larder.contracts.settings import Settings, load_settings

@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float32]
 NULL_STRING = ""
 """A null string as the model sees it; serving replaces null by the same."""
 
-IMPORTANCE_ROWS = 5_000
+IMPORTANCE_ROWS = 2_000
 
 
 @dataclass(frozen=True)

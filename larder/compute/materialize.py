@@ -15,20 +15,16 @@ from larder.compute.engine import SparkFeatureEngine
 from larder.compute.job import Materialized
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.settings import Settings
+from larder.registry import feature_store
 
 
 def apply_definitions(settings: Settings) -> FeatureStore:
     """`feast apply` of the project's feature repository; returns the store that results."""
     repo = settings.feature_repo
-    if not (repo / "feature_store.yaml").is_file():
-        raise ConfigurationError(
-            f"{repo} holds no feature_store.yaml. Run larder inside a project, or name it in LARDER_HOME."
-        )
     with _quiet_feast(repo):
-        config = FeatureStore(repo_path=str(repo)).config
         # Sources are silver tables that may not have rows yet; the engine says which one is missing.
-        apply_total(config, repo, skip_source_validation=True)
-        return FeatureStore(repo_path=str(repo))
+        apply_total(feature_store(settings).config, repo, skip_source_validation=True)
+        return feature_store(settings)
 
 
 def materialize(store: FeatureStore, until: datetime, report: Callable[[Materialized], None]) -> list[Materialized]:

@@ -25,12 +25,12 @@ def applied(folder: Path, *features: Any, more: tuple[Any, ...] = ()) -> Feature
     )
 
 
-def test_a_view_is_planned_with_sorted_keys_and_its_ttl() -> None:
+def test_a_view_is_planned_with_sorted_keys_and_features_and_its_ttl() -> None:
     assert view_plan(loyalty) == ViewPlan(
         name="loyalty",
         join_keys=(Feature("shop_id", "int64"), Feature("user_id", "string")),
         request_keys=("shop_id", "user_id"),
-        features=(Feature("points", "int64"), Feature("since", "unix_timestamp"), Feature("level", "string")),
+        features=(Feature("level", "string"), Feature("points", "int64"), Feature("since", "unix_timestamp")),
         ttl_seconds=None,
     )
     assert view_plan(visits).ttl_seconds == 600
