@@ -21,7 +21,7 @@ run: setup ## Everything: a year of flights from raw files to answers, with a re
 	@$(BIN)/python -m larder run
 
 test: setup ## All tests, with real Spark, Delta, Redis and MLflow
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup ## Lint, formatting, types and layout; under a minute
 	@$(BIN)/ruff check .

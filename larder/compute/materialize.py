@@ -20,11 +20,11 @@ from larder.registry import feature_store
 
 def apply_definitions(settings: Settings) -> FeatureStore:
     """`feast apply` of the project's feature repository; returns the store that results."""
-    repo = settings.feature_repo
-    with _quiet_feast(repo):
+    store = feature_store(settings)
+    with _quiet_feast(settings.feature_repo):
         # Sources are silver tables that may not have rows yet; the engine says which one is missing.
-        apply_total(feature_store(settings).config, repo, skip_source_validation=True)
-        return feature_store(settings)
+        apply_total(store.config, settings.feature_repo, skip_source_validation=True)
+    return feature_store(settings)
 
 
 def materialize(store: FeatureStore, until: datetime, report: Callable[[Materialized], None]) -> list[Materialized]:
