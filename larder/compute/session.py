@@ -1,8 +1,11 @@
 """The one Spark session, the same on a laptop and on a cluster."""
 
+import fcntl
 import os
 import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pyspark import SparkConf, SparkContext
@@ -57,8 +60,9 @@ def spark_session(settings: Settings, app_name: str = "larder") -> SparkSession:
     active = SparkSession.getActiveSession()
     if active is not None:
         return active
-    conf = SparkConf().setAll(list(configuration(settings).items())).setAppName(app_name)
-    _launch(conf, settings)
+    with _one_download_at_a_time(settings):
+        conf = SparkConf().setAll(list(configuration(settings).items())).setAppName(app_name)
+        _launch(conf, settings)
     return SparkSession.builder.getOrCreate()
 
 
@@ -84,16 +88,39 @@ def _place(settings: Settings) -> Path:
 
 def _jar_options(settings: Settings) -> dict[str, str]:
     """The JARs as files once they are there; before that, their coordinates for Spark to fetch."""
-    ivy = settings.state.absolute() / "ivy"
-    files = [ivy / "jars" / f"{name.replace(':', '_')}-{DELTA}.jar" for name in _JARS]
-    # A download that was cut short leaves a file without the directory at a zip's end.
-    if all(zipfile.is_zipfile(file) for file in files):
+    files = _jar_files(settings)
+    if _are_whole(files):
         return {"spark.jars": ",".join(file.as_uri() for file in files)}
     return {
         "spark.jars.packages": ",".join(f"{name}:{DELTA}" for name in _JARS),
         "spark.jars.excludes": ",".join(_EXCLUDED),
-        "spark.jars.ivy": str(ivy),
+        "spark.jars.ivy": str(_ivy(settings)),
     }
+
+
+def _ivy(settings: Settings) -> Path:
+    return settings.state.absolute() / "ivy"
+
+
+def _jar_files(settings: Settings) -> list[Path]:
+    return [_ivy(settings) / "jars" / f"{name.replace(':', '_')}-{DELTA}.jar" for name in _JARS]
+
+
+def _are_whole(files: list[Path]) -> bool:
+    # A download that was cut short leaves a file without the directory at a zip's end.
+    return all(zipfile.is_zipfile(file) for file in files)
+
+
+@contextmanager
+def _one_download_at_a_time(settings: Settings) -> Iterator[None]:
+    """Two first sessions at once would download into the same files; the second waits and finds them there."""
+    if _are_whole(_jar_files(settings)):
+        yield
+        return
+    _ivy(settings).mkdir(parents=True, exist_ok=True)
+    with open(_ivy(settings) / "download.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _launch(conf: SparkConf, settings: Settings) -> None:
