@@ -33,6 +33,7 @@ def test_a_folder_without_a_use_case_is_one_sentence_and_exit_code_2(tmp_path: P
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("Error:") and "Traceback" not in done.stderr
     assert "docs/use_your_own_data.md" in done.stderr
+    assert not (tmp_path / ".larder" / "redis").exists(), "a Redis was started for nothing"
 
 
 def test_a_wrong_setting_is_one_sentence_and_exit_code_2(tmp_path: Path):
