@@ -44,7 +44,7 @@ def training_set(store: "FeatureStore", settings: Settings, objective: Objective
     place = Lake(settings.lake).labels(objective.label.table)
     labels = read_labels(place, objective, request, now=settings.clock())
     rows, versions = _with_features(store, service, labels, request, columns)
-    lake, versions = settings.lake.rstrip("/") + "/", {place: labels.version} | versions
+    lake = settings.lake.rstrip("/") + "/"
     return TrainingSet(
         train=rows.slice(0, labels.train.num_rows),
         test=rows.slice(labels.train.num_rows),
@@ -53,7 +53,7 @@ def training_set(store: "FeatureStore", settings: Settings, objective: Objective
         lineage=Lineage(
             service=service,
             tables={
-                table.removeprefix(lake): version for table, version in {place: labels.version, **versions}.items()
+                table.removeprefix(lake): version for table, version in ({place: labels.version} | versions).items()
             },
             data_hash=data_hash(rows),
             registry_hash=registry_hash(store, service),

@@ -158,5 +158,9 @@ def _dependencies(plan: FeaturePlan) -> list[list[int]]:
     ]
 
 
+_RANK = {status: rank for rank, status in enumerate(Status)}
+"""From the best status to the worst; made once, since every column of every request asks."""
+
+
 def _worst(statuses: list[Status]) -> Status:
-    return max(statuses, key=list(Status).index, default=Status.PRESENT)
+    return max(statuses, key=_RANK.__getitem__, default=Status.PRESENT)
