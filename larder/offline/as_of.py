@@ -1,13 +1,13 @@
 """The as-of join: for each request row, the feature values that serving held at that instant.
 
-The rows of a key are put into the order in which they became visible, and those that a compare-and-set on
-(event timestamp, known at) would have refused are left out. A binary search over the rest answers.
+A row of history is put into the slot of the first request that can see it, where only the greatest by (event
+timestamp, known at) stays. Going through a key's slots in order of time, the greatest so far is what a store
+written by compare-and-set would hold. Rows may come in any order and in any number of batches; what is kept is
+the requests and one row for each.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,21 +16,13 @@ import pyarrow as pa
 
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.offline.delta import INSTANT
+from larder.offline.held import NO_INSTANT, Arrivals, Held
 from larder.offline.history import History
-from larder.offline.keys import key_ids, own_key_ids
+from larder.offline.keys import NONE, Integers, RequestKeys
+from larder.offline.slots import Slots
 
-Integers: TypeAlias = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Matches:
-    """Which row of a history answers each request."""
-
-    rows: pa.Array
-    """Position in the history; null where nothing answers."""
-    has_ties: bool
-    """Whether rows of one key with equal times had to be told apart by their features."""
+INSTANT = pa.timestamp("us", tz="UTC")
+_AT = "@instant"
 
 
 def as_of_join(requests: pa.Table, history_rows: pa.Table, history: History, *, at: str) -> pa.Table:
@@ -39,27 +31,9 @@ def as_of_join(requests: pa.Table, history_rows: pa.Table, history: History, *, 
     `requests` holds the join keys under the view's names and the instant `at` (with a time zone).
     A row without a match, with a null key, or whose value is older than the ttl is all null.
     """
-    return matched(history_rows, as_of_matches(requests, history_rows, history, at=at), history)
-
-
-def as_of_matches(requests: pa.Table, history_rows: pa.Table, history: History, *, at: str) -> Matches:
-    """As `as_of_join`, but the positions of the rows instead of their features."""
-    asked = _frame(requests, [*history.keys, at])
-    past = _frame(history_rows, [*history.keys, history.event_timestamp])
-    asked_keys, past_keys = key_ids(asked, past, history.keys, table=history.table)
-    timeline, has_ties = _timeline(history_rows, past_keys, history)
-    instants = _microseconds(asked[at])
-    position = pl.Series(_last_visible(timeline, asked_keys, instants)).replace(-1, None)
-    answers = timeline.select(pl.col("row", "event_timestamp").gather(position))
-    if history.ttl:
-        is_fresh = instants - answers["event_timestamp"] <= history.ttl // timedelta(microseconds=1)
-        answers = answers.with_columns(pl.when(is_fresh).then("row").alias("row"))
-    return Matches(answers["row"].to_arrow(), has_ties)
-
-
-def matched(history_rows: pa.Table, matches: Matches, history: History) -> pa.Table:
-    """The features in `history_rows`, one row per match; all null where nothing matches."""
-    return _taken(history_rows, _features(history_rows, history), matches.rows)
+    join = AsOfJoin(requests, history_rows.schema, history, at=at)
+    join.add(history_rows)
+    return join.features()
 
 
 def latest_at(history_rows: pa.Table, history: History, *, instant: datetime) -> pa.Table:
@@ -67,89 +41,87 @@ def latest_at(history_rows: pa.Table, history: History, *, instant: datetime) ->
 
     Columns are the keys, the features, `event_timestamp` and `known_at`, the last two in UTC microseconds.
     """
-    past = _frame(history_rows, [*history.keys, history.event_timestamp])
-    timeline, _ = _timeline(history_rows, own_key_ids(past, history.keys), history)
-    visible = timeline.filter(pl.col("visible_at") <= _microseconds(pl.Series([instant])).item())
-    latest = visible.filter((pl.col("key") != pl.col("key").shift(-1)).fill_null(True))
-    known_at = latest["known_at"].fill_null(latest["event_timestamp"])
-    return (
-        _taken(history_rows, [*history.keys, *_features(history_rows, history)], latest["row"].to_arrow())
-        .append_column(EVENT_TIMESTAMP, latest["event_timestamp"].to_arrow().cast(INSTANT))
-        .append_column(KNOWN_AT, known_at.to_arrow().cast(INSTANT))
+    keys = _frame(history_rows, history.keys).drop_nulls().unique() if history.keys else pl.DataFrame({"": [0]})
+    at = pl.lit(instant).cast(pl.Datetime("us", "UTC")).alias(_AT)
+    requests = keys.with_columns(at).to_arrow()
+    join = AsOfJoin(requests, history_rows.schema, history, at=_AT)
+    join.add(history_rows)
+    answering = join.answering()
+    found = np.flatnonzero(answering != NONE)
+    event, known = join.held.event_timestamp[answering[found]], join.held.known_at[answering[found]]
+    return pa.table(
+        {name: requests[name].take(found) for name in history.keys}
+        | dict(zip(join.stored, join.held.features(answering[found]).columns, strict=True))
+        | {EVENT_TIMESTAMP: pa.array(event).cast(INSTANT)}
+        | {KNOWN_AT: pa.array(np.where(known == NO_INSTANT, event, known)).cast(INSTANT)}
     )
 
 
-def _timeline(history_rows: pa.Table, keys: pl.Series, history: History) -> tuple[pl.DataFrame, bool]:
-    """The rows that can answer, per key in the order in which they do so; whether some had equal times.
+class AsOfJoin:
+    """Answers to some requests, found while batches of history come by."""
 
-    Columns: key, visible_at, event_timestamp, known_at (microseconds since the epoch), row (position in
-    `history_rows`). The row that answers at t is its key's last one with visible_at <= t.
-    """
-    times = _frame(history_rows, history.times)
-    event = _microseconds(times[history.event_timestamp])
-    known = _microseconds(times[history.known_at]) if history.known_at else event
-    visible = pl.max_horizontal("event_timestamp", "known_at") if history.cutoff else pl.col("event_timestamp")
-    timeline = (
-        pl.DataFrame({"key": keys, "event_timestamp": event, "known_at": known})
-        .with_row_index("row")
-        .drop_nulls(["key", "event_timestamp", *(["known_at"] if history.cutoff else [])])
-        .with_columns(visible.alias("visible_at"))
-        .sort("key", "visible_at", "event_timestamp", "known_at")
-    )
-    return _without_ties(_never_moving_back(timeline), history_rows, history)
+    def __init__(self, requests: pa.Table, stored: pa.Schema, history: History, *, at: str) -> None:
+        """`requests` as for `as_of_join`; `stored` is the schema of the batches to come."""
+        asked = _frame(requests, [*history.keys, at])
+        dtypes = _frame(stored.empty_table(), history.keys).schema
+        instants = _microseconds(asked[at])
+        self._history, self._height = history, requests.num_rows
+        self.keys = RequestKeys(asked, history.keys, dtypes, table=history.table)
+        ids = np.where(instants.is_null().to_numpy(), NONE, self.keys.of_requests)
+        self._slots = Slots(ids, instants.fill_null(0).to_numpy())
+        self.stored = [name for name in history.features if name in stored.names]
+        """Features that the batches hold, in the view's order."""
+        self.held = Held(len(self._slots), pa.schema([stored.field(name) for name in self.stored]))
 
+    def add(self, rows: pa.Table) -> None:
+        """Take a batch in. Rows without a key or a time that is needed answer nothing."""
+        self.take(self.located(rows))
 
-def _never_moving_back(timeline: pl.DataFrame) -> pl.DataFrame:
-    """Leave out rows that became visible after a row of a later event of their key."""
-    event = pl.col("event_timestamp")
-    moves_back = (pl.col("key") == pl.col("key").shift()) & (event < event.shift())
-    if not timeline.select(moves_back.any()).item():
-        return timeline
-    return timeline.filter(event >= event.cum_max().over("key"))
+    def located(self, rows: pa.Table) -> Arrivals:
+        """The rows of a batch that may answer, at their slots; any number of threads may do this at once."""
+        history = self._history
+        times = _frame(rows, history.times)
+        event = _microseconds(times[history.event_timestamp])
+        known = _microseconds(times[history.known_at]) if history.known_at else event
+        is_timed = event.is_not_null() & known.is_not_null() if history.cutoff else event.is_not_null()
+        event_at, known_at = event.fill_null(0).to_numpy(), known.fill_null(NO_INSTANT).to_numpy()
+        visible_at = np.maximum(event_at, known_at) if history.cutoff else event_at
+        ids = np.where(is_timed.to_numpy(), self.keys.of(_frame(rows, history.keys)), NONE)
+        found, slots = self._slots.of(ids, visible_at)
+        return Arrivals(slots, event_at[found], known_at[found], found, rows.select(self.stored).combine_chunks())
 
+    def take(self, arrivals: Arrivals) -> None:
+        """Keep what answers best so far; one thread at a time."""
+        self.held.take(arrivals)
 
-def _without_ties(timeline: pl.DataFrame, history_rows: pa.Table, history: History) -> tuple[pl.DataFrame, bool]:
-    """Of rows with equal key and times keep the one whose features are the greatest, in the view's order.
+    def answering(self, ttl: timedelta | None = None) -> Integers:
+        """The slot whose row answers each request; NONE where there is none or it is older than `ttl`."""
+        slots, held = self._slots, self.held
+        filled = np.flatnonzero(held.rows != NONE)
+        filled = filled[_never_moving_back(slots.ids[filled], held.event_timestamp[filled])]
+        latest = np.full(len(slots), NONE)
+        latest[filled] = filled
+        latest = np.maximum.accumulate(latest)
+        is_valid = latest >= slots.first
+        if ttl:
+            is_valid &= slots.instants - held.event_timestamp[latest] <= ttl // timedelta(microseconds=1)
+        answering = np.full(self._height, NONE)
+        answering[slots.requests] = np.where(is_valid, latest, NONE)
+        return answering
 
-    Null is less than any value and NaN greater.
-    """
-    times = [pl.col(name) for name in ("key", "event_timestamp", "known_at")]
-    is_tied = pl.all_horizontal(column.eq_missing(column.shift()) for column in times)
-    if not timeline.select(is_tied.any()).item():
-        return timeline, False
-    groups = timeline.with_columns((~is_tied).cum_sum().alias("group"))
-    tied = groups.filter(pl.len().over("group") > 1).select("row", "group")
-    features = _features(history_rows, history)
-    values = pl.DataFrame(pl.from_arrow(_taken(history_rows, features, tied["row"].to_arrow())))
-    values.columns = [f"feature_{position}" for position in range(len(features))]
-    contest = pl.concat([tied, values], how="horizontal").sort("group", *values.columns)
-    losers = contest.filter(pl.col("group") == pl.col("group").shift(-1))["row"]
-    return timeline.filter(~pl.col("row").is_in(losers.implode())), True
-
-
-def _last_visible(timeline: pl.DataFrame, keys: pl.Series, instants: pl.Series) -> Integers:
-    """Per request, the position in `timeline` of its key's last row with visible_at <= instant; -1 for none."""
-    if not len(timeline):
-        return np.full(len(keys), -1)
-    times = timeline["visible_at"].to_numpy()
-    is_asked = (keys.is_not_null() & instants.is_not_null()).to_numpy()
-    key, at = keys.fill_null(0).to_numpy(), instants.fill_null(0).to_numpy()
-    bounds = np.searchsorted(timeline["key"].to_numpy(), np.arange(key.max() + 2))
-    first = bounds[key]
-    low, high = first, np.where(is_asked, bounds[key + 1], first)
-    while (is_open := low < high).any():
-        middle = (low + high) // 2
-        is_later = times[np.minimum(middle, len(times) - 1)] > at
-        low, high = np.where(is_open & ~is_later, middle + 1, low), np.where(is_open & is_later, middle, high)
-    return np.where(low > first, low - 1, -1)
+    def features(self) -> pa.Table:
+        """The stored features, one row per request in the order of the requests, after the view's ttl."""
+        return self.held.features(self.answering(self._history.ttl))
 
 
-def _features(history_rows: pa.Table, history: History) -> list[str]:
-    return [name for name in history.features if name in history_rows.column_names]
-
-
-def _taken(table: pa.Table, columns: Sequence[str], rows: pa.Array) -> pa.Table:
-    return table.select(columns).combine_chunks().take(rows)
+def _never_moving_back(ids: Integers, events: Integers) -> npt.NDArray[np.bool_]:
+    """Which slots hold no older event than an earlier slot of their key."""
+    moves_back = (np.diff(events, prepend=events[:1]) < 0) & (np.diff(ids, prepend=NONE) == 0)
+    if not moves_back.any():
+        return np.ones(len(ids), dtype=np.bool_)
+    frame = pl.DataFrame({"key": ids, "event": events})
+    is_newest = frame.select(pl.col("event") >= pl.col("event").cum_max().over("key")).to_series()
+    return np.asarray(is_newest.to_numpy(), dtype=np.bool_)
 
 
 def _frame(table: pa.Table, columns: Sequence[str]) -> pl.DataFrame:

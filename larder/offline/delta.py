@@ -1,17 +1,21 @@
-"""Reading the history of a view: a pinned version of its table, only the columns that are needed."""
+"""Reading the history of a view: a pinned version of its table, only the columns and rows that are needed."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 
 import pyarrow as pa
-import pyarrow.compute as pc
+from deltalake import DeltaTable
 
 from larder.contracts.errors import InvalidDataError, MissingColumnsError
 from larder.offline.history import History
 from larder.offline.tables import open_table
 
 INSTANT = pa.timestamp("us", tz="UTC")
+
+BATCH_ROWS, BATCH_BYTES = 250_000, 256_000_000
+"""A batch ends with the first of the two that is reached: few batches of numbers, and no huge one of embeddings."""
 
 
 def pinned(history: History) -> History:
@@ -30,25 +34,98 @@ def read_history(history: History, *, columns: Sequence[str] | None = None, unti
     `columns` selects features (None: all of them); `until` leaves out rows with a later event timestamp.
     Raises MissingTableError, MissingColumnsError, or InvalidDataError when a time has no time zone.
     """
-    table = open_table(history.table, history.version)
-    features = history.features if columns is None else columns
-    stored = {name: history.column(name) for name in (*history.keys, *history.times, *features)}
-    schema = pa.schema(table.schema().to_arrow())
-    _check_columns(history, stored, schema)
-    _check_times(history, schema)
-    found = pa.table(table.scan(columns=sorted(set(stored.values()))))
-    rows = pa.table({name: _plain(found[column], name in history.times) for name, column in stored.items()})
-    return (
-        rows if until is None else rows.filter(pc.less_equal(rows[history.event_timestamp], pa.scalar(until, INSTANT)))
-    )
+    rows = StoredRows(history, history.features if columns is None else columns)
+    where = [] if until is None else [time_range(history, until=until)]
+    return pa.concat_tables([rows.schema.empty_table(), *rows.batches(where)])
 
 
-def _plain(column: pa.ChunkedArray, is_time: bool) -> pa.ChunkedArray:
+@dataclass(frozen=True)
+class StoredRows:
+    """The rows of a history with its keys, times and some features, before they are read.
+
+    Creating it raises what `read_history` raises.
+    """
+
+    history: History
+    features: Sequence[str]
+
+    def __post_init__(self) -> None:
+        schema = pa.schema(self._table.schema().to_arrow())
+        _check_columns(self.history, self._stored, schema)
+        _check_times(self.history, schema)
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Of the batches, under the view's names."""
+        found = pa.schema(self._table.schema().to_arrow())
+        return pa.schema(
+            (name, _plain_type(found.field(column).type, name in self.history.times))
+            for name, column in self._stored.items()
+        )
+
+    def batches(self, where: Iterable[str] = ()) -> Iterator[pa.Table]:
+        """All rows that fulfil the SQL conditions `where`, in no particular order."""
+        predicate = " AND ".join(where)
+        found = self._table.scan(columns=sorted(set(self._stored.values())), predicate=predicate or None)
+        for batch in _gathered(pa.RecordBatchReader.from_stream(found)):
+            yield pa.table([batch[column] for column in self._stored.values()], list(self._stored)).cast(self.schema)
+
+    @cached_property
+    def _table(self) -> DeltaTable:
+        return open_table(self.history.table, self.history.version)
+
+    @cached_property
+    def _stored(self) -> Mapping[str, str]:
+        """Name in the view -> column of the table."""
+        names = dict.fromkeys((*self.history.keys, *self.history.times, *self.features))
+        return {name: self.history.column(name) for name in names}
+
+
+def time_range(history: History, *, since: datetime | None = None, until: datetime) -> str:
+    """Condition for rows with an event timestamp within the bounds, both included."""
+    column = _quoted(history.column(history.event_timestamp))
+    condition = f"{column} <= {_literal(until)}"
+    return condition if since is None else f"{condition} AND {column} >= {_literal(since)}"
+
+
+def key_range(history: History, low: object, high: object) -> str:
+    """Condition for rows whose only key, a whole number or text, lies within the bounds, both included."""
+    column = _quoted(history.column(history.keys[0]))
+    return f"{column} BETWEEN {_literal(low)} AND {_literal(high)}"
+
+
+def _gathered(found: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The engine's many small batches as few larger ones."""
+    parts: list[pa.RecordBatch] = []
+    rows = size = 0
+    for part in found:
+        parts.append(part)
+        rows, size = rows + part.num_rows, size + part.nbytes
+        if rows >= BATCH_ROWS or size >= BATCH_BYTES:
+            yield pa.Table.from_batches(parts)
+            parts, rows, size = [], 0, 0
+    if parts:
+        yield pa.Table.from_batches(parts)
+
+
+def _plain_type(dtype: pa.DataType, is_time: bool) -> pa.DataType:
     """Times as UTC microseconds; text and bytes in the layout that every Arrow library reads."""
     if is_time:
-        return column.cast(INSTANT)
+        return INSTANT
     views = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
-    return column.cast(views.get(column.type, column.type))
+    return views.get(dtype, dtype)
+
+
+def _quoted(column: str) -> str:
+    return '"' + column.replace('"', '""') + '"'
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, datetime):
+        # As an integer: a timestamp that is written out goes through nanoseconds, which end in the year 2262.
+        micros = pa.scalar(value, INSTANT).cast(pa.int64()).as_py()
+        return f"""arrow_cast({micros}, 'Timestamp(Microsecond, Some("UTC"))')"""
+    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
 
 
 def _check_columns(history: History, stored: Mapping[str, str], schema: pa.Schema) -> None:

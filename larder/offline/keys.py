@@ -1,43 +1,82 @@
 """Join keys as small integers, compared as typed columns and never as joined text."""
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from larder.contracts.errors import InvalidDataError
 
+Integers: TypeAlias = npt.NDArray[np.int64]
+
+NONE = -1
+"""Stands for a key with a null part and for one that no request names."""
+
 _LARGEST_EXACT_FLOAT = 2**53
+_WIDEST_DENSE = 4_000_000
+"""Entries of a lookup table that still fits into a processor's cache, more or less."""
 
 
-def key_ids(
-    requests: pl.DataFrame, rows: pl.DataFrame, keys: Sequence[str], *, table: str
-) -> tuple[pl.Series, pl.Series]:
-    """One number per key, the same in both frames.
+class RequestKeys:
+    """The different keys of some requests, numbered from 0.
 
-    Null where a part of the key is null and, in `rows`, where no request names the key.
-    Raises InvalidDataError when a key's type in `requests` cannot be compared with the one in `table`.
+    Raises InvalidDataError when a key's type in the request cannot be compared with the one in `table`.
     """
-    past = [_plain(rows[name]) for name in keys]
-    asked = [_as_type(_plain(requests[name]), key.dtype, table) for name, key in zip(keys, past, strict=True)]
-    numbers = _numbers(asked)
-    return _numbered(asked, numbers, requests.height), _numbered(past, numbers, rows.height)
+
+    def __init__(self, requests: pl.DataFrame, keys: Sequence[str], stored: pl.Schema, *, table: str) -> None:
+        self.keys = tuple(keys)
+        asked = _positional([_as_type(_plain(requests[name]), _plain_dtype(stored[name]), table) for name in keys])
+        # Sorted, so that numbers do not depend on threads: they decide in which order rows are looked at.
+        self._numbers = asked.drop_nulls().unique().sort(asked.columns).with_row_index("id")
+        self._dense = _DenseNumbers.of(self._numbers)
+        self.of_requests = self._numbered(asked, requests.height)
+        """Number of each request's key."""
+
+    def of(self, rows: pl.DataFrame) -> Integers:
+        """Number of each row's key."""
+        return self._numbered(_positional([_plain(rows[name]) for name in self.keys]), rows.height)
+
+    def range(self) -> tuple[object, object] | None:
+        """Least and greatest key, where a key is one column with an order; None otherwise."""
+        if len(self.keys) != 1 or self._numbers.is_empty():
+            return None
+        return self._numbers["key_0"][0], self._numbers["key_0"][-1]
+
+    def _numbered(self, keys: pl.DataFrame, height: int) -> Integers:
+        if not self.keys:  # a view without entities has one key
+            return np.zeros(height, dtype=np.int64)
+        if self._dense is not None:
+            return self._dense.of_key(keys["key_0"])
+        numbers = keys.join(self._numbers, on=keys.columns, how="left", maintain_order="left")["id"]
+        ids: Integers = numbers.cast(pl.Int64).fill_null(NONE).to_numpy()
+        return ids
 
 
-def own_key_ids(rows: pl.DataFrame, keys: Sequence[str]) -> pl.Series:
-    """One number per key of `rows`; null where a part of the key is null."""
-    past = [_plain(rows[name]) for name in keys]
-    return _numbered(past, _numbers(past), rows.height)
+class _DenseNumbers:
+    """Numbers of whole keys that lie close together: a table look-up, several times faster than a hash."""
 
+    def __init__(self, values: Integers) -> None:
+        self._low, self._high = int(values[0]), int(values[-1])
+        self._numbers = np.full(self._high - self._low + 2, NONE)
+        self._numbers[values - self._low] = np.arange(len(values))
 
-def _numbers(keys: Sequence[pl.Series]) -> pl.DataFrame:
-    return _positional(keys).unique().with_row_index("id")
+    @classmethod
+    def of(cls, numbers: pl.DataFrame) -> "_DenseNumbers | None":
+        if numbers.width != 2 or numbers.is_empty():
+            return None
+        key = numbers["key_0"]
+        if not key.dtype.is_integer() or key.dtype == pl.UInt64 or key[-1] - key[0] > _WIDEST_DENSE:
+            return None
+        return cls(key.cast(pl.Int64).to_numpy())
 
-
-def _numbered(keys: Sequence[pl.Series], numbers: pl.DataFrame, height: int) -> pl.Series:
-    if not keys:  # a view without entities has one key
-        return pl.zeros(height, pl.UInt32, eager=True)
-    frame = _positional(keys)
-    return frame.join(numbers, on=frame.columns, how="left", maintain_order="left")["id"]
+    def of_key(self, key: pl.Series) -> Integers:
+        values = key.cast(pl.Int64)
+        is_there = values.is_between(self._low, self._high).fill_null(False).to_numpy()
+        places = np.where(is_there, values.fill_null(self._low).to_numpy(), self._high + 1) - self._low
+        numbers: Integers = self._numbers[places]
+        return numbers
 
 
 def _positional(keys: Sequence[pl.Series]) -> pl.DataFrame:
@@ -47,7 +86,11 @@ def _positional(keys: Sequence[pl.Series]) -> pl.DataFrame:
 
 def _plain(key: pl.Series) -> pl.Series:
     """Dictionary-encoded text as text."""
-    return key.cast(pl.String) if isinstance(key.dtype, pl.Categorical | pl.Enum) else key
+    return key.cast(_plain_dtype(key.dtype))
+
+
+def _plain_dtype(dtype: pl.DataType) -> pl.DataType:
+    return pl.String() if isinstance(dtype, pl.Categorical | pl.Enum) else dtype
 
 
 def _as_type(key: pl.Series, dtype: pl.DataType, table: str) -> pl.Series:
