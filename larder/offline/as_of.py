@@ -31,9 +31,10 @@ def as_of_join(requests: pa.Table, history_rows: pa.Table, history: History, *, 
     `requests` holds the join keys under the view's names and the instant `at` (with a time zone).
     A row without a match, with a null key, or whose value is older than the ttl is all null.
     """
-    join = AsOfJoin(requests, history_rows.schema, history, at=at)
-    join.add(history_rows)
-    return join.features()
+    asked = Asked(requests, history_rows.schema, history, at=at)
+    held = asked.nothing_held()
+    held.take(asked.located(history_rows))
+    return asked.features(held)
 
 
 def latest_at(history_rows: pa.Table, history: History, *, instant: datetime) -> pa.Table:
@@ -44,42 +45,41 @@ def latest_at(history_rows: pa.Table, history: History, *, instant: datetime) ->
     keys = _frame(history_rows, history.keys).drop_nulls().unique() if history.keys else pl.DataFrame({"": [0]})
     at = pl.lit(instant).cast(pl.Datetime("us", "UTC")).alias(_AT)
     requests = keys.with_columns(at).to_arrow()
-    join = AsOfJoin(requests, history_rows.schema, history, at=_AT)
-    join.add(history_rows)
-    answering = join.answering()
+    asked = Asked(requests, history_rows.schema, history, at=_AT)
+    held = asked.nothing_held()
+    held.take(asked.located(history_rows))
+    answering = asked.answering(held)
     found = np.flatnonzero(answering != NONE)
-    event, known = join.held.event_timestamp[answering[found]], join.held.known_at[answering[found]]
+    event, known = held.event_timestamp[answering[found]], held.known_at[answering[found]]
     return pa.table(
         {name: requests[name].take(found) for name in history.keys}
-        | dict(zip(join.stored, join.held.features(answering[found]).columns, strict=True))
+        | dict(zip(asked.stored.names, held.features(answering[found]).columns, strict=True))
         | {EVENT_TIMESTAMP: pa.array(event).cast(INSTANT)}
         | {KNOWN_AT: pa.array(np.where(known == NO_INSTANT, event, known)).cast(INSTANT)}
     )
 
 
-class AsOfJoin:
-    """Answers to some requests, found while batches of history come by."""
+class Asked:
+    """Requests made ready for a history that comes by in batches; never changes, so that threads and tasks share it."""
 
     def __init__(self, requests: pa.Table, stored: pa.Schema, history: History, *, at: str) -> None:
         """`requests` as for `as_of_join`; `stored` is the schema of the batches to come."""
         asked = _frame(requests, [*history.keys, at])
         dtypes = _frame(stored.empty_table(), history.keys).schema
         instants = _microseconds(asked[at])
-        self._history, self._height = history, requests.num_rows
+        self.history = history
         self.keys = RequestKeys(asked, history.keys, dtypes, table=history.table)
         ids = np.where(instants.is_null().to_numpy(), NONE, self.keys.of_requests)
-        self._slots = Slots(ids, instants.fill_null(0).to_numpy())
-        self.stored = [name for name in history.features if name in stored.names]
+        self.slots = Slots(ids, instants.fill_null(0).to_numpy())
+        self.stored = pa.schema([stored.field(name) for name in history.features if name in stored.names])
         """Features that the batches hold, in the view's order."""
-        self.held = Held(len(self._slots), pa.schema([stored.field(name) for name in self.stored]))
 
-    def add(self, rows: pa.Table) -> None:
-        """Take a batch in. Rows without a key or a time that is needed answer nothing."""
-        self.take(self.located(rows))
+    def nothing_held(self) -> Held:
+        return Held(len(self.slots), self.stored)
 
     def located(self, rows: pa.Table) -> Arrivals:
-        """The rows of a batch that may answer, at their slots; any number of threads may do this at once."""
-        history = self._history
+        """The rows of a batch that may answer, at their slots. Without a key or a time that is needed, none may."""
+        history = self.history
         times = _frame(rows, history.times)
         event = _microseconds(times[history.event_timestamp])
         known = _microseconds(times[history.known_at]) if history.known_at else event
@@ -87,16 +87,13 @@ class AsOfJoin:
         event_at, known_at = event.fill_null(0).to_numpy(), known.fill_null(NO_INSTANT).to_numpy()
         visible_at = np.maximum(event_at, known_at) if history.cutoff else event_at
         ids = np.where(is_timed.to_numpy(), self.keys.of(_frame(rows, history.keys)), NONE)
-        found, slots = self._slots.of(ids, visible_at)
-        return Arrivals(slots, event_at[found], known_at[found], found, rows.select(self.stored).combine_chunks())
+        found, slots = self.slots.of(ids, visible_at)
+        features = rows.select(self.stored.names).combine_chunks()
+        return Arrivals(slots, event_at[found], known_at[found], found, features)
 
-    def take(self, arrivals: Arrivals) -> None:
-        """Keep what answers best so far; one thread at a time."""
-        self.held.take(arrivals)
-
-    def answering(self, ttl: timedelta | None = None) -> Integers:
+    def answering(self, held: Held, ttl: timedelta | None = None) -> Integers:
         """The slot whose row answers each request; NONE where there is none or it is older than `ttl`."""
-        slots, held = self._slots, self.held
+        slots = self.slots
         filled = np.flatnonzero(held.rows != NONE)
         filled = filled[_never_moving_back(slots.ids[filled], held.event_timestamp[filled])]
         latest = np.full(len(slots), NONE)
@@ -105,13 +102,13 @@ class AsOfJoin:
         is_valid = latest >= slots.first
         if ttl:
             is_valid &= slots.instants - held.event_timestamp[latest] <= ttl // timedelta(microseconds=1)
-        answering = np.full(self._height, NONE)
+        answering = np.full(slots.height, NONE)
         answering[slots.requests] = np.where(is_valid, latest, NONE)
         return answering
 
-    def features(self) -> pa.Table:
+    def features(self, held: Held) -> pa.Table:
         """The stored features, one row per request in the order of the requests, after the view's ttl."""
-        return self.held.features(self.answering(self._history.ttl))
+        return held.features(self.answering(held, self.history.ttl))
 
 
 def _never_moving_back(ids: Integers, events: Integers) -> npt.NDArray[np.bool_]:

@@ -13,14 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from larder.contracts.errors import InvalidDataError
-from larder.offline.as_of import AsOfJoin
+from larder.offline.as_of import Asked
 from larder.offline.delta import INSTANT, StoredRows, key_range, time_range
-from larder.offline.held import Arrivals
+from larder.offline.held import Arrivals, Held
 from larder.offline.history import History
-from larder.offline.lookup import Lookup
+from larder.offline.lookup import REQUESTED_AT, Lookup, asked_of
 from larder.offline.types import declared
-
-_AT = "@requested_at"
 
 
 def features_as_of(requests: pa.Table, lookups: Sequence[Lookup], *, at: str) -> dict[str, pa.ChunkedArray]:
@@ -32,31 +30,35 @@ def features_as_of(requests: pa.Table, lookups: Sequence[Lookup], *, at: str) ->
 
 
 def _features_of(lookup: Lookup, requests: pa.Table, *, at: str) -> dict[str, pa.ChunkedArray]:
-    history = lookup.history
-    asked = pa.table([*(requests[key] for key in lookup.request_keys), requests[at]], [*history.keys, _AT])
-    join = _joined(asked, history, [field.name for field in lookup.fields])
-    if join.held.has_ties and not set(history.features) <= set(join.stored):
-        # Which of two tied rows answers must not depend on which of their features were asked for.
-        join = _joined(asked, history, history.features)
-    values = join.features()
+    values = _joined(asked_of(lookup, requests, at=at), lookup)
     if values.num_rows != requests.num_rows:
         raise InvalidDataError(
-            f"The as-of join with {history.table} gave {values.num_rows} rows for {requests.num_rows} requests; "
+            f"The as-of join with {lookup.history.table} gave {values.num_rows} rows for {requests.num_rows} requests; "
             "nothing was returned. Please report this with the schemas of both."
         )
     return {
-        f"{lookup.view}:{field.name}": declared(values[field.name], field, where=history.table)
+        f"{lookup.view}:{field.name}": declared(values[field.name], field, where=lookup.history.table)
         for field in lookup.fields
     }
 
 
-def _joined(asked: pa.Table, history: History, features: Sequence[str]) -> AsOfJoin:
+def _joined(asked: pa.Table, lookup: Lookup) -> pa.Table:
+    history = lookup.history
+    ready, held = _held(asked, history, [field.name for field in lookup.fields])
+    if held.has_ties and not set(history.features) <= set(ready.stored.names):
+        # Which of two tied rows answers must not depend on which of their features were asked for.
+        ready, held = _held(asked, history, history.features)
+    return ready.features(held)
+
+
+def _held(asked: pa.Table, history: History, features: Sequence[str]) -> tuple[Asked, Held]:
     rows = StoredRows(history, features)
-    join = AsOfJoin(asked, rows.schema, history, at=_AT)
+    ready = Asked(asked, rows.schema, history, at=REQUESTED_AT)
+    held = ready.nothing_held()
     if asked.num_rows:
-        for arrivals in _by_threads(join.located, rows.batches(_conditions(asked, history, join))):
-            join.take(arrivals)
-    return join
+        for arrivals in _by_threads(ready.located, rows.batches(_conditions(asked, ready))):
+            held.take(arrivals)
+    return ready, held
 
 
 def _by_threads(work: Callable[[pa.Table], Arrivals], batches: Iterable[pa.Table]) -> Iterator[Arrivals]:
@@ -70,12 +72,13 @@ def _by_threads(work: Callable[[pa.Table], Arrivals], batches: Iterable[pa.Table
         yield from (done.result() for done in under_way)
 
 
-def _conditions(asked: pa.Table, history: History, join: AsOfJoin) -> Iterator[str]:
+def _conditions(asked: pa.Table, ready: Asked) -> Iterator[str]:
     """What a row must fulfil to answer anything; Delta's statistics then spare whole files."""
-    bounds = pc.min_max(asked[_AT].cast(INSTANT, safe=False)).as_py()
+    history = ready.history
+    bounds = pc.min_max(asked[REQUESTED_AT].cast(INSTANT, safe=False)).as_py()
     if bounds["max"] is not None:
         yield time_range(history, since=_oldest(bounds["min"], history), until=bounds["max"])
-    if (keys := join.keys.range()) and all(isinstance(key, int | str) for key in keys):
+    if (keys := ready.keys.range()) and all(isinstance(key, int | str) for key in keys):
         yield key_range(history, *keys)
 
 

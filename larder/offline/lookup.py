@@ -14,6 +14,8 @@ from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.offline.delta import INSTANT, as_utc, pinned, read_history
 from larder.offline.history import History, history_of
 
+REQUESTED_AT = "@requested_at"
+
 
 @dataclass(frozen=True)
 class Lookup:
@@ -45,6 +47,12 @@ def check_request_keys(lookups: Sequence[Lookup], requests: pa.Table) -> None:
                 f"Feature view {lookup.view!r} is asked for by {missing}, but the request has only "
                 f"{requests.column_names}. Add the join keys to the request."
             )
+
+
+def asked_of(lookup: Lookup, requests: pa.Table, *, at: str) -> pa.Table:
+    """The request's join keys under the view's names, and its instants as REQUESTED_AT."""
+    keys = (requests[key] for key in lookup.request_keys)
+    return pa.table([*keys, requests[at]], [*lookup.history.keys, REQUESTED_AT])
 
 
 def rows_between(lookups: Sequence[Lookup], start: datetime | None, end: datetime | None) -> pa.Table:

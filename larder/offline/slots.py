@@ -20,6 +20,8 @@ class Slots:
 
     def __init__(self, ids: Integers, instants: Integers) -> None:
         """`ids` number the requests' keys (NONE: no key); `instants` are microseconds since the epoch."""
+        self.height = len(ids)
+        """Number of requests, those without a slot included."""
         asked = np.flatnonzero(ids != NONE)
         self._begin = int(instants[asked].min()) if len(asked) else 0
         self._end = int(instants[asked].max()) if len(asked) else 0

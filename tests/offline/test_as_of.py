@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from larder.contracts.errors import InvalidDataError
-from larder.offline.as_of import AsOfJoin, as_of_join, latest_at
+from larder.offline.as_of import Asked, as_of_join, latest_at
 from larder.offline.history import History
 from tests.offline.oracle import value_as_of
 
@@ -204,9 +204,10 @@ def test_the_join_is_what_plain_loops_say(
     joined = as_of_join(
         pa.Table.from_pylist(requests, REQUEST), pa.Table.from_pylist(rows, SCHEMA), view, at="at"
     ).to_pylist()
-    in_batches = AsOfJoin(pa.Table.from_pylist(requests, REQUEST), SCHEMA, view, at="at")
+    asked = Asked(pa.Table.from_pylist(requests, REQUEST), SCHEMA, view, at="at")
+    held = asked.nothing_held()
     for row in reversed(rows):
-        in_batches.add(pa.Table.from_pylist([row], SCHEMA))
+        held.take(asked.located(pa.Table.from_pylist([row], SCHEMA)))
 
     nothing = {"price": None, "label": None}
     expected = [
@@ -222,7 +223,7 @@ def test_the_join_is_what_plain_loops_say(
         for request in requests
     ]
     assert repr(joined) == repr([{"price": row["price"], "label": row["label"]} for row in expected])
-    assert repr(in_batches.features().to_pylist()) == repr(joined)
+    assert repr(asked.features(held).to_pylist()) == repr(joined)
 
 
 @settings(deadline=None, max_examples=100)
