@@ -31,7 +31,7 @@ from pyspark.sql import SparkSession
 from larder.compute.definition import INSTANT, WindowDefinition, WindowFeature
 from larder.compute.events import EventSource
 from larder.compute.gold import refresh_gold
-from larder.compute.session import spark_session
+from larder.spark.session import spark_session
 from larder.contracts.settings import load_settings
 
 SLIDE = timedelta(minutes=5)

@@ -29,7 +29,7 @@ def ingest(settings: Settings, files: tuple[Path, ...], raw: Path | None) -> Non
     Rows that do not fit go to quarantine/<table> with the reason; files that do not fit to quarantine/raw_files.
     Running it again changes nothing.
     """
-    from larder.compute.session import spark_session
+    from larder.spark.session import spark_session
     from larder.contracts.ingestion import Ingestion
     from larder.contracts.use_case import declared
     from pipelines.ingest import ingest as ingest_files

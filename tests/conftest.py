@@ -40,7 +40,7 @@ def spark_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="session")
 def spark(spark_settings: Settings) -> "Iterator[SparkSession]":
     """The one Spark session of the test run, with Delta Lake."""
-    from larder.compute.session import spark_session
+    from larder.spark.session import spark_session
 
     with pytest.MonkeyPatch.context() as patch:
         # Tests run nearly all code once, on few rows: the quick compiler is the faster one.

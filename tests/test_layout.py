@@ -63,7 +63,7 @@ def test_only_settings_reads_the_environment():
     readers = {str(path.relative_to(ROOT)) for path in GENERIC if re.search(r"os\.(environ|getenv)", path.read_text())}
 
     # Java and Spark are found and told things through their own variables (JAVA_HOME).
-    assert readers - {"larder/compute/java.py", "larder/compute/session.py"} == {"larder/contracts/settings.py"}
+    assert readers - {"larder/spark/java.py", "larder/spark/session.py"} == {"larder/contracts/settings.py"}
 
 
 def test_every_setting_is_explained_in_the_example_file():

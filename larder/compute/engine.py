@@ -92,7 +92,7 @@ class SparkFeatureEngine(ComputeEngine):
         return EventSource(source.table(self.repo_config), source.version, columns)
 
     def _spark(self) -> "SparkSession":
-        from larder.compute.session import spark_session
+        from larder.spark.session import spark_session
 
         return spark_session(self._settings, app_name="larder-features")
 

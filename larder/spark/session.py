@@ -13,7 +13,7 @@ from pyspark.errors import PySparkRuntimeError
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
-from larder.compute.java import java_home
+from larder.spark.java import java_home
 from larder.contracts.errors import DependencyError
 from larder.contracts.settings import Settings
 

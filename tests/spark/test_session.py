@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from larder.compute import java
-from larder.compute.session import configuration
+from larder.spark.session import configuration
 from larder.contracts.settings import Settings
 
 
