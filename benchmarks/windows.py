@@ -10,19 +10,17 @@ installed, else Spark to Delta. Both must give the same number of rows.
 import argparse
 import importlib.util
 import json
+import os
 import shutil
 import statistics
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pyarrow as pa
 import pyarrow.dataset
 from deltalake import DeltaTable, write_deltalake
@@ -31,8 +29,9 @@ from pyspark.sql import SparkSession
 from larder.compute.definition import INSTANT, WindowDefinition, WindowFeature
 from larder.compute.events import EventSource
 from larder.compute.gold import refresh_gold
-from larder.spark.session import spark_session
 from larder.contracts.settings import load_settings
+from larder.peak_memory import PeakMemory
+from larder.spark.session import spark_session
 
 SLIDE = timedelta(minutes=5)
 WINDOWS = {"1h": 12, "6h": 72, "1d": 288, "7d": 2016}
@@ -75,7 +74,7 @@ def _bar(folder: Path, events: int, runs: int) -> dict[str, object]:
     ours = _ours(spark)
     peer_name, peer = _peer(spark)
     _seconds(ours, small, folder / "warm")
-    with _peak_memory() as peak:
+    with PeakMemory(os.getpid(), every_seconds=0.5) as peak:
         pairs = [(_seconds(ours, small, folder / "ours"), _seconds(peer, small, folder / "peer")) for _ in range(runs)]
         rows, peer_rows = _rows(folder / "ours"), _rows(folder / "peer")
         growing = _seconds(ours, large, folder / "ours_10x")
@@ -91,7 +90,7 @@ def _bar(folder: Path, events: int, runs: int) -> dict[str, object]:
         "seconds": round(seconds, 2),
         "seconds_10x": round(growing, 2),
         "peer_seconds": round(peer_seconds, 2),
-        "peak_memory_gb": round(max(peak) / 1e9, 2),
+        "peak_memory_gb": round(peak.bytes / 1e9, 2),
         "events": events,
         "rows": rows,
     }
@@ -174,28 +173,6 @@ def _rows(features: Path) -> int:
     if DeltaTable.is_deltatable(str(features)):
         return int(DeltaTable(str(features)).to_pyarrow_dataset().count_rows())
     return int(pa.dataset.dataset(features).count_rows())
-
-
-@contextmanager
-def _peak_memory() -> Iterator[list[int]]:
-    """Bytes of this process and all that it started, twice a second."""
-    samples, is_over = [0], threading.Event()
-
-    def sample() -> None:
-        while not is_over.wait(0.5):
-            total = 0
-            for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
-                with suppress(psutil.NoSuchProcess):
-                    total += process.memory_info().rss
-            samples.append(total)
-
-    thread = threading.Thread(target=sample)
-    thread.start()
-    try:
-        yield samples
-    finally:
-        is_over.set()
-        thread.join()
 
 
 if __name__ == "__main__":

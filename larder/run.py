@@ -2,22 +2,20 @@
 
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import click
-import psutil
 from rich.console import Console
 
 from larder.contracts.errors import LarderError
 from larder.contracts.reports import read_report, write_report
 from larder.contracts.settings import Settings
+from larder.peak_memory import PeakMemory
 
 STEPS = ("ingest", "features", "train", "promote", "verify", "ask", "report")
 _JUDGEMENTS = ("promote", "verify")
-SAMPLE_SECONDS = 0.25
 GIGABYTE = 1e9
 
 
@@ -69,16 +67,12 @@ def _earlier(settings: Settings, *, before: str) -> list[StepRun]:
 def _finished(step: str) -> StepRun:
     """Run one step to its end. Raises LarderError when it fails; its own message stands above."""
     started = time.monotonic()
-    with subprocess.Popen([sys.executable, "-m", "larder", step]) as process:
-        peak = _PeakMemory(process.pid)
-        peak.start()
+    with subprocess.Popen([sys.executable, "-m", "larder", step]) as process, PeakMemory(process.pid) as peak:
         try:
             code = process.wait()
         except KeyboardInterrupt:
             process.wait()
             raise
-        finally:
-            peak.stop()
     if code != 0:
         raise LarderError(
             f"Step {step!r} ended with exit code {code}; its message is above. "
@@ -94,36 +88,3 @@ def _run_report(done: list[StepRun], *, clock: str) -> dict[str, Any]:
         "peak_memory_gb": {item.step: round(item.peak_memory_gb, 2) for item in done},
         "steps": [asdict(item) for item in done],
     }
-
-
-class _PeakMemory(threading.Thread):
-    """Samples the resident memory of a process and its descendants until stopped."""
-
-    def __init__(self, pid: int) -> None:
-        super().__init__(daemon=True)
-        self.bytes = 0
-        self._pid = pid
-        self._stopped = threading.Event()
-
-    def run(self) -> None:
-        while not self._stopped.wait(SAMPLE_SECONDS):
-            self.bytes = max(self.bytes, _resident_bytes(self._pid))
-
-    def stop(self) -> None:
-        self._stopped.set()
-        self.join()
-
-
-def _resident_bytes(pid: int) -> int:
-    try:
-        root = psutil.Process(pid)
-        processes = [root, *root.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return 0
-    total = 0
-    for process in processes:
-        try:
-            total += process.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue  # it ended between the listing and the reading
-    return total

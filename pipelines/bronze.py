@@ -9,7 +9,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from larder.contracts.ingestion import BRONZE_COLUMNS, ROW_NUMBER, SOURCE_FILE, RawTable
-from pipelines.delta import Write, append, exists, last_version, session_options
+from larder.spark.session import session_options
+from pipelines.delta import Write, append, exists, last_version
 from pipelines.raw import RawFile
 
 APPLICATION = "larder.ingest"

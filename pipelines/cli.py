@@ -29,9 +29,9 @@ def ingest(settings: Settings, files: tuple[Path, ...], raw: Path | None) -> Non
     Rows that do not fit go to quarantine/<table> with the reason; files that do not fit to quarantine/raw_files.
     Running it again changes nothing.
     """
-    from larder.spark.session import spark_session
     from larder.contracts.ingestion import Ingestion
     from larder.contracts.use_case import declared
+    from larder.spark.session import spark_session
     from pipelines.ingest import ingest as ingest_files
     from pipelines.raw import given_paths, provide_example, raw_paths
 

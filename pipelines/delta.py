@@ -3,14 +3,15 @@
 Every write carries (application, version); Delta skips it when the table has that version already.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from delta.tables import DeltaTable
 from deltalake import DeltaTable as TableLog
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+
+from larder.spark.session import session_options
 
 
 @dataclass(frozen=True)
@@ -67,22 +68,6 @@ def merge(rows: DataFrame, uri: str, key: Sequence[str], write: Write) -> Merged
             .first()
         )
     return Merged() if result is None else Merged(int(result["new"] or 0), int(result["updated"] or 0))
-
-
-@contextmanager
-def session_options(spark: SparkSession, options: Mapping[str, str]) -> Iterator[None]:
-    """Set session options for the block, then put back what was there."""
-    before = {name: spark.conf.get(name, None) for name in options}
-    for name, value in options.items():
-        spark.conf.set(name, value)
-    try:
-        yield
-    finally:
-        for name, old in before.items():
-            if old is None:
-                spark.conf.unset(name)
-            else:
-                spark.conf.set(name, old)
 
 
 def _transaction(write: Write) -> dict[str, str]:

@@ -2,17 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 import pyarrow as pa
 from deltalake import DeltaTable
 
 from larder.contracts.errors import InvalidDataError, MissingColumnsError
+from larder.offline.as_of import INSTANT, Asked
 from larder.offline.history import History
 from larder.offline.tables import open_table
-
-INSTANT = pa.timestamp("us", tz="UTC")
 
 BATCH_ROWS, BATCH_BYTES = 250_000, 256_000_000
 """A batch ends with the first of the two that is reached: few batches of numbers, and no huge one of embeddings."""
@@ -66,9 +65,18 @@ class StoredRows:
     def batches(self, where: Iterable[str] = ()) -> Iterator[pa.Table]:
         """All rows that fulfil the SQL conditions `where`, in no particular order."""
         predicate = " AND ".join(where)
-        found = self._table.scan(columns=sorted(set(self._stored.values())), predicate=predicate or None)
-        for batch in _gathered(pa.RecordBatchReader.from_stream(found)):
+        found = self._table.scan(columns=self.columns, predicate=predicate or None)
+        return self.named(pa.RecordBatchReader.from_stream(found))
+
+    def named(self, found: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+        """Batches with the table's names and types as batches with the view's."""
+        for batch in gathered(found):
             yield pa.table([batch[column] for column in self._stored.values()], list(self._stored)).cast(self.schema)
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of the table that are read."""
+        return sorted(set(self._stored.values()))
 
     @cached_property
     def _table(self) -> DeltaTable:
@@ -79,6 +87,16 @@ class StoredRows:
         """Name in the view -> column of the table."""
         names = dict.fromkeys((*self.history.keys, *self.history.times, *self.features))
         return {name: self.history.column(name) for name in names}
+
+
+def conditions(asked: Asked) -> Iterator[str]:
+    """What a row must fulfil to answer anything; Delta's statistics then spare whole files."""
+    history, slots = asked.history, asked.slots
+    if last := _instant(slots.end):
+        ttl = history.ttl // timedelta(microseconds=1) if history.ttl else None
+        yield time_range(history, since=None if ttl is None else _instant(slots.begin - ttl), until=last)
+    if (keys := asked.keys.range()) and all(isinstance(key, int | str) for key in keys):
+        yield key_range(history, *keys)
 
 
 def time_range(history: History, *, since: datetime | None = None, until: datetime) -> str:
@@ -94,7 +112,7 @@ def key_range(history: History, low: object, high: object) -> str:
     return f"{column} BETWEEN {_literal(low)} AND {_literal(high)}"
 
 
-def _gathered(found: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+def gathered(found: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """The engine's many small batches as few larger ones."""
     parts: list[pa.RecordBatch] = []
     rows = size = 0
@@ -114,6 +132,14 @@ def _plain_type(dtype: pa.DataType, is_time: bool) -> pa.DataType:
         return INSTANT
     views = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
     return views.get(dtype, dtype)
+
+
+def _instant(microseconds: int) -> datetime | None:
+    """None where Python has no such year."""
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+    except OverflowError:
+        return None
 
 
 def _quoted(column: str) -> str:

@@ -6,15 +6,13 @@ Memory holds the request, one row of features for each of its rows, and a batch;
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import datetime
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from larder.contracts.errors import InvalidDataError
 from larder.offline.as_of import Asked
-from larder.offline.delta import INSTANT, StoredRows, key_range, time_range
+from larder.offline.delta import StoredRows, conditions
 from larder.offline.held import Arrivals, Held
 from larder.offline.history import History
 from larder.offline.lookup import REQUESTED_AT, Lookup, asked_of
@@ -55,8 +53,8 @@ def _held(asked: pa.Table, history: History, features: Sequence[str]) -> tuple[A
     rows = StoredRows(history, features)
     ready = Asked(asked, rows.schema, history, at=REQUESTED_AT)
     held = ready.nothing_held()
-    if asked.num_rows:
-        for arrivals in _by_threads(ready.located, rows.batches(_conditions(asked, ready))):
+    if len(ready.slots):
+        for arrivals in _by_threads(ready.located, rows.batches(conditions(ready))):
             held.take(arrivals)
     return ready, held
 
@@ -70,21 +68,3 @@ def _by_threads(work: Callable[[pa.Table], Arrivals], batches: Iterable[pa.Table
             if len(under_way) > pl.thread_pool_size():
                 yield under_way.popleft().result()
         yield from (done.result() for done in under_way)
-
-
-def _conditions(asked: pa.Table, ready: Asked) -> Iterator[str]:
-    """What a row must fulfil to answer anything; Delta's statistics then spare whole files."""
-    history = ready.history
-    bounds = pc.min_max(asked[REQUESTED_AT].cast(INSTANT, safe=False)).as_py()
-    if bounds["max"] is not None:
-        yield time_range(history, since=_oldest(bounds["min"], history), until=bounds["max"])
-    if (keys := ready.keys.range()) and all(isinstance(key, int | str) for key in keys):
-        yield key_range(history, *keys)
-
-
-def _oldest(first: datetime, history: History) -> datetime | None:
-    """Event timestamp before which every value is too old for the first request."""
-    try:
-        return first - history.ttl if history.ttl else None
-    except OverflowError:
-        return None

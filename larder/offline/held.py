@@ -33,6 +33,7 @@ class Held:
     """
 
     def __init__(self, slots: int, features: pa.Schema) -> None:
+        self.schema = features
         # One more than there are slots: the place that NONE points at, where nothing is ever held.
         self.event_timestamp = np.full(slots + 1, NO_INSTANT)
         self.known_at = np.full(slots + 1, NO_INSTANT)

@@ -1,19 +1,18 @@
-"""Where the values of a feature view lie, and how time is told there."""
+"""Where the values of a feature view lie, and how time is told there. Importing it loads no Feast, for Spark tasks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-
-from feast import FeatureView, StreamFeatureView
-from feast.data_source import DataSource
-from feast.feature_view import DUMMY_ENTITY_ID
-from feast.repo_config import RepoConfig
+from typing import TYPE_CHECKING
 
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT, Lake
-from larder.offline.lake import lake_root
-from larder.offline.source import DeltaSource
 from larder.views import feature_fields
+
+if TYPE_CHECKING:
+    from feast import FeatureView
+    from feast.data_source import DataSource
+    from feast.repo_config import RepoConfig
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,13 @@ class History:
         return self.columns.get(name, name)
 
 
-def history_of(view: FeatureView, config: RepoConfig) -> History:
+def history_of(view: "FeatureView", config: "RepoConfig") -> History:
     """The history of `view`: its gold table when it declares windows, else its batch source."""
+    from feast import StreamFeatureView
+    from feast.feature_view import DUMMY_ENTITY_ID
+
+    from larder.offline.lake import lake_root
+
     keys = tuple(column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID)
     features = tuple(field.name for field in feature_fields(view))
     ttl = view.ttl or None
@@ -63,9 +67,16 @@ def history_of(view: FeatureView, config: RepoConfig) -> History:
 
 
 def source_history(
-    source: DataSource, config: RepoConfig, *, keys: Sequence[str], features: Sequence[str], columns: Mapping[str, str]
+    source: "DataSource",
+    config: "RepoConfig",
+    *,
+    keys: Sequence[str],
+    features: Sequence[str],
+    columns: Mapping[str, str],
 ) -> History:
     """The rows of a source, without a ttl; `columns` translates `keys` and `features` to the table's names."""
+    from larder.offline.source import DeltaSource
+
     if not isinstance(source, DeltaSource):
         raise ConfigurationError(
             f"Source {source.name!r} is a {type(source).__name__}; larder.offline.DeltaOfflineStore reads DeltaSource. "

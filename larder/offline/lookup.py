@@ -11,7 +11,8 @@ from feast.repo_config import RepoConfig
 
 from larder.contracts.errors import ConfigurationError, MissingColumnsError
 from larder.contracts.tables import EVENT_TIMESTAMP
-from larder.offline.delta import INSTANT, as_utc, pinned, read_history
+from larder.offline.as_of import INSTANT
+from larder.offline.delta import as_utc, pinned, read_history
 from larder.offline.history import History, history_of
 
 REQUESTED_AT = "@requested_at"

@@ -23,10 +23,11 @@ class Slots:
         self.height = len(ids)
         """Number of requests, those without a slot included."""
         asked = np.flatnonzero(ids != NONE)
-        self._begin = int(instants[asked].min()) if len(asked) else 0
-        self._end = int(instants[asked].max()) if len(asked) else 0
-        self._shift = _shift(self._end - self._begin, int(ids.max(initial=0)) + 1)
-        self._stride = ((self._end - self._begin) >> self._shift) + 2
+        self.begin = int(instants[asked].min()) if len(asked) else 0
+        self.end = int(instants[asked].max()) if len(asked) else 0
+        """First and last instant asked for; both 0 when nothing is."""
+        self._shift = _shift(self.end - self.begin, int(ids.max(initial=0)) + 1)
+        self._stride = ((self.end - self.begin) >> self._shift) + 2
         codes = self._codes(ids[asked], instants[asked])
         order = np.lexsort((instants[asked], codes)) if self._shift else np.argsort(codes)
         self.requests: Integers = asked[order]
@@ -44,8 +45,8 @@ class Slots:
 
         `visible` is the instant from which a row can be seen, microseconds since the epoch.
         """
-        can_answer = (ids != NONE) & (visible <= self._end)
-        codes = np.where(can_answer, self._codes(ids, np.maximum(visible, self._begin)), 1 << _CODE_BITS)
+        can_answer = (ids != NONE) & (visible <= self.end)
+        codes = np.where(can_answer, self._codes(ids, np.maximum(visible, self.begin)), 1 << _CODE_BITS)
         # Sorted, because a search that goes forward through memory takes less than half the time.
         packed = (codes << _ROW_BITS) | np.arange(len(codes))
         packed.sort()
@@ -61,7 +62,7 @@ class Slots:
 
     def _codes(self, ids: Integers, instants: Integers) -> Integers:
         """One integer that orders by key, then instant; instants that differ by little may share one."""
-        return ids * self._stride + ((instants - self._begin) >> self._shift)
+        return ids * self._stride + ((instants - self.begin) >> self._shift)
 
     def _first_seeing(self, codes: Integers, visible: Integers) -> Integers:
         """The first slot of the code whose instant has come to `visible`; past all of the code if there is none."""

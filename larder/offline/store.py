@@ -17,8 +17,8 @@ from pydantic import StrictStr
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.offline.as_of import latest_at
-from larder.offline.delta import INSTANT, as_utc, pinned, read_history
+from larder.offline.as_of import INSTANT, latest_at
+from larder.offline.delta import as_utc, pinned, read_history
 from larder.offline.embedded import features_as_of
 from larder.offline.history import History, source_history
 from larder.offline.job import DeltaRetrievalJob

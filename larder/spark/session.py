@@ -4,7 +4,7 @@ import fcntl
 import os
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from pyspark.errors import PySparkRuntimeError
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
-from larder.spark.java import java_home
 from larder.contracts.errors import DependencyError
 from larder.contracts.settings import Settings
+from larder.spark.java import java_home
 
 DELTA = "4.4.0"
 _JARS = ("io.delta:delta-spark_4.2_2.13", "io.delta:delta-storage")
@@ -64,6 +64,22 @@ def spark_session(settings: Settings, app_name: str = "larder") -> SparkSession:
         conf = SparkConf().setAll(list(configuration(settings).items())).setAppName(app_name)
         _launch(conf, settings)
     return SparkSession.builder.getOrCreate()
+
+
+@contextmanager
+def session_options(spark: SparkSession, options: Mapping[str, str]) -> Iterator[None]:
+    """Set session options for the block, then put back what was there."""
+    before = {name: spark.conf.get(name, None) for name in options}
+    for name, value in options.items():
+        spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        for name, old in before.items():
+            if old is None:
+                spark.conf.unset(name)
+            else:
+                spark.conf.set(name, old)
 
 
 def configuration(settings: Settings) -> dict[str, str]:

@@ -12,8 +12,8 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from larder.compute import java
-from larder.spark.session import configuration
 from larder.contracts.settings import Settings
+from larder.spark.session import configuration
 
 
 def test_spark_writes_what_deltalake_reads_as_utc_microseconds(spark: SparkSession, tmp_path: Path) -> None:

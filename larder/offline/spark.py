@@ -1,0 +1,116 @@
+"""The engine that joins on Spark, for tables beyond one machine; answers are those of the embedded engine, to the byte.
+
+The request travels to the history, not the other way round: each task reduces its share of the table to the best
+row per slot, only these rows are shuffled, and a second stage picks the answers. No key, however hot, has its
+history gathered in one place.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from larder.offline.as_of import Asked
+from larder.offline.delta import StoredRows, conditions
+from larder.offline.history import History
+from larder.offline.keys import NONE
+from larder.offline.lookup import REQUESTED_AT, Lookup, asked_of
+from larder.offline.shares import file_shares
+from larder.offline.tasks import (
+    EVENT_TIMESTAMP,
+    KNOWN_AT,
+    PART,
+    PATH,
+    ROW,
+    SHARE,
+    SLOT,
+    Parts,
+    answers,
+    candidates_in_files,
+    candidates_in_rows,
+)
+from larder.offline.types import declared
+from larder.spark.session import session_options
+
+if TYPE_CHECKING:
+    from feast import Field
+    from pyspark.sql import DataFrame, SparkSession
+
+READABLE = {"spark.databricks.delta.stats.skipping": "true"}
+"""Without it, which is how the local session starts, Delta cannot read a table with deletion vectors."""
+
+
+def features_as_of(
+    requests: pa.Table, lookups: Sequence[Lookup], *, at: str, session: "Callable[[], SparkSession]"
+) -> dict[str, pa.ChunkedArray]:
+    """Every feature asked for by its reference `view:feature`, row for row as `requests`, known at column `at`."""
+    columns: dict[str, pa.ChunkedArray] = {}
+    for lookup in lookups:
+        spark = session()
+        with session_options(spark, READABLE):
+            answered = view_answers(spark, lookup, requests, at=at).toArrow()
+        columns |= _in_order(answered, lookup, requests.num_rows)
+    return columns
+
+
+def view_answers(spark: "SparkSession", lookup: Lookup, requests: pa.Table, *, at: str) -> "DataFrame":
+    """Column `@row`, the position of a request, and the features of the view by reference; unanswered ones left out."""
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    # All features of the view: which of two tied rows answers depends on them.
+    stored = StoredRows(lookup.history, lookup.history.features)
+    asked = Asked(asked_of(lookup, requests, at=at), stored.schema, lookup.history, at=REQUESTED_AT)
+    parts = Parts.of(asked, _shuffle_partitions(spark))
+    dtypes = {field.name: _declared_type(field, stored, lookup) for field in lookup.fields}
+    answered = (
+        _candidates(spark, asked, parts, stored)
+        .repartitionById(len(parts), PART)
+        .mapInArrow(partial(answers, asked, dtypes), from_arrow_schema(pa.schema([(ROW, pa.int64()), *dtypes.items()])))
+    )
+    return answered.withColumnsRenamed({name: f"{lookup.view}:{name}" for name in dtypes})
+
+
+def _candidates(spark: "SparkSession", asked: Asked, parts: Parts, stored: StoredRows) -> "DataFrame":
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    fixed = [(PART, pa.int32()), (SLOT, pa.int64()), (EVENT_TIMESTAMP, pa.int64()), (KNOWN_AT, pa.int64())]
+    schema = from_arrow_schema(pa.schema([*fixed, *asked.stored]))
+    shares = file_shares(asked.history, conditions(asked), _shuffle_partitions(spark))
+    if shares is None:
+        rows = _history_rows(spark, asked.history, stored)
+        return rows.mapInArrow(partial(candidates_in_rows, asked, parts), schema)
+    named = [(number, path) for number, share in enumerate(shares) for path in share]
+    files = spark.createDataFrame(named, f"{SHARE} int, {PATH} string").repartitionById(max(1, len(shares)), SHARE)
+    return files.mapInArrow(partial(candidates_in_files, asked, parts), schema)
+
+
+def _history_rows(spark: "SparkSession", history: History, stored: StoredRows) -> "DataFrame":
+    from pyspark.sql import functions as F
+
+    table = spark.read.format("delta").option("versionAsOf", str(history.version)).load(history.table)
+    return table.select(*(F.col(f"`{history.column(name)}`").alias(name) for name in stored.schema.names))
+
+
+def _shuffle_partitions(spark: "SparkSession") -> int:
+    return int(spark.conf.get("spark.sql.shuffle.partitions", "200"))
+
+
+def _declared_type(field: "Field", stored: StoredRows, lookup: Lookup) -> pa.DataType:
+    """Refuses, before any work, a stored type that is another kind of value than the declared one."""
+    nothing = pa.chunked_array([], stored.schema.field(field.name).type)
+    return declared(nothing, field, where=lookup.history.table).type
+
+
+def _in_order(answered: pa.Table, lookup: Lookup, height: int) -> dict[str, pa.ChunkedArray]:
+    """The answers row for row as the requests, null where there is none."""
+    places = np.full(height, NONE)
+    places[answered[ROW].to_numpy()] = np.arange(answered.num_rows)
+    rows = pa.array(places, mask=places == NONE)
+    return {
+        (reference := f"{lookup.view}:{field.name}"): declared(
+            answered[reference].take(rows), field, where=lookup.history.table
+        )
+        for field in lookup.fields
+    }
