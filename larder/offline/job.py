@@ -9,6 +9,7 @@ from feast.repo_config import RepoConfig
 from feast.saved_dataset import SavedDatasetStorage
 
 from larder.contracts.errors import ConfigurationError
+from larder.offline.engines import Engine
 from larder.offline.source import DeltaSource
 from larder.offline.tables import write_dataset
 
@@ -22,6 +23,7 @@ class DeltaRetrievalJob(RetrievalJob):
         *,
         config: RepoConfig,
         versions: Mapping[str, int],
+        engine: Engine | None = None,
         metadata: RetrievalMetadata | None = None,
         full_feature_names: bool = False,
     ) -> None:
@@ -31,6 +33,8 @@ class DeltaRetrievalJob(RetrievalJob):
         self._full_feature_names = full_feature_names
         self.versions = dict(versions)
         """Version of each Delta table that is read, by its folder or URI."""
+        self.engine = engine
+        """Which engine joins, and why; None where nothing is joined."""
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:  # noqa: ARG002 - Feast's signature
         return self._rows()

@@ -54,3 +54,9 @@ def _dealt(sizes: dict[str, int], count: int) -> list[list[str]]:
         shares[number].append(path)
         heapq.heappush(least, (load + size, number))
     return shares
+
+
+def stored_bytes(history: History) -> int:
+    """Of the table's files, compressed as they are."""
+    added = pa.table(open_table(history.table, history.version).get_add_actions())
+    return sum(added["size_bytes"].to_pylist())

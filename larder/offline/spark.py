@@ -6,7 +6,7 @@ history gathered in one place.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from feast import Field
     from pyspark.sql import DataFrame, SparkSession
 
+ROWS_ASKED_AT_ONCE = 5_000_000
+"""Each task holds the keys and instants of a request, fifty bytes a row; a larger request is answered in parts."""
+
 READABLE = {"spark.databricks.delta.stats.skipping": "true"}
 """Without it, which is how the local session starts, Delta cannot read a table with deletion vectors."""
 
@@ -55,21 +58,41 @@ def features_as_of(
     return columns
 
 
+def joined_rows(spark: "SparkSession", requests: pa.Table, lookups: Sequence[Lookup], *, at: str) -> "DataFrame":
+    """The request's rows, `@row` with their position, and every feature by its reference; in no particular order."""
+    rows = requests.append_column(ROW, pa.array(np.arange(requests.num_rows)))
+    joined = spark.createDataFrame(rows)
+    for lookup in lookups:
+        # One row or none per request on the right side: rows out = rows in.
+        joined = joined.join(view_answers(spark, lookup, requests, at=at), on=ROW, how="left")
+    return joined
+
+
 def view_answers(spark: "SparkSession", lookup: Lookup, requests: pa.Table, *, at: str) -> "DataFrame":
     """Column `@row`, the position of a request, and the features of the view by reference; unanswered ones left out."""
+    asked = asked_of(lookup, requests, at=at)
+    starts = range(0, max(asked.num_rows, 1), ROWS_ASKED_AT_ONCE)
+    chunks = [_answers(spark, lookup, asked.slice(start, ROWS_ASKED_AT_ONCE), first_row=start) for start in starts]
+    answered = reduce(lambda left, right: left.unionByName(right), chunks)
+    return answered.withColumnsRenamed({field.name: f"{lookup.view}:{field.name}" for field in lookup.fields})
+
+
+def _answers(spark: "SparkSession", lookup: Lookup, requests: pa.Table, *, first_row: int) -> "DataFrame":
     from pyspark.sql.pandas.types import from_arrow_schema
 
     # All features of the view: which of two tied rows answers depends on them.
     stored = StoredRows(lookup.history, lookup.history.features)
-    asked = Asked(asked_of(lookup, requests, at=at), stored.schema, lookup.history, at=REQUESTED_AT)
+    asked = Asked(requests, stored.schema, lookup.history, at=REQUESTED_AT)
     parts = Parts.of(asked, _shuffle_partitions(spark))
     dtypes = {field.name: _declared_type(field, stored, lookup) for field in lookup.fields}
-    answered = (
+    return (
         _candidates(spark, asked, parts, stored)
         .repartitionById(len(parts), PART)
-        .mapInArrow(partial(answers, asked, dtypes), from_arrow_schema(pa.schema([(ROW, pa.int64()), *dtypes.items()])))
+        .mapInArrow(
+            partial(answers, asked, dtypes, first_row),
+            from_arrow_schema(pa.schema([(ROW, pa.int64()), *dtypes.items()])),
+        )
     )
-    return answered.withColumnsRenamed({name: f"{lookup.view}:{name}" for name in dtypes})
 
 
 def _candidates(spark: "SparkSession", asked: Asked, parts: Parts, stored: StoredRows) -> "DataFrame":

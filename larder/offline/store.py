@@ -1,6 +1,6 @@
 """Feast's offline store over Delta tables."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from larder.contracts.errors import ConfigurationError, InvalidDataError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.as_of import INSTANT, latest_at
 from larder.offline.delta import as_utc, pinned, read_history
-from larder.offline.embedded import features_as_of
+from larder.offline.engines import chosen_engine
 from larder.offline.history import History, source_history
 from larder.offline.job import DeltaRetrievalJob
 from larder.offline.lookup import check_request_keys, lookups_of, rows_between
@@ -35,7 +35,9 @@ class DeltaOfflineStoreConfig(FeastConfigBaseModel):
     """Folder or object-store URI to which paths of sources are relative; a relative folder is relative to
     `feature_store.yaml`. Empty means LARDER_LAKE or its default."""
     engine: Literal["auto", "embedded", "spark"] = "auto"
-    """`embedded` joins in this process, `spark` on a cluster; `auto` picks."""
+    """`embedded` joins in this process, `spark` on Spark; `auto` picks by the bytes that may be read."""
+    spark_from_gigabytes: float = 50.0
+    """Size of the histories, as stored, from which `auto` takes Spark: about ten minutes of one process."""
 
 
 class DeltaOfflineStore(OfflineStore):
@@ -63,16 +65,16 @@ class DeltaOfflineStore(OfflineStore):
         and the inputs of on-demand views; None stands for every change of the views from `start_date` to
         `end_date`. Result columns: those of the request, then the features in the order of their references.
         """
-        engine = _engine(config)
         lookups = lookups_of(feature_views, feature_refs, config, cutoff=filter_by_created_timestamp)
         requests = request_table(entity_df) if entity_df is not None else rows_between(lookups, start_date, end_date)
         at = instant_column(requests)
+        engine = chosen_engine(config.offline_store, lookups)
         on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
         check_request_keys(lookups, requests)
         check_request_columns(on_demand, requests)
 
         def rows() -> pa.Table:
-            features = engine(requests, lookups, at=at)
+            features = engine.features_as_of(requests, lookups, at=at)
             features |= on_demand_features(requests, features, on_demand)
             return _beside(requests, features, feature_refs, full_feature_names=full_feature_names)
 
@@ -80,6 +82,7 @@ class DeltaOfflineStore(OfflineStore):
             rows,
             config=config,
             versions=_versions(lookup.history for lookup in lookups),
+            engine=engine,
             metadata=_metadata(requests, at, feature_refs),
             full_feature_names=full_feature_names,
         )
@@ -163,15 +166,6 @@ def _source_history(
 
 def _versions(histories: Iterable[History]) -> dict[str, int]:
     return {history.table: history.version for history in histories if history.version is not None}
-
-
-def _engine(config: RepoConfig) -> Callable[..., dict[str, pa.ChunkedArray]]:
-    if config.offline_store.engine == "spark":
-        raise ConfigurationError(
-            "offline_store.engine is 'spark', which is not there yet. Set it to 'embedded' or 'auto' in "
-            "feature_store.yaml."
-        )
-    return features_as_of
 
 
 def _beside(

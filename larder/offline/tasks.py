@@ -63,7 +63,7 @@ def candidates(asked: Asked, parts: Parts, tables: Iterable[pa.Table]) -> Iterat
 
 
 def answers(
-    asked: Asked, dtypes: Mapping[str, pa.DataType], batches: Iterable[pa.RecordBatch]
+    asked: Asked, dtypes: Mapping[str, pa.DataType], first_row: int, batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     """All candidates of some keys in; out the features in `dtypes`, cast, of each request that has an answer."""
     received = list(batches)
@@ -76,7 +76,7 @@ def answers(
     answered = np.flatnonzero(answering != NONE)
     features = held.features(answering[answered])
     cast = pa.table({name: features[name].cast(dtype) for name, dtype in dtypes.items()})
-    yield from _beside(pa.table({ROW: answered}), cast).to_batches(max_chunksize=ROWS_PER_BATCH)
+    yield from _beside(pa.table({ROW: answered + first_row}), cast).to_batches(max_chunksize=ROWS_PER_BATCH)
 
 
 def _arrivals(rows: pa.Table, held: Held) -> Arrivals:

@@ -288,13 +288,6 @@ def test_a_request_that_cannot_be_answered_is_refused_with_the_column(
         store.get_historical_features(request_rows, features=["sales:amount"]).to_arrow()
 
 
-def test_the_spark_engine_says_that_it_is_not_there(folder: Path, store: FeatureStore):
-    spark = feature_store(folder, engine="spark")
-
-    with pytest.raises(ConfigurationError, match="embedded"):
-        spark.get_historical_features(rows(("a", "10:30")), features=["sales:amount"])
-
-
 def test_a_missing_table_is_named_with_the_remedy(tmp_path: Path):
     source = DeltaSource(path="silver/nothing", timestamp_field="at")
     config = feature_store(tmp_path).config
