@@ -179,7 +179,7 @@ def test_one_naive_instant_among_others_is_refused(tmp_path: Path, instants: lis
     write_table(tmp_path, "sales", SALES)
     request = pd.DataFrame({"shop_id": ["a", "a"], "event_timestamp": pd.Series(instants, dtype=object)})
 
-    with pytest.raises(InvalidDataError, match="'event_timestamp'.*time zone"):
+    with pytest.raises(InvalidDataError, match=r"'event_timestamp'.*time zone"):
         amounts(store_of(tmp_path), request)
 
 
@@ -195,5 +195,5 @@ def test_instants_with_several_zones_are_the_instants_that_they_are(tmp_path: Pa
 def test_instants_that_are_text_numbers_or_dates_are_refused(tmp_path: Path, instant: Any):
     write_table(tmp_path, "sales", SALES)
 
-    with pytest.raises(InvalidDataError, match="'event_timestamp'.*time zone"):
+    with pytest.raises(InvalidDataError, match=r"'event_timestamp'.*time zone"):
         amounts(store_of(tmp_path), asked(event_timestamp=[instant]))
