@@ -1,0 +1,237 @@
+"""Facts that Feast's own stores get wrong, and that must be right here: FACTS 7 to 14, one after the other.
+
+Each test gives the same tables and requests to this store as to Feast's, and asserts what Feast's does not do.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from feast import Entity, FeatureStore, FeatureView, Field
+from feast.types import Float64, String
+from feast.value_type import ValueType
+
+from larder.compute.definition import WindowDefinition, WindowFeature
+from larder.compute.events import EventSource
+from larder.compute.gold import refresh_gold
+from larder.compute.push import push_latest
+from larder.contracts.settings import load_settings
+from larder.offline import DeltaSource
+from larder.online import embedded
+from tests.offline.project import feature_store, write_table
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+INSTANT = pa.timestamp("us", tz="UTC")
+
+
+def at(clock: str) -> datetime:
+    return datetime.fromisoformat(f"2020-03-08T{clock}:00+00:00")
+
+
+def sales(*rows: tuple[str, str, str, float]) -> pa.Table:
+    """(shop, product, event timestamp, price)"""
+    shops, products, clocks, prices = zip(*rows, strict=True)
+    instants = pa.array([at(clock) for clock in clocks], INSTANT)
+    return pa.table({"shop": shops, "product": products, "sold_at": instants, "price": prices})
+
+
+def labels(*rows: tuple[str, str, str]) -> pd.DataFrame:
+    """(shop, product, instant of the label)"""
+    frame = pd.DataFrame(rows, columns=["shop", "product", "clock"])
+    return frame.assign(event_timestamp=[at(clock) for clock in frame.pop("clock")], label=range(len(frame)))
+
+
+def store_of(folder: Path, *, ttl: timedelta | None = None, version: int | None = None) -> FeatureStore:
+    """A project whose view `sales` has the two join keys shop and product and reads the table `sales`."""
+    store = feature_store(folder)
+    entities = [Entity(name=f"the_{key}", join_keys=[key], value_type=ValueType.STRING) for key in ("shop", "product")]
+    view = FeatureView(
+        name="sales",
+        entities=entities,
+        ttl=ttl,
+        source=DeltaSource(path="sales", timestamp_field="sold_at", version=version),
+        schema=[Field(name=name, dtype=String) for name in ("shop", "product")] + [Field(name="price", dtype=Float64)],
+    )
+    store.apply([*entities, view])
+    return store
+
+
+def joined(store: FeatureStore, request: pd.DataFrame) -> pa.Table:
+    return store.get_historical_features(request, features=["sales:price"]).to_arrow()
+
+
+def prices(folder: Path, rows: pa.Table, request: pd.DataFrame, **view: Any) -> list[float | None]:
+    """The price per label, after the check that labels came back as they were given."""
+    write_table(folder, "sales", rows)
+    found = joined(store_of(folder, **view), request)
+    assert found["label"].to_pylist() == list(request["label"])
+    values: list[float | None] = found["price"].to_pylist()
+    return values
+
+
+def test_fact_7_a_row_dated_in_the_future_answers_no_request_before_its_time(tmp_path: Path):
+    rows = sales(("a", "x", "10:00", 1.0), ("a", "x", "23:00", 99.0))
+
+    assert prices(tmp_path, rows, labels(("a", "x", "10:30"), ("a", "x", "22:59"), ("a", "x", "23:00"))) == [1, 1, 99]
+
+
+def test_fact_7_a_row_dated_in_the_future_does_not_freeze_its_entity_online(tmp_path: Path):
+    settings = load_settings({"LARDER_HOME": str(tmp_path)})
+    place = write_table(tmp_path, "sales", sales(("a", "x", "10:00", 1.0), ("a", "x", "23:00", 99.0)))
+    address = embedded.start(settings)
+    config = store_of(tmp_path).config.model_copy()
+    config.online_config = {"type": "larder.online.RedisOnlineStore", "connection_string": address}
+    config._online_store = None
+    store = FeatureStore(config=config)
+    seen = []
+    try:
+        for clock, later in (("11:00", 2.0), ("12:00", 3.0)):
+            push_latest(store.get_feature_view("sales"), config, settings, instant=at(clock))
+            answer = store.get_online_features(["sales:price"], [{"shop": "a", "product": "x"}]).to_dict()
+            seen += answer["price"]
+            write_deltalake(place, sales(("a", "x", clock, later)), mode="append")
+    finally:
+        embedded.stop(settings)
+
+    assert seen == [1.0, 2.0]
+
+
+def test_fact_8_composite_keys_that_join_to_the_same_text_do_not_meet(tmp_path: Path):
+    rows = sales(("1", "23", "10:00", 5.0))
+
+    assert prices(tmp_path, rows, labels(("12", "3", "11:00"), ("1", "23", "11:00"))) == [None, 5.0]
+
+
+ZONES = ["UTC", "America/New_York", "Asia/Kolkata", "Pacific/Kiritimati"]
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_fact_9_values_within_their_ttl_do_not_depend_on_the_time_zone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str
+):
+    """That night New York's clocks skip the hour from 07:00 UTC on."""
+    rows = sales(("a", "x", "06:30", 1.0), ("a", "x", "07:30", 2.0))
+    request = labels(("a", "x", "06:45"), ("a", "x", "07:15"), ("a", "x", "08:30"), ("a", "x", "08:31"))
+    try:
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        request["event_timestamp"] = request["event_timestamp"].dt.tz_convert(zone)
+
+        assert prices(tmp_path, rows, request, ttl=timedelta(hours=1)) == [1.0, 1.0, 2.0, None]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_fact_9_a_process_in_another_time_zone_gives_the_same_answers(tmp_path: Path):
+    write_table(tmp_path, "sales", sales(("a", "x", "06:30", 1.0), ("a", "x", "07:30", 2.0)))
+    store_of(tmp_path, ttl=timedelta(hours=1))
+    code = """
+        from pathlib import Path
+        from tests.offline.test_feast_defects import *
+        request = labels(("a", "x", "06:45"), ("a", "x", "07:15"), ("a", "x", "08:30"), ("a", "x", "08:31"))
+        print(joined(feature_store(Path(sys.argv[1])), request)["price"].to_pylist())
+    """
+    lines = "\n".join(line.strip() for line in code.splitlines())
+    answer = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", lines, str(tmp_path)],
+        env=os.environ | {"TZ": "America/New_York"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert answer.stdout.splitlines()[-1] == "[1.0, 1.0, 2.0, None]"
+
+
+def test_fact_10_rows_with_equal_timestamps_do_not_multiply_labels(tmp_path: Path):
+    rows = sales(*(("a", "x", "10:00", float(price)) for price in range(5)))
+    request = labels(*(("a", "x", "11:00"),) * 3)
+
+    assert prices(tmp_path, rows, request) == [4.0] * 3
+
+
+def test_fact_11_labels_without_a_match_are_kept_in_their_place(tmp_path: Path):
+    rows = sales(("a", "x", "10:00", 1.0))
+    request = labels(("none", "x", "11:00"), ("a", "x", "09:00"), ("a", "x", "11:00"), ("a", "x", "13:00"))
+
+    assert prices(tmp_path, rows, request, ttl=timedelta(hours=2)) == [None, None, 1.0, None]
+
+
+def test_fact_12_ties_are_broken_the_same_way_whatever_the_files_and_their_order(tmp_path: Path):
+    request, store, answers = labels(("a", "x", "11:00")), store_of(tmp_path), []
+    tied = [sales(("a", "x", "10:00", price)) for price in (0.1, 0.3, 0.2)]
+    for order in permutations(tied):
+        for files in (order, [pa.concat_tables(order)]):
+            for number, file in enumerate(files):
+                write_table(tmp_path, "sales", file, mode="append" if number else "overwrite")
+            answers += joined(store, request)["price"].to_pylist()
+
+    assert answers == [0.3] * 12
+
+
+def test_fact_13_a_training_set_names_its_versions_and_comes_back_after_the_table_moved_on(tmp_path: Path):
+    place = write_table(tmp_path, "sales", sales(("a", "x", "10:00", 1.0)))
+    request = labels(("a", "x", "11:00"))
+    job = store_of(tmp_path).get_historical_features(request, features=["sales:price"])
+    before = job.to_arrow()
+
+    write_deltalake(place, sales(("a", "x", "10:30", 2.0)), mode="append")
+    write_deltalake(place, sales(("a", "x", "10:45", 3.0)), mode="overwrite")
+
+    assert job.versions == {place: 0}
+    assert job.to_arrow().equals(before)
+    assert joined(store_of(tmp_path, version=job.versions[place]), request).equals(before)
+    assert joined(store_of(tmp_path), request)["price"].to_pylist() == [3.0]
+
+
+SLIDE = timedelta(minutes=5)
+WINDOWS = WindowDefinition(
+    "shop_sales",
+    {"shop": pa.string()},
+    "sold_at",
+    SLIDE // timedelta(microseconds=1),
+    (
+        WindowFeature("sum_10m", "price", "sum", 2, pa.float64()),
+        WindowFeature("sum_20m", "price", "sum", 4, pa.float64()),
+        WindowFeature("count_20m", "price", "count", 4, pa.int64()),
+    ),
+)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_fact_14_all_windows_of_a_view_slide_and_nothing_comes_to_the_driver(
+    tmp_path: Path, spark: "SparkSession", monkeypatch: pytest.MonkeyPatch, zone: str
+):
+    source = write_table(tmp_path, "sales", sales(("a", "x", "06:52", 4.0), ("a", "x", "07:01", 8.0)))
+    gold = str(tmp_path / "gold")
+    for collecting in ("toPandas", "collect", "toArrow", "toLocalIterator", "take", "first"):
+        monkeypatch.setattr(type(spark.range(1)), collecting, lambda *_, name=collecting, **__: pytest.fail(name))
+    session_zone = spark.conf.get("spark.sql.session.timeZone")
+    spark.conf.set("spark.sql.session.timeZone", zone)
+    try:
+        refresh_gold(lambda: spark, WINDOWS, EventSource(source), gold, until=at("08:00"), is_live=False)
+    finally:
+        spark.conf.set("spark.sql.session.timeZone", session_zone)
+
+    rows = DeltaTable(gold).to_pyarrow_table().sort_by("event_timestamp").to_pylist()
+    assert [
+        (f"{r['event_timestamp'].astimezone(UTC):%H:%M}", r["sum_10m"], r["sum_20m"], r["count_20m"]) for r in rows
+    ] == [
+        ("06:55", 4.0, 4.0, 1),
+        ("07:05", 8.0, 12.0, 2),
+        ("07:15", None, 8.0, 1),
+        ("07:25", None, None, 0),
+    ]
