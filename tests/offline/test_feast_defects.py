@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from pathlib import Path
@@ -24,7 +25,7 @@ from larder.compute.definition import WindowDefinition, WindowFeature
 from larder.compute.events import EventSource
 from larder.compute.gold import refresh_gold
 from larder.compute.push import push_latest
-from larder.contracts.settings import load_settings
+from larder.contracts.settings import Settings, load_settings
 from larder.offline import DeltaSource
 from larder.online import embedded
 from tests.offline.project import feature_store, write_table
@@ -86,25 +87,55 @@ def test_fact_7_a_row_dated_in_the_future_answers_no_request_before_its_time(tmp
     assert prices(tmp_path, rows, labels(("a", "x", "10:30"), ("a", "x", "22:59"), ("a", "x", "23:00"))) == [1, 1, 99]
 
 
-def test_fact_7_a_row_dated_in_the_future_does_not_freeze_its_entity_online(tmp_path: Path):
+@pytest.fixture
+def redis_settings(tmp_path: Path) -> Iterator[Settings]:
+    """Settings whose embedded Redis runs during the test."""
     settings = load_settings({"LARDER_HOME": str(tmp_path)})
-    place = write_table(tmp_path, "sales", sales(("a", "x", "10:00", 1.0), ("a", "x", "23:00", 99.0)))
-    address = embedded.start(settings)
-    config = store_of(tmp_path).config.model_copy()
-    config.online_config = {"type": "larder.online.RedisOnlineStore", "connection_string": address}
+    embedded.start(settings)
+    yield settings
+    embedded.stop(settings)
+
+
+ONLINE = "larder.online.RedisOnlineStore"
+
+
+def online_store_of(folder: Path, settings: Settings) -> FeatureStore:
+    """The project of `store_of`, with Redis as its online store."""
+    config = store_of(folder).config.model_copy()
+    config.online_config = {"type": ONLINE, "connection_string": embedded.online_address(settings)}
     config._online_store = None
-    store = FeatureStore(config=config)
-    seen = []
-    try:
-        for clock, later in (("11:00", 2.0), ("12:00", 3.0)):
-            push_latest(store.get_feature_view("sales"), config, settings, instant=at(clock))
-            answer = store.get_online_features(["sales:price"], [{"shop": "a", "product": "x"}]).to_dict()
-            seen += answer["price"]
-            write_deltalake(place, sales(("a", "x", clock, later)), mode="append")
-    finally:
-        embedded.stop(settings)
+    return FeatureStore(config=config)
+
+
+def online_prices(store: FeatureStore) -> list[float | None]:
+    found: list[float | None] = store.get_online_features(["sales:price"], [{"shop": "a", "product": "x"}]).to_dict()[
+        "price"
+    ]
+    return found
+
+
+def test_fact_7_a_row_dated_in_the_future_does_not_keep_later_ones_from_redis(tmp_path: Path, redis_settings: Settings):
+    write_table(tmp_path, "sales", sales(("a", "x", "10:00", 1.0), ("a", "x", "23:00", 99.0)))
+    store, seen = online_store_of(tmp_path, redis_settings), []
+    view = store.get_feature_view("sales")
+    for clock, later in (("11:00", 2.0), ("12:00", 3.0)):
+        push_latest(view, store.config, redis_settings, instant=at(clock))
+        seen += online_prices(store)
+        write_table(tmp_path, "sales", sales(("a", "x", clock, later)), mode="append")
 
     assert seen == [1.0, 2.0]
+
+
+def test_fact_7_a_row_of_tomorrow_that_is_pushed_does_not_freeze_its_entity(
+    tmp_path: Path, redis_settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LARDER_CLOCK", at("12:00").isoformat())
+    store = online_store_of(tmp_path, redis_settings)
+    row = pd.DataFrame({"shop": ["a"], "product": ["x"], "sold_at": [at("12:00")], "price": [1.0]})
+    store.write_to_online_store("sales", row.assign(sold_at=at("12:00") + timedelta(days=1), price=99.0))
+    store.write_to_online_store("sales", row)
+
+    assert online_prices(store) == [1.0]
 
 
 def test_fact_8_composite_keys_that_join_to_the_same_text_do_not_meet(tmp_path: Path):
