@@ -17,7 +17,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from larder.contracts.errors import InvalidDataError, MissingTableError
-from larder.offline.log import LogFile, list_log, lost_files
+from larder.offline.log import LogFile, list_log, lost_rows
 
 _HEADER = struct.Struct(">4sI")
 _MAGIC = b"crc\0"
@@ -107,7 +107,7 @@ def _check_log_file(folder: Path, file: LogFile, version: int) -> None:
     if fits_checksum(place) is False:
         damage = "does not fit the checksum beside it"
     elif file.is_commit:
-        damage = next(lost_files(place.read_bytes()), None)
+        damage = lost_rows(place.read_bytes())
     if damage:
         raise InvalidDataError(
             f"_delta_log/{file.name} of {folder} {damage}, so version {version} would lack rows. {RESTORE}, or pin a "

@@ -5,7 +5,6 @@ was cut off at the end of a line, and the rows of that commit are gone without a
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,9 +55,17 @@ class _Commit(msgspec.Struct):
     operationMetrics: dict[str, Any] = {}  # noqa: N815
 
 
+class _Stats(msgspec.Struct):
+    numRecords: int | None = None  # noqa: N815
+
+
+class _Add(msgspec.Struct):
+    stats: str | None = None
+
+
 class _Action(msgspec.Struct):
     commitInfo: _Commit | None = None  # noqa: N815
-    add: Any = None
+    add: _Add | None = None
 
 
 def list_log(uri: str) -> Log:
@@ -84,20 +91,26 @@ def listed_damage(log: Log, version: int) -> str | None:
     return None if missing is None else f"_delta_log/{missing:020}.json is missing"
 
 
-def lost_files(commit: bytes) -> Iterator[str]:
-    """What a commit file that readers accept has lost: nothing, or one sentence.
+def lost_rows(commit: bytes) -> str | None:
+    """What a commit file that readers accept has lost, in words that follow its name; None for nothing.
 
-    A plain write says in its metrics how many files it added.
+    A plain write says in its metrics how many rows it added, and its files say how many they hold. (Files do not
+    do for this: Spark counts those without rows, too, which it then leaves out.)
     """
     try:
         actions = [msgspec.json.decode(line, type=_Action) for line in commit.splitlines() if line.strip()]
+        held = [_rows(action.add) for action in actions if action.add]
     except msgspec.DecodeError as problem:
-        yield f"is no Delta commit ({problem})"
-        return
-    added = sum(action.add is not None for action in actions)
-    infos = [action.commitInfo for action in actions if action.commitInfo]
-    for info in infos:
+        return f"is no Delta commit ({problem})"
+    for info in (action.commitInfo for action in actions if action.commitInfo):
         is_plain = info.operation == "WRITE" and info.operationParameters.get("mode") in ("Append", "ErrorIfExists")
-        declared = int(info.operationMetrics.get("num_added_files", info.operationMetrics.get("numFiles", 0)))
-        if is_plain and added < declared:
-            yield f"lists {added} of the {declared} files that it says it added"
+        added = int(info.operationMetrics.get("num_added_rows", info.operationMetrics.get("numOutputRows", 0)))
+        known = sum(rows for rows in held if rows is not None)
+        if is_plain and known < added and None not in held:
+            return f"lists files with {known} of the {added} rows that it says it added"
+    return None
+
+
+def _rows(add: _Add) -> int | None:
+    """Rows of a file; None where its writer kept no statistics."""
+    return msgspec.json.decode(add.stats, type=_Stats).numRecords if add.stats else None

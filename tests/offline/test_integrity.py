@@ -12,7 +12,7 @@ from deltalake.exceptions import DeltaError
 
 from larder.contracts.errors import InvalidDataError, LarderError, MissingTableError
 from larder.offline.integrity import check_content
-from larder.offline.log import lost_files
+from larder.offline.log import lost_rows
 from larder.offline.tables import open_table, reading
 
 if TYPE_CHECKING:
@@ -192,8 +192,18 @@ def test_a_file_that_an_object_store_lacks_is_told_from_its_text(place: Path):
 
 
 def test_a_line_that_is_no_action_is_damage():
-    assert list(lost_files(b"[1]\n")) and list(lost_files(b"\xff\n"))
-    assert list(lost_files(b'{"commitInfo":{"operation":"MERGE"}}\n\n{"remove":{"path":"x"}}\n')) == []
+    assert lost_rows(b"[1]\n") and lost_rows(b"\xff\n")
+
+
+def test_a_commit_of_another_kind_or_without_statistics_is_not_judged():
+    append = b'{"commitInfo":{"operation":"WRITE","operationParameters":{"mode":"Append"},"operationMetrics":'
+
+    assert lost_rows(b'{"commitInfo":{"operation":"MERGE"}}\n\n{"remove":{"path":"x"}}\n') is None
+    assert lost_rows(append + b'{"numOutputRows":"7"}}}\n{"add":{"path":"x"}}') is None
+    assert lost_rows(append + b'{"numOutputRows":"0","numFiles":"1"}}}\n{"txn":{}}') is None
+    assert lost_rows(append + b'{"numOutputRows":"7"}}}\n{"txn":{}}') == (
+        "lists files with 0 of the 7 rows that it says it added"
+    )
 
 
 def spark_table(spark: "SparkSession", folder: Path) -> Path:
@@ -227,6 +237,19 @@ def test_a_flipped_bit_in_a_log_that_spark_wrote_is_found_by_every_read(spark: "
 
     with pytest.raises(InvalidDataError, match=r"0001\.json of .* does not fit the checksum"):
         amounts(place)
+
+
+def test_tables_to_which_spark_added_no_rows_or_files_without_rows_are_sound(spark: "SparkSession", tmp_path: Path):
+    place = tmp_path / "sales"
+    for rows in ("id < 3", "id < 0", "id = 0"):
+        few = (
+            spark.range(4, numPartitions=2)
+            .selectExpr("CAST(id AS DOUBLE) AS amount")
+            .where(rows.replace("id", "amount"))
+        )
+        few.write.format("delta").mode("append").save(str(place))
+
+    assert amounts(place) == [0.0, 0.0, 1.0, 2.0]
 
 
 def test_content_without_a_checksum_is_counted_as_such(place: Path):
