@@ -96,7 +96,7 @@ def fits_checksum(file: Path) -> bool | None:
 
 
 def _chunks(file: Path, length: int) -> Iterator[bytes]:
-    with file.open("rb") as content:
+    with file.open("rb", buffering=1 << 20) as content:
         while chunk := content.read(length):
             yield chunk
 
