@@ -30,12 +30,18 @@ def open_table(uri: str, version: int | None = None) -> DeltaTable:
 
 @contextmanager
 def reading(table: DeltaTable) -> Iterator[None]:
-    """Around a scan of `table`: what goes wrong there comes out as an error that names the table and a remedy.
+    """Around a scan of `table`: its files are checked before, its errors are translated (`scanning`).
 
-    The files are checked before (`check_files`). Raises MissingTableError when a file was vacuumed,
-    InvalidDataError when one is damaged or cannot be decoded.
+    Raises MissingTableError when a file was vacuumed, InvalidDataError when one is damaged or cannot be decoded.
     """
     check_files(table)
+    with scanning(table):
+        yield
+
+
+@contextmanager
+def scanning(table: DeltaTable) -> Iterator[None]:
+    """What goes wrong in a scan of `table` comes out as an error that names the table and a remedy."""
     try:
         yield
     except (LarderError, MemoryError):

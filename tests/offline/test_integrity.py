@@ -11,8 +11,10 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from larder.contracts.errors import InvalidDataError, LarderError, MissingTableError
+from larder.offline.history import History
 from larder.offline.integrity import check_content
 from larder.offline.log import lost_rows
+from larder.offline.shares import file_shares, share_batches
 from larder.offline.tables import open_table, reading
 
 if TYPE_CHECKING:
@@ -237,6 +239,19 @@ def test_a_flipped_bit_in_a_log_that_spark_wrote_is_found_by_every_read(spark: "
 
     with pytest.raises(InvalidDataError, match=r"0001\.json of .* does not fit the checksum"):
         amounts(place)
+
+
+def test_a_changed_value_that_spark_wrote_is_found_by_tasks_that_read_files(spark: "SparkSession", tmp_path: Path):
+    place = spark_table(spark, tmp_path)
+    history = History(str(place), ("shop",), ("amount",), "sold_at", version=1)
+    path = (file_shares(history, [], 1) or [[]])[0][0]
+    file = place / path
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+    with pytest.raises(InvalidDataError, match=rf"Version 1 of {place} cannot be read.*CRC"):
+        list(share_batches(history, ["amount"], [path]))
 
 
 def test_tables_to_which_spark_added_no_rows_or_files_without_rows_are_sound(spark: "SparkSession", tmp_path: Path):
