@@ -60,14 +60,14 @@ def main() -> None:
     """Run the command; an error is one sentence on stderr, without a traceback unless `--debug` is given."""
     try:
         larder(standalone_mode=False)
+    except LarderError as problem:
+        _print_error(str(problem))
+        sys.exit(REFUSED)
     except click.ClickException as problem:
         problem.show()
         sys.exit(REFUSED)
     except click.Abort:
         sys.exit(130)
-    except LarderError as problem:
-        _print_error(str(problem))
-        sys.exit(REFUSED)
     except ModuleNotFoundError as problem:
         _print_error(
             f"This command needs {problem.name}, which is not installed. Install everything with `make setup`, "

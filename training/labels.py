@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pyarrow as pa
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 
 from larder.contracts.errors import InvalidDataError, MissingColumnsError, MissingTableError
 from larder.contracts.objective import Objective
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
+from larder.offline.tables import open_table, reading
 
 
 @dataclass(frozen=True)
@@ -32,17 +31,19 @@ def read_labels(place: str, objective: Objective, request: Sequence[str], *, now
     Raises MissingTableError, MissingColumnsError, or InvalidDataError when a part is empty or a time is naive.
     """
     try:
-        table = DeltaTable(place)
-    except TableNotFoundError:
+        table = open_table(place)
+    except MissingTableError:
         raise MissingTableError(
             f"There is no labels table at {place}. Write it with `larder ingest`, "
             f"or correct the label table {objective.label.table!r} in the training file."
         ) from None
     wanted = [EVENT_TIMESTAMP, KNOWN_AT, *request, objective.label.column, *(part.column for part in objective.slices)]
     _check_schema(place, pa.schema(table.schema()), wanted)
-    known = (
+    with reading(table):
         # Not polars' own reader: it does not find files below a folder with a space in its name.
-        pl.DataFrame(pa.table(table.scan(columns=[*dict.fromkeys(wanted)])))
+        rows = pa.table(table.scan(columns=[*dict.fromkeys(wanted)]))
+    known = (
+        pl.DataFrame(rows)
         .filter(pl.col(objective.label.column).is_not_null() & (pl.col(KNOWN_AT) <= now))
         .with_columns(pl.col(EVENT_TIMESTAMP, KNOWN_AT).dt.cast_time_unit("us").dt.convert_time_zone("UTC"))
         # Files of a Delta table have no order; with one, the same version always gives the same training set.

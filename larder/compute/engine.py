@@ -20,6 +20,7 @@ from larder.compute.position import gold_position
 from larder.compute.push import push_latest
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.settings import Settings, load_settings
+from larder.offline.columns import columns_by_name
 from larder.offline.history import history_of
 from larder.offline.source import DeltaSource
 
@@ -88,8 +89,7 @@ class SparkFeatureEngine(ComputeEngine):
                 f"Feature view {view.name!r} takes windows over a {type(source).__name__}; the engine reads "
                 "larder.offline.DeltaSource. Declare it as the batch_source of the view's PushSource."
             )
-        columns = {name: column for column, name in source.field_mapping.items()}
-        return EventSource(source.table(self.repo_config), source.version, columns)
+        return EventSource(source.table(self.repo_config), source.version, columns_by_name(source))
 
     def _spark(self) -> "SparkSession":
         from larder.spark.session import spark_session

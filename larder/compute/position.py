@@ -4,10 +4,9 @@ import uuid
 from datetime import datetime
 
 import msgspec
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 
-from larder.contracts.errors import InvalidDataError
+from larder.contracts.errors import InvalidDataError, MissingTableError
+from larder.offline.tables import open_table
 
 
 class GoldPosition(msgspec.Struct, frozen=True):
@@ -30,11 +29,11 @@ class GoldPosition(msgspec.Struct, frozen=True):
 def gold_position(table: str) -> GoldPosition | None:
     """The position of the last refresh; None when there is no table yet.
 
-    Raises InvalidDataError when the table was not written by this engine.
+    Raises InvalidDataError when the table was not written by this engine or its log is damaged.
     """
     try:
-        delta = DeltaTable(table)
-    except TableNotFoundError:
+        delta = open_table(table)
+    except MissingTableError:
         return None
     # The newest commits nearly always answer; other tools may have added theirs (OPTIMIZE, VACUUM).
     for limit in (20, None):

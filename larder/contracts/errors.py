@@ -4,9 +4,15 @@ Every message is one sentence with what was seen, what is possible and what to d
 line prints it and exits with 2; a library user catches `LarderError` or one of its kinds.
 """
 
+from typing import ClassVar
 
-class LarderError(Exception):
-    """Root of all errors raised on purpose."""
+from click import ClickException
+
+
+class LarderError(ClickException):
+    """Root of all errors raised on purpose. Feast's commands, which are made with click, print it as one sentence."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class ConfigurationError(LarderError):

@@ -8,10 +8,11 @@ from functools import cached_property
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from larder.contracts.errors import InvalidDataError, MissingColumnsError
+from larder.contracts.errors import InvalidDataError
 from larder.offline.as_of import INSTANT, Asked
+from larder.offline.columns import check_columns
 from larder.offline.history import History
-from larder.offline.tables import open_table
+from larder.offline.tables import open_table, reading
 
 BATCH_ROWS, BATCH_BYTES = 250_000, 256_000_000
 """A batch ends with the first of the two that is reached: few batches of numbers, and no huge one of embeddings."""
@@ -49,14 +50,14 @@ class StoredRows:
     features: Sequence[str]
 
     def __post_init__(self) -> None:
-        schema = pa.schema(self._table.schema().to_arrow())
-        _check_columns(self.history, self._stored, schema)
+        schema = pa.schema(self.table.schema().to_arrow())
+        check_columns(self.table, self._stored.values())
         _check_times(self.history, schema)
 
     @cached_property
     def schema(self) -> pa.Schema:
         """Of the batches, under the view's names."""
-        found = pa.schema(self._table.schema().to_arrow())
+        found = pa.schema(self.table.schema().to_arrow())
         return pa.schema(
             (name, _plain_type(found.field(column).type, name in self.history.times))
             for name, column in self._stored.items()
@@ -65,8 +66,9 @@ class StoredRows:
     def batches(self, where: Iterable[str] = ()) -> Iterator[pa.Table]:
         """All rows that fulfil the SQL conditions `where`, in no particular order."""
         predicate = " AND ".join(where)
-        found = self._table.scan(columns=self.columns, predicate=predicate or None)
-        return self.named(pa.RecordBatchReader.from_stream(found))
+        with reading(self.table):
+            found = self.table.scan(columns=self.columns, predicate=predicate or None)
+            yield from self.named(pa.RecordBatchReader.from_stream(found))
 
     def named(self, found: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         """Batches with the table's names and types as batches with the view's."""
@@ -79,7 +81,8 @@ class StoredRows:
         return sorted(set(self._stored.values()))
 
     @cached_property
-    def _table(self) -> DeltaTable:
+    def table(self) -> DeltaTable:
+        """At the version of the history."""
         return open_table(self.history.table, self.history.version)
 
     @cached_property
@@ -152,15 +155,6 @@ def _literal(value: object) -> str:
         micros = pa.scalar(value, INSTANT).cast(pa.int64()).as_py()
         return f"""arrow_cast({micros}, 'Timestamp(Microsecond, Some("UTC"))')"""
     return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
-
-
-def _check_columns(history: History, stored: Mapping[str, str], schema: pa.Schema) -> None:
-    missing = sorted(set(stored.values()) - set(schema.names))
-    if missing:
-        raise MissingColumnsError(
-            f"{history.table} lacks {missing}; it has {sorted(schema.names)}. Write them, or correct the feature "
-            "view's schema, timestamp_field or field_mapping."
-        )
 
 
 def _check_times(history: History, schema: pa.Schema) -> None:

@@ -52,6 +52,7 @@ def history_of(view: "FeatureView", config: "RepoConfig") -> History:
     from feast import StreamFeatureView
     from feast.feature_view import DUMMY_ENTITY_ID
 
+    from larder.offline.columns import columns_by_name
     from larder.offline.lake import lake_root
 
     keys = tuple(column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID)
@@ -62,7 +63,7 @@ def history_of(view: "FeatureView", config: "RepoConfig") -> History:
         return History(table, keys, features, EVENT_TIMESTAMP, KNOWN_AT, cutoff=True, ttl=ttl)
     if view.batch_source is None:
         raise ConfigurationError(f"Feature view {view.name!r} has no source to read its history from. Give it one.")
-    columns = {name: column for column, name in view.batch_source.field_mapping.items()}
+    columns = columns_by_name(view.batch_source)
     return replace(source_history(view.batch_source, config, keys=keys, features=features, columns=columns), ttl=ttl)
 
 

@@ -8,21 +8,26 @@ import pyarrow as pa
 
 from larder.contracts.errors import InvalidDataError, MissingColumnsError
 from larder.contracts.tables import EVENT_TIMESTAMP
+from larder.offline.request_checks import check_distinct_columns, check_zones
 
 
 def request_table(entity_df: Any) -> pa.Table:
     """The request's rows, one per label, as an Arrow table with its columns unchanged."""
     if isinstance(entity_df, pa.Table):
+        check_distinct_columns(entity_df.column_names)
         return entity_df
     if isinstance(entity_df, pl.DataFrame):
         return entity_df.to_arrow(compat_level=pl.CompatLevel.oldest())
     if isinstance(entity_df, pd.DataFrame):
+        check_distinct_columns(list(entity_df.columns))
         try:
-            return pa.Table.from_pandas(entity_df, preserve_index=False).replace_schema_metadata()
+            rows = pa.Table.from_pandas(entity_df, preserve_index=False).replace_schema_metadata()
         except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
             raise InvalidDataError(
                 f"The request has a column of mixed types: {problem}. Give each column one type."
             ) from problem
+        check_zones(entity_df, rows)
+        return rows
     raise InvalidDataError(
         f"The request is a {type(entity_df).__name__}; give rows as a pandas, Arrow or polars table with the join "
         f"keys and {EVENT_TIMESTAMP!r}."

@@ -12,7 +12,8 @@ from deltalake.exceptions import DeltaProtocolError
 from pyarrow.dataset import ParquetReadOptions
 
 from larder.offline.history import History
-from larder.offline.tables import open_table
+from larder.offline.integrity import check_files
+from larder.offline.tables import open_table, scanning
 
 
 def file_shares(history: History, where: Iterable[str], count: int) -> list[list[str]] | None:
@@ -21,6 +22,7 @@ def file_shares(history: History, where: Iterable[str], count: int) -> list[list
     None where files do not say it all: a table with deletion vectors or column mapping needs an engine to read it.
     """
     table = open_table(history.table, history.version)
+    check_files(table)
     try:
         dataset = _dataset(table, " AND ".join(where) or None)
     except DeltaProtocolError:
@@ -32,11 +34,15 @@ def file_shares(history: History, where: Iterable[str], count: int) -> list[list
 
 def share_batches(history: History, columns: Sequence[str], paths: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The rows of some files of the table."""
-    dataset = _dataset(open_table(history.table, history.version), None)
+    table = open_table(history.table, history.version)
+    dataset = _dataset(table, None)
     own = set(paths)
     fragments = [fragment for fragment in dataset.get_fragments() if fragment.path in own]
     part = ds.FileSystemDataset(fragments, dataset.schema, dataset.format, dataset.filesystem)
-    yield from part.scanner(columns=list(columns)).to_batches()
+    # Spark writes a checksum into each page; files without any are read as they are.
+    checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    with scanning(table):
+        yield from part.scanner(columns=list(columns), fragment_scan_options=checked).to_batches()
 
 
 def _dataset(table: DeltaTable, predicate: str | None) -> ds.FileSystemDataset:

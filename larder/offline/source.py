@@ -12,6 +12,7 @@ from feast.type_map import pa_to_feast_value_type
 from feast.value_type import ValueType
 
 from larder.contracts.errors import ConfigurationError, MissingColumnsError, MissingTableError
+from larder.offline.columns import columns_by_name
 from larder.offline.lake import lake_root
 from larder.offline.tables import table_schema
 
@@ -68,7 +69,7 @@ class DeltaSource(DataSource):
             found = set(table_schema(self.table(config), self.version).names)
         except MissingTableError:
             return
-        columns = {name: column for column, name in self.field_mapping.items()}
+        columns = columns_by_name(self)
         times = [name for name in (self.timestamp_field, self.created_timestamp_column) if name]
         missing = sorted({*self.field_mapping, *(columns.get(name, name) for name in times)} - found)
         if missing:

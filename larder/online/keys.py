@@ -13,7 +13,7 @@ from urllib.parse import quote
 from larder.contracts.errors import ConfigurationError, InvalidDataError
 from larder.contracts.plan import ViewPlan
 from larder.online.record import EPOCH
-from larder.online.request import shown
+from larder.online.request import wrong_type
 
 KEY_LETTERS = {"string": "s", "bytes": "b", "int32": "i", "int64": "i", "unix_timestamp": "t"}
 """Type letter of each key type; instants count microseconds since 1970, UTC."""
@@ -75,7 +75,7 @@ def _delimited(name: str) -> bytes:
 
 def _string(name: str, value: Any) -> bytes:
     if not isinstance(value, str):
-        raise _wrong_type(name, "text", value)
+        raise wrong_type(name, "text", value)
     try:
         encoded = value.encode()
     except UnicodeEncodeError:
@@ -85,7 +85,7 @@ def _string(name: str, value: Any) -> bytes:
 
 def _bytes(name: str, value: Any) -> bytes:
     if not isinstance(value, bytes):
-        raise _wrong_type(name, "bytes", value)
+        raise wrong_type(name, "bytes", value)
     return b"b%d:%b" % (len(value), value)
 
 
@@ -94,7 +94,7 @@ def _integer(bits: int) -> Callable[[str, Any], bytes]:
 
     def encode(name: str, value: Any) -> bytes:
         if not isinstance(value, int) or isinstance(value, bool) or not -bound <= value < bound:
-            raise _wrong_type(name, f"an integer of {bits} bits", value)
+            raise wrong_type(name, f"an integer of {bits} bits", value)
         digits = b"%d" % value
         return b"i%d:%b" % (len(digits), digits)
 
@@ -103,13 +103,9 @@ def _integer(bits: int) -> Callable[[str, Any], bytes]:
 
 def _instant(name: str, value: Any) -> bytes:
     if not isinstance(value, datetime) or value.tzinfo is None:
-        raise _wrong_type(name, "an instant with a time zone", value)
+        raise wrong_type(name, "an instant with a time zone", value)
     digits = b"%d" % ((value - EPOCH) // timedelta(microseconds=1))
     return b"t%d:%b" % (len(digits), digits)
-
-
-def _wrong_type(name: str, expected: str, value: Any) -> InvalidDataError:
-    return InvalidDataError(f"The key {name!r} must be {expected}; it is {shown(value)}.", field=name)
 
 
 _ENCODERS: Mapping[str, Callable[[str, Any], bytes]] = {

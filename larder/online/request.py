@@ -45,13 +45,18 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 
+def wrong_type(name: str, expected: str, value: Any) -> InvalidDataError:
+    """The error for a field or a key of a request whose value is of another kind."""
+    return InvalidDataError(f"{name!r} must be {expected}; it is {shown(value)}.", field=name)
+
+
 def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong_type(name, "a number", value)
+        raise wrong_type(name, "a number", value)
     try:
         return float(value)
     except OverflowError:
-        raise _wrong_type(name, "a number that fits into 64 bits", value) from None
+        raise wrong_type(name, "a number that fits into 64 bits", value) from None
 
 
 def _integer(bits: int) -> Callable[[str, Any], int]:
@@ -59,7 +64,7 @@ def _integer(bits: int) -> Callable[[str, Any], int]:
 
     def parse(name: str, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not -bound <= value < bound:
-            raise _wrong_type(name, f"an integer of {bits} bits", value)
+            raise wrong_type(name, f"an integer of {bits} bits", value)
         return value
 
     return parse
@@ -68,7 +73,7 @@ def _integer(bits: int) -> Callable[[str, Any], int]:
 def _instance_of(kind: type, expected: str) -> Callable[[str, Any], Any]:
     def parse(name: str, value: Any) -> Any:
         if not isinstance(value, kind):
-            raise _wrong_type(name, expected, value)
+            raise wrong_type(name, expected, value)
         return value
 
     return parse
@@ -81,11 +86,7 @@ def _instant(name: str, value: Any) -> datetime:
             return instant.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise _wrong_type(name, "an ISO 8601 instant with a time zone, like 2013-12-28T17:00:00Z", value)
-
-
-def _wrong_type(name: str, expected: str, value: Any) -> InvalidDataError:
-    return InvalidDataError(f"{name!r} must be {expected}; it is {shown(value)}.", field=name)
+    raise wrong_type(name, "an ISO 8601 instant with a time zone, like 2013-12-28T17:00:00Z", value)
 
 
 _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {

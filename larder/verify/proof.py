@@ -13,6 +13,8 @@ from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.as_of import as_of_join
 from larder.offline.delta import read_history
 from larder.offline.history import History, history_of
+from larder.offline.integrity import check_content
+from larder.offline.tables import open_table
 from larder.online.contents import count_entities, read_view
 from larder.online.planning import view_plan
 from larder.verify.compare import ViewComparison, compared_view
@@ -25,13 +27,18 @@ AT = "@instant"
 
 
 def compared_store(store: "FeatureStore", client: "redis.Redis", *, instant: datetime) -> Iterator[ViewComparison]:
-    """One comparison per online view of the registry, all entities that its history names, at `instant` (UTC)."""
+    """One comparison per online view of the registry, all entities that its history names, at `instant` (UTC).
+
+    Raises InvalidDataError when the content of a view's table does not fit its checksums: it would prove nothing.
+    """
     views = [*store.list_stream_feature_views(), *store.list_feature_views()]
     online = sorted((view for view in views if view.online), key=lambda view: view.name)
     if not online:
         raise ConfigurationError("The registry holds no online feature view. Run `larder features` first.")
     for view in online:
-        yield compared_online_view(view, history_of(view, store.config), client, store.project, instant=instant)
+        history = history_of(view, store.config)
+        check_content(open_table(history.table, history.version))
+        yield compared_online_view(view, history, client, store.project, instant=instant)
 
 
 def compared_online_view(
