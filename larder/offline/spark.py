@@ -5,13 +5,16 @@ row per slot, only these rows are shuffled, and a second stage picks the answers
 history gathered in one place.
 """
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial, reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
+from larder.contracts import errors
 from larder.offline.as_of import Asked
 from larder.offline.delta import StoredRows, conditions
 from larder.offline.history import History
@@ -52,10 +55,24 @@ def features_as_of(
     columns: dict[str, pa.ChunkedArray] = {}
     for lookup in lookups:
         spark = session()
-        with session_options(spark, READABLE):
+        with session_options(spark, READABLE), _task_errors():
             answered = view_answers(spark, lookup, requests, at=at).toArrow()
         columns |= _in_order(answered, lookup, requests.num_rows)
     return columns
+
+
+@contextmanager
+def _task_errors() -> Iterator[None]:
+    """What a task refuses comes out as our error again, not as the traceback of a worker."""
+    from pyspark.errors import PythonException
+
+    try:
+        yield
+    except PythonException as problem:
+        found = re.search(r"larder\.contracts\.errors\.(\w+): (.+)", str(problem))
+        if found is None:
+            raise
+        raise getattr(errors, found[1])(found[2]) from problem
 
 
 def joined_rows(spark: "SparkSession", requests: pa.Table, lookups: Sequence[Lookup], *, at: str) -> "DataFrame":

@@ -15,13 +15,13 @@ from feast.cli.cli import cli
 from pyspark.sql import SparkSession
 
 from larder.compute import materialize as materialization
-from larder.compute import session
 from larder.compute.definition import INSTANT
 from larder.compute.job import Materialized
 from larder.contracts.errors import ConfigurationError, MissingTableError
 from larder.contracts.settings import Settings, load_settings
 from larder.online import embedded
 from larder.online.connection import connect
+from larder.spark import session
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*experimental:RuntimeWarning")
 

@@ -52,7 +52,7 @@ def labels(*rows: tuple[str, str, str]) -> pd.DataFrame:
     return frame.assign(event_timestamp=[at(clock) for clock in frame.pop("clock")], label=range(len(frame)))
 
 
-ENGINES = ["embedded"]
+ENGINES = ["embedded", "spark"]
 
 
 @pytest.fixture(params=ENGINES)

@@ -11,6 +11,7 @@ from deltalake import write_deltalake
 from feast import Field
 from feast.types import Float64, String
 
+from larder.contracts.errors import InvalidDataError
 from larder.offline import embedded
 from larder.offline import spark as on_spark
 from larder.offline.delta import pinned
@@ -185,3 +186,19 @@ def test_nothing_asked_and_nothing_stored_give_no_answer(session: "SparkSession"
 
     assert len(unasked["sales:price"]) == 0
     assert unstored["sales:price"].null_count == requests.num_rows
+
+
+def test_what_a_task_refuses_comes_out_as_one_sentence(session: "SparkSession", tmp_path: Path):
+    place = str(tmp_path / "sales")
+    of = {"case": 1, "left": "a", "right": "b"}
+    row = of | {"event_timestamp": START, "known_at": START, "price": 1.0, "label": "x" * 1_000}
+    write_deltalake(place, pa.Table.from_pylist([row], SCHEMA))
+    view = lookup(place, cutoff=False, ttl=None)
+    (file,) = Path(place).glob("*.parquet")
+    damaged = bytearray(file.read_bytes())
+    damaged[4:200] = bytes(196)
+    file.write_bytes(damaged)
+    asked = pa.Table.from_pylist([of | {"asked_at": START}], REQUEST)
+
+    with pytest.raises(InvalidDataError, match=r"Version 0 of .*sales cannot be read"):
+        on_spark.features_as_of(asked, [view], at="asked_at", session=lambda: session)
