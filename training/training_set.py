@@ -38,7 +38,7 @@ def training_set(store: "FeatureStore", settings: Settings, objective: Objective
     Raises MissingTableError, MissingColumnsError, InvalidDataError or ConfigurationError where labels or features
     do not allow training.
     """
-    plan = _plan(store, service)
+    plan = service_plan(store, service)
     columns = model_columns(plan)
     request = [*dict.fromkeys([key.name for key in plan.entity_keys] + [item.name for item in plan.request_fields])]
     place = Lake(settings.lake).labels(objective.label.table)
@@ -62,6 +62,22 @@ def training_set(store: "FeatureStore", settings: Settings, objective: Objective
     )
 
 
+def service_plan(store: "FeatureStore", service: str) -> FeaturePlan:
+    """The registered feature service. Raises ConfigurationError, with those there are, when it is none of them."""
+    from feast.errors import FeatureServiceNotFoundException
+
+    from larder.online.planning import feature_plan
+
+    try:
+        return feature_plan(store, service)
+    except FeatureServiceNotFoundException:
+        registered = sorted(found.name for found in store.list_feature_services())
+        raise ConfigurationError(
+            f"There is no feature service {service!r}; registered are {registered}. Run `larder features` "
+            "(or `feast apply`); the service bears the name of its use case."
+        ) from None
+
+
 def model_columns(plan: FeaturePlan) -> Columns:
     """The plan's columns as model inputs. Raises ConfigurationError for a type that no model input has."""
     possible = NUMBER_TYPES + STRING_TYPES
@@ -75,21 +91,6 @@ def model_columns(plan: FeaturePlan) -> Columns:
         tuple(column.name for column in plan.columns if column.dtype in NUMBER_TYPES),
         tuple(column.name for column in plan.columns if column.dtype in STRING_TYPES),
     )
-
-
-def _plan(store: "FeatureStore", service: str) -> FeaturePlan:
-    from feast.errors import FeatureServiceNotFoundException
-
-    from larder.online.planning import feature_plan
-
-    try:
-        return feature_plan(store, service)
-    except FeatureServiceNotFoundException:
-        registered = sorted(found.name for found in store.list_feature_services())
-        raise ConfigurationError(
-            f"There is no feature service {service!r}; registered are {registered}. Run `larder features` "
-            "(or `feast apply`); the service bears the name of its use case."
-        ) from None
 
 
 def _with_features(

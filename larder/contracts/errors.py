@@ -56,3 +56,7 @@ class GateError(LarderError):
 
 class DifferenceError(LarderError):
     """Online and offline values differ."""
+
+
+class LeakageError(LarderError):
+    """Features look better in training than they can be served."""

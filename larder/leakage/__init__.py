@@ -1,0 +1,1 @@
+"""Does a training set know more than serving did? Event-time against known-time joins, feature by feature."""
