@@ -6,12 +6,34 @@ is a minimum only where there is nothing else. `stddev` is that of a sample, nul
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from larder.compute.ranks import value_ranks
-from larder.compute.sliding import Values, Windows, merged_moments, moments
+from larder.compute.ranks import Integers, value_ranks
+from larder.compute.sliding import Combine, Values, merged_moments, moments
+
+
+class Ranges(Protocol):
+    """Some windows over one row of events: each a range of it, as `larder.compute.sliding.Windows` are."""
+
+    @property
+    def end(self) -> Integers:
+        """Number of the first event after the window."""
+
+    @property
+    def count(self) -> Integers: ...
+
+    @property
+    def filled(self) -> Integers:
+        """Numbers of the windows that hold an event."""
+
+    def folded(self, values: Values, combine: Combine) -> Values:
+        """`combine` over the events of each filled window. Events lie along the last axis of `values`."""
+
+    def distinct(self, values: Integers) -> Integers:
+        """Number of different values in each window."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +42,7 @@ class WindowStatistics:
 
     values: pa.ChunkedArray
     """One per event, in the order of the windows' events, without nulls."""
-    windows: Windows
+    windows: Ranges
 
     def value(self, function: str) -> pa.Array:
         match function:

@@ -3,9 +3,8 @@
 An event enters a window at the first grid instant at or after it and leaves when the window has passed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
-from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -28,35 +27,8 @@ def window_features(
     do not count. `until` is in microseconds since the epoch. `also_at` names further instants to answer for
     (keys and event_timestamp, on the grid). Rows come sorted by key and instant; equal events give equal bytes.
     """
-
-    def changes(timeline: Events, asked: Integers, lengths: list[int], axis: Axis) -> Events:
-        """Where events enter or leave, and where somebody asks."""
-        shifts = (0, *lengths)
-        found = _points(np.concatenate([asked, *(timeline.places + shift for shift in shifts)]), axis)
-        return found.take(found.ticks <= until // definition.slide)
-
-    return _answers(_countable(events, definition, until), _asked(also_at, definition, until), definition, changes)
-
-
-def windows_at(events: pa.Table, definition: WindowDefinition, asked: pa.Table) -> pa.Table:
-    """As `window_features`, but at the instants of `asked` and nowhere else.
-
-    `asked` has the keys and event_timestamp, on the grid; it need not be an instant of change. One row per distinct
-    key and instant, sorted by them; a key without events has empty windows.
-    """
-    until = pc.max(asked[EVENT_TIMESTAMP].cast(pa.int64())).as_py() or 0
-
-    def only_there(_: Events, asked: Integers, __: list[int], axis: Axis) -> Events:
-        return _points(asked, axis)
-
-    return _answers(_countable(events, definition, until), _asked(asked, definition, until), definition, only_there)
-
-
-_Instants: TypeAlias = Callable[[Events, Integers, list[int], Axis], Events]
-"""(events, places asked for, lengths of the windows, axis) -> the instants to answer for."""
-
-
-def _answers(events: pa.Table, asked: pa.Table, definition: WindowDefinition, chosen: _Instants) -> pa.Table:
+    events = _countable(events, definition, until)
+    asked = _asked(also_at, definition, until)
     ranks = key_ranks([events, asked], list(definition.keys))
     times = _microseconds(events[definition.timestamp])
     ticks, asked_ticks = -(-times // definition.slide), _microseconds(asked[EVENT_TIMESTAMP]) // definition.slide
@@ -64,7 +36,7 @@ def _answers(events: pa.Table, asked: pa.Table, definition: WindowDefinition, ch
     lengths = sorted({feature.window for feature in definition.features})
     axis = _axis(np.concatenate([ticks, asked_ticks]), lengths[-1], ranks.distinct.num_rows, definition)
     timeline = Events(ranks.of[0], ticks, axis.places(ranks.of[0], ticks))
-    instants = chosen(timeline, axis.places(ranks.of[1], asked_ticks), lengths, axis)
+    instants = _instants(timeline, axis.places(ranks.of[1], asked_ticks), lengths, axis, until // definition.slide)
 
     features: dict[str, pa.Array] = {}
     for column, wanted in groupby(sorted(definition.features, key=_column), key=_column):
@@ -118,13 +90,15 @@ def _axis(ticks: Integers, longest: int, keys: int, definition: WindowDefinition
     return axis
 
 
-def _points(places: Integers, axis: Axis) -> Events:
-    """Each place once, in ascending order."""
-    places = np.sort(places)
+def _instants(timeline: Events, asked: Integers, lengths: list[int], axis: Axis, until: int) -> Events:
+    """Where events enter or leave, and where somebody asks."""
+    shifts = (0, *lengths)
+    places = np.sort(np.concatenate([asked, *(timeline.places + shift for shift in shifts)]))
     # np.unique would hash first, several times slower here than the sort alone.
     places = places[np.flatnonzero(np.diff(places, prepend=places[:1] - 1))]
     ranks, ticks = np.divmod(places, axis.stride)
-    return Events(ranks, ticks + axis.first, places)
+    ticks += axis.first
+    return Events(ranks, ticks, places).take(ticks <= until)
 
 
 def _column(feature: WindowFeature) -> str:

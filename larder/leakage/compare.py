@@ -8,6 +8,9 @@ import polars as pl
 
 from larder.leakage.auc import Gain, Outcomes, gain, single_feature
 
+ROUNDING = 1e-9
+"""Floats that differ by less, relative or absolute, are equal."""
+
 
 class Verdict(StrEnum):
     LEAK = "leak"
@@ -60,18 +63,19 @@ class FeatureLeakage:
 
 def feature_leakage(feature: str, values: FeatureValues, outcome: Outcomes, limits: Limits) -> FeatureLeakage:
     """Compare the three over the same rows. `outcome` must hold both outcomes."""
-    known = single_feature(values.known_time, outcome)
-    training = single_feature(values.training, outcome)
+    known_time = _same_digits(values.known_time, values.training)
+    event_time = _same_digits(values.event_time, known_time)
+    known, training = single_feature(known_time, outcome), single_feature(values.training, outcome)
     difference = gain(training, known)
-    differ_by_event_time = share_that_differ(values.event_time, values.known_time)
-    differ_in_training = share_that_differ(values.training, values.known_time)
+    differ_by_event_time = share_that_differ(event_time, known_time)
+    differ_in_training = share_that_differ(values.training, known_time)
     verdict = _verdict(values, difference, differ_in_training, limits)
     return FeatureLeakage(
         feature=feature,
         rows=len(outcome),
         differ_by_event_time=differ_by_event_time,
         differ_in_training=differ_in_training,
-        auc_event_time=single_feature(values.event_time, outcome).auc,
+        auc_event_time=single_feature(event_time, outcome).auc,
         auc_training=training.auc,
         auc_known_time=known.auc,
         gain=difference,
@@ -83,6 +87,14 @@ def feature_leakage(feature: str, values: FeatureValues, outcome: Outcomes, limi
 def share_that_differ(first: pl.Series, second: pl.Series) -> float:
     """Null equals null and NaN equals NaN."""
     return float(np.mean(first.ne_missing(second).to_numpy())) if len(first) else 0.0
+
+
+def _same_digits(values: pl.Series, example: pl.Series) -> pl.Series:
+    """`values` with those of `example` where they are equal but for rounding: sums may be added in another order."""
+    if not values.dtype.is_float():
+        return values
+    is_close = np.isclose(values.to_numpy(), example.to_numpy(), rtol=ROUNDING, atol=ROUNDING)
+    return example.zip_with(pl.Series(is_close), values)
 
 
 def is_better(difference: Gain, limits: Limits) -> bool:

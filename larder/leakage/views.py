@@ -51,7 +51,10 @@ def view_joins(view: FeatureView, config: RepoConfig, requests: pa.Table, known:
         if is_windowed(view) and _was_live(requests, rows, history):
             return ViewJoins(by_event_time, as_of_join(requests, rows, history, at=AT))
         return ViewJoins(by_event_time, by_event_time, _no_known_time(view, config))
-    if is_windowed(view):
+    if column == _event_timestamp(view):
+        # What counts from the instant at which it is known needs no other reading; gold knows of its own delays.
+        by_known_time = as_of_join(requests, rows, history, at=AT)
+    elif is_windowed(view):
         by_known_time = _windows_from_source(view, config, requests, history, column)
     else:
         told = replace(history, known_at=column, cutoff=True)
@@ -94,6 +97,12 @@ def _source(view: FeatureView) -> DeltaSource:
     return source
 
 
+def _event_timestamp(view: FeatureView) -> str:
+    """The column of the source from which on its rows count."""
+    own = view.timestamp_field if isinstance(view, StreamFeatureView) else ""
+    return str(own or _source(view).timestamp_field)
+
+
 def _windows_from_source(
     view: FeatureView, config: RepoConfig, requests: pa.Table, gold: History, column: str
 ) -> pa.Table:
@@ -129,9 +138,9 @@ def _was_live(requests: pa.Table, rows: pa.Table, gold: History) -> bool:
 
 def _no_known_time(view: FeatureView, config: RepoConfig) -> str:
     source = _source(view)
-    at = view.timestamp_field if isinstance(view, StreamFeatureView) else source.timestamp_field
+    at = _event_timestamp(view)
     told = f"no known time recorded: source {source.name!r} names no created_timestamp_column"
-    later = _later_columns(source, at or source.timestamp_field, config)
+    later = _later_columns(source, at, config)
     if not later:
         return told
     hints = ", ".join(f"{name} (in {share:.0%} of the rows)" for name, share in later.items())
