@@ -98,8 +98,9 @@ def _accusation(service: str, leaking: list[str]) -> str:
             "leak together. Make their views' timestamp_field the instant from which a value is known."
         )
     named = ", ".join(leaking[:5]) + (f" and {len(leaking) - 5} more" if len(leaking) > 5 else "")
+    count = "1 feature looks" if len(leaking) == 1 else f"{len(leaking)} features look"
     return (
-        f"{len(leaking)} features of {service!r} look better in training than they can be served: {named}. "
+        f"{count} better in training than {service!r} can serve: {named}. "
         "Make the timestamp_field of their views the instant from which a value is known, or set "
         "known_time_cutoff=True on a source without windows."
     )
