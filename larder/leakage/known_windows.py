@@ -18,7 +18,6 @@ from larder.compute.definition import INSTANT, MICROSECOND, WindowDefinition, Wi
 from larder.compute.functions import WindowStatistics
 from larder.compute.ranks import Integers, value_ranks
 from larder.leakage.ranges import SeparateRanges, spread
-from larder.offline.keys import key_ids
 
 PAIRS_PER_RUN = 2_000_000
 """Pairs of a request and an event that are looked at together, so that they fit into some 200 MB."""
@@ -90,18 +89,27 @@ def _points(
     requests: pa.Table, events: pa.Table, definition: WindowDefinition, *, at: str, known_at: str
 ) -> tuple[_Points, _Points, pa.Table]:
     """Requests; events that can count; and the rows of these."""
-    names = list(definition.keys)
-    asking, having = (pl.DataFrame(pl.from_arrow(table.select(names))) for table in (requests, events))
-    asked_keys, keys = key_ids(asking, having, names, table=definition.view)
+    having, asking = _keys(events, definition), _keys(requests, definition)
+    numbers = asking.drop_nulls().unique().with_row_index("")
+    keys, asked_keys = (
+        frame.join(numbers, on=asking.columns, how="left", maintain_order="left")[""].cast(pl.Int64)
+        for frame in (having, asking)
+    )
     is_used = pc.and_(events[definition.timestamp].is_valid(), events[known_at].is_valid()).to_numpy()
     rows = np.flatnonzero(is_used & keys.is_not_null().to_numpy())
     events = events.take(rows)
     ticks = -(-_microseconds(events[definition.timestamp]) // definition.slide)
-    past = _Points(keys.gather(rows).cast(pl.Int64).to_numpy(), ticks, _microseconds(events[known_at]))
+    past = _Points(keys.gather(rows).to_numpy(), ticks, _microseconds(events[known_at]))
     asked_at = _microseconds(requests[at])
     # No event has the key of a request that lacks a part of it.
-    asked = _Points(asked_keys.cast(pl.Int64).fill_null(-1).to_numpy(), asked_at // definition.slide, asked_at)
+    asked = _Points(asked_keys.fill_null(-1).to_numpy(), asked_at // definition.slide, asked_at)
     return asked, past, events
+
+
+def _keys(table: pa.Table, definition: WindowDefinition) -> pl.DataFrame:
+    """The key columns in their declared types, compared as such."""
+    columns = {name: table[name].cast(dtype) for name, dtype in definition.keys.items()}
+    return pl.DataFrame(pl.from_arrow(pa.table(columns)))
 
 
 def _column_features(
