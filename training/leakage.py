@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.metrics import log_loss
 
+from larder.compute.definition import INSTANT
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.objective import Objective
 from larder.contracts.plan import FeaturePlan
@@ -19,7 +20,6 @@ from larder.contracts.tables import EVENT_TIMESTAMP, Lake
 from larder.leakage.auc import Gain, gain, ranking
 from larder.leakage.compare import FeatureLeakage, FeatureValues, Limits, feature_leakage, is_better
 from larder.leakage.service import ServiceColumns, gold_until, service_columns
-from larder.offline.delta import INSTANT
 from training.evaluation import Outcomes, outcomes
 from training.labels import read_labels
 from training.model import Columns, fit, probabilities
