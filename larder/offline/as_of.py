@@ -19,7 +19,7 @@ from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.held import NO_INSTANT, Arrivals, Held
 from larder.offline.history import History
 from larder.offline.keys import NONE, Integers, RequestKeys
-from larder.offline.slots import Slots
+from larder.offline.slots import BATCH_ROWS, Slots
 
 INSTANT = pa.timestamp("us", tz="UTC")
 _AT = "@instant"
@@ -32,8 +32,7 @@ def as_of_join(requests: pa.Table, history_rows: pa.Table, history: History, *, 
     A row without a match, with a null key, or whose value is older than the ttl is all null.
     """
     asked = Asked(requests, history_rows.schema, history, at=at)
-    held = asked.nothing_held()
-    held.take(asked.located(history_rows))
+    held = _held(asked, history_rows)
     return asked.features(held)
 
 
@@ -46,8 +45,7 @@ def latest_at(history_rows: pa.Table, history: History, *, instant: datetime) ->
     at = pl.lit(instant).cast(pl.Datetime("us", "UTC")).alias(_AT)
     requests = keys.with_columns(at).to_arrow()
     asked = Asked(requests, history_rows.schema, history, at=_AT)
-    held = asked.nothing_held()
-    held.take(asked.located(history_rows))
+    held = _held(asked, history_rows)
     answering = asked.answering(held)
     found = np.flatnonzero(answering != NONE)
     event, known = held.event_timestamp[answering[found]], held.known_at[answering[found]]
@@ -109,6 +107,13 @@ class Asked:
     def features(self, held: Held) -> pa.Table:
         """The stored features, one row per request in the order of the requests, after the view's ttl."""
         return held.features(self.answering(held, self.history.ttl))
+
+
+def _held(asked: Asked, rows: pa.Table) -> Held:
+    held = asked.nothing_held()
+    for start in range(0, rows.num_rows, BATCH_ROWS):
+        held.take(asked.located(rows.slice(start, BATCH_ROWS)))
+    return held
 
 
 def _never_moving_back(ids: Integers, events: Integers) -> npt.NDArray[np.bool_]:

@@ -4,6 +4,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from larder.contracts.errors import InvalidDataError
 from larder.offline.as_of import Asked, as_of_join, latest_at
 from larder.offline.history import History
+from larder.offline.slots import BATCH_ROWS
 from tests.offline.oracle import value_as_of
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
@@ -161,6 +163,26 @@ def test_a_naive_instant_is_refused_with_its_name():
 
     with pytest.raises(InvalidDataError, match=r"'at'.*time zone"):
         as_of_join(requests, sales(), history(), at="at")
+
+
+def test_a_history_of_more_rows_than_one_batch_answers_as_a_short_one_does():
+    count, shops = BATCH_ROWS + 1000, 1000
+    number = np.arange(count)
+    since = pa.array(number * 1_000_000, INSTANT)
+    columns = [
+        (number % shops).astype(str),
+        np.ones(count, dtype=np.int64),
+        since,
+        since,
+        number * 1.0,
+        pa.nulls(count),
+    ]
+    rows = pa.table(columns, SCHEMA.names).cast(SCHEMA)
+    end = datetime.fromtimestamp(count, UTC)
+    requests = pa.table([[str(shop) for shop in range(shops)], [1] * shops, [end] * shops], REQUEST.names).cast(REQUEST)
+
+    assert prices(requests, rows, history()) == [max(range(shop, count, shops)) for shop in range(shops)]
+    assert latest_at(rows, history(), instant=end).num_rows == shops
 
 
 def test_a_view_without_keys_has_one_value_for_all():
