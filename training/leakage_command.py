@@ -109,25 +109,18 @@ def _accusation(service: str, leaking: list[str]) -> str:
 def _print_features(
     console: "Console", service: str, sample: "Sample", features: "list[FeatureLeakage]", *, is_long: bool
 ) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from larder.leakage.compare import Verdict
 
     colours = {Verdict.LEAK: "red", Verdict.UNKNOWN: "yellow", Verdict.DIFFERS: "yellow"}
-    title = f"Leakage of {service} over {sample.rows.num_rows:,} labels"
-    table = Table(
-        "feature",
-        "differ",
-        "AUC event time",
-        "AUC training",
-        "AUC known",
-        "gain",
-        "verdict",
-        title=title,
-        title_justify="left",
-    )
-    for column in table.columns[1:-1]:
-        column.justify = "right"
+    title = f"{service} over {sample.rows.num_rows:,} labels: share that differs, ROC-AUC of each alone"
+    names = ("differ", "event", "training", "known", "gain")
+    table = Table("feature", *names, "verdict", title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for column in table.columns:
+        column.no_wrap = True
+        column.justify = "right" if column.header in names else "left"
     shown = [item for item in features if is_long or item.verdict in (Verdict.LEAK, Verdict.DIFFERS)]
     for item in sorted(shown, key=lambda item: -item.gain.gain):
         table.add_row(item.feature, *_figures(item), item.verdict, style=colours.get(item.verdict))
