@@ -74,14 +74,14 @@ def sampled_columns(
     request = [*dict.fromkeys([key.name for key in plan.entity_keys] + [item.name for item in plan.request_fields])]
     labels = read_labels(Lake(settings.lake).labels(objective.label.table), objective, request, now=settings.clock())
     every = pa.concat_tables([labels.train, labels.test]).combine_chunks()
-    reached = _reached(every, gold_until(store, plan))
-    chosen = reached.take(stratified(reached.num_rows, rows, seed=seed))
+    answered = answered_for(every, gold_until(store, plan))
+    chosen = answered.take(stratified(answered.num_rows, rows, seed=seed))
     return Sample(
         rows=chosen,
         outcome=_both_outcomes(chosen, objective),
         columns=service_columns(store, plan, chosen, at=EVENT_TIMESTAMP, known=known),
         plan=plan,
-        left_out=every.num_rows - reached.num_rows,
+        left_out=every.num_rows - answered.num_rows,
     )
 
 
@@ -91,6 +91,19 @@ def stratified(rows: int, wanted: int, *, seed: int) -> "np.ndarray[tuple[int], 
         return np.arange(rows)
     bounds = np.linspace(0, rows, wanted + 1).astype(np.int64)
     return np.random.default_rng(seed).integers(bounds[:-1], bounds[1:])
+
+
+def answered_for(labels: pa.Table, until: datetime | None) -> pa.Table:
+    """Labels that gold answers for, in order of prediction instant."""
+    ordered = labels.take(pc.sort_indices(labels[EVENT_TIMESTAMP]))
+    if until is None:
+        return ordered
+    reached = ordered.filter(pc.less_equal(ordered[EVENT_TIMESTAMP], pa.scalar(until, INSTANT)))
+    if not reached.num_rows:
+        raise InvalidDataError(
+            f"No label lies before {until.isoformat()}, up to where the gold tables reach. Run `larder features`."
+        )
+    return reached
 
 
 def feature_leakages(sample: Sample, limits: Limits) -> list[FeatureLeakage]:
@@ -122,19 +135,6 @@ def model_leakage(sample: Sample, data: TrainingSet, objective: Objective, limit
         gain=difference,
         is_flagged=is_better(difference, limits),
     )
-
-
-def _reached(labels: pa.Table, until: datetime | None) -> pa.Table:
-    """Labels that gold answers for, in order of prediction instant."""
-    ordered = labels.take(pc.sort_indices(labels[EVENT_TIMESTAMP]))
-    if until is None:
-        return ordered
-    reached = ordered.filter(pc.less_equal(ordered[EVENT_TIMESTAMP], pa.scalar(until, INSTANT)))
-    if not reached.num_rows:
-        raise InvalidDataError(
-            f"No label lies before {until.isoformat()}, up to where the gold tables reach. Run `larder features`."
-        )
-    return reached
 
 
 def _both_outcomes(rows: pa.Table, objective: Objective) -> Outcomes:

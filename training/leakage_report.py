@@ -22,8 +22,9 @@ def print_features(
     title = f"{service} over {sample.rows.num_rows:,} labels: share that differs, ROC-AUC of each alone"
     names = ("differ", "event", "training", "known", "gain")
     table = Table("feature", *names, "verdict", title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.columns[0].overflow = "fold"
     for column in table.columns[1:]:
-        column.no_wrap, column.min_width = True, 7
+        column.no_wrap, column.min_width = True, 6
         column.justify = "right" if column.header in names else "left"
     shown = [item for item in features if is_long or item.verdict in (Verdict.LEAK, Verdict.DIFFERS)]
     shown.sort(key=lambda item: -item.gain.gain)

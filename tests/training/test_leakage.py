@@ -18,7 +18,7 @@ from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT, Lake
 from larder.leakage.compare import Limits, Verdict
 from larder.offline import DeltaSource
 from tests.training.shop import SPLIT, shop_objective, shop_rows, write_shop
-from training.leakage import Sample, feature_leakages, model_leakage, sampled_columns, stratified
+from training.leakage import Sample, answered_for, feature_leakages, model_leakage, sampled_columns, stratified
 from training.leakage_command import leakage
 from training.training_set import training_set
 
@@ -72,6 +72,16 @@ def test_one_row_is_drawn_of_each_stretch():
     assert [row // 10 for row in drawn] == list(range(10))
     assert stratified(100, 10, seed=3).tolist() == drawn.tolist() != stratified(100, 10, seed=4).tolist()
     assert stratified(3, 0, seed=0).tolist() == stratified(3, 5, seed=0).tolist() == [0, 1, 2]
+
+
+def test_labels_after_what_gold_holds_are_left_out():
+    rows = shop_rows(5, SPLIT, seed=1)
+    second = rows[EVENT_TIMESTAMP][1].as_py()
+
+    assert answered_for(rows, second)["pan"].to_pylist() == ["p0", "p1"]
+    assert answered_for(rows, None).num_rows == 5
+    with pytest.raises(InvalidDataError, match="larder features"):
+        answered_for(rows, SPLIT - timedelta(days=1))
 
 
 def test_a_correction_that_training_sees_too_early_is_flagged_and_nothing_else(leaking, settings):
