@@ -6,8 +6,9 @@ history gathered in one place.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial, reduce
 from typing import TYPE_CHECKING
 
@@ -22,17 +23,17 @@ from larder.offline.keys import NONE
 from larder.offline.lookup import REQUESTED_AT, Lookup, asked_of
 from larder.offline.shares import file_shares
 from larder.offline.tasks import (
-    EVENT_TIMESTAMP,
-    KNOWN_AT,
+    PACKED,
     PART,
     PATH,
     ROW,
     SHARE,
-    SLOT,
     Parts,
-    answers,
+    answers_in_rows,
+    answers_packed,
     candidates_in_files,
     candidates_in_rows,
+    unpacked,
 )
 from larder.offline.types import declared
 from larder.spark.session import session_options
@@ -56,7 +57,7 @@ def features_as_of(
     for lookup in lookups:
         spark = session()
         with session_options(spark, READABLE), _task_errors():
-            answered = view_answers(spark, lookup, requests, at=at).toArrow()
+            answered = _collected(spark, lookup, requests, at=at)
         columns |= _in_order(answered, lookup, requests.num_rows)
     return columns
 
@@ -87,36 +88,58 @@ def joined_rows(spark: "SparkSession", requests: pa.Table, lookups: Sequence[Loo
 
 def view_answers(spark: "SparkSession", lookup: Lookup, requests: pa.Table, *, at: str) -> "DataFrame":
     """Column `@row`, the position of a request, and the features of the view by reference; unanswered ones left out."""
-    asked = asked_of(lookup, requests, at=at)
-    starts = range(0, max(asked.num_rows, 1), ROWS_ASKED_AT_ONCE)
-    chunks = [_answers(spark, lookup, asked.slice(start, ROWS_ASKED_AT_ONCE), first_row=start) for start in starts]
-    answered = reduce(lambda left, right: left.unionByName(right), chunks)
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    parts = [
+        part.candidates.mapInArrow(part.task(answers_in_rows), from_arrow_schema(part.schema))
+        for part in _parts(spark, lookup, requests, at=at)
+    ]
+    answered = reduce(lambda left, right: left.unionByName(right), parts)
     return answered.withColumnsRenamed({field.name: f"{lookup.view}:{field.name}" for field in lookup.fields})
 
 
-def _answers(spark: "SparkSession", lookup: Lookup, requests: pa.Table, *, first_row: int) -> "DataFrame":
-    from pyspark.sql.pandas.types import from_arrow_schema
+def _collected(spark: "SparkSession", lookup: Lookup, requests: pa.Table, *, at: str) -> pa.Table:
+    """What `view_answers` holds, brought to the driver; features under their own names."""
+    tables = []
+    for part in _parts(spark, lookup, requests, at=at):
+        values = part.candidates.mapInArrow(part.task(answers_packed), f"{PACKED} binary").toArrow()[PACKED]
+        tables += [part.schema.empty_table(), *unpacked(values)]
+    return pa.concat_tables(tables)
 
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of the request on its way to answers."""
+
+    asked: Asked
+    candidates: "DataFrame"
+    """Dealt out by key."""
+    dtypes: Mapping[str, pa.DataType]
+    first_row: int
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema([(ROW, pa.int64()), *self.dtypes.items()])
+
+    def task(self, answers: Callable[..., Iterator[pa.RecordBatch]]) -> Callable[..., Iterator[pa.RecordBatch]]:
+        return partial(answers, self.asked, self.dtypes, self.first_row)
+
+
+def _parts(spark: "SparkSession", lookup: Lookup, requests: pa.Table, *, at: str) -> Iterator[_Part]:
     # All features of the view: which of two tied rows answers depends on them.
     stored = StoredRows(lookup.history, lookup.history.features)
-    asked = Asked(requests, stored.schema, lookup.history, at=REQUESTED_AT)
-    parts = Parts.of(asked, _shuffle_partitions(spark))
     dtypes = {field.name: _declared_type(field, stored, lookup) for field in lookup.fields}
-    return (
-        _candidates(spark, asked, parts, stored)
-        .repartitionById(len(parts), PART)
-        .mapInArrow(
-            partial(answers, asked, dtypes, first_row),
-            from_arrow_schema(pa.schema([(ROW, pa.int64()), *dtypes.items()])),
-        )
-    )
+    keyed = asked_of(lookup, requests, at=at)
+    for start in range(0, max(keyed.num_rows, 1), ROWS_ASKED_AT_ONCE):
+        chunk = keyed.slice(start, ROWS_ASKED_AT_ONCE)
+        asked = Asked(chunk, stored.schema, lookup.history, at=REQUESTED_AT)
+        slots = Parts.of(asked, _shuffle_partitions(spark))
+        candidates = _candidates(spark, asked, slots, stored).repartitionById(len(slots), PART)
+        yield _Part(asked, candidates, dtypes, start)
 
 
 def _candidates(spark: "SparkSession", asked: Asked, parts: Parts, stored: StoredRows) -> "DataFrame":
-    from pyspark.sql.pandas.types import from_arrow_schema
-
-    fixed = [(PART, pa.int32()), (SLOT, pa.int64()), (EVENT_TIMESTAMP, pa.int64()), (KNOWN_AT, pa.int64())]
-    schema = from_arrow_schema(pa.schema([*fixed, *asked.stored]))
+    schema = f"`{PART}` int, {PACKED} binary"
     shares = file_shares(asked.history, conditions(asked), _shuffle_partitions(spark))
     if shares is None:
         rows = _history_rows(spark, asked.history, stored)
@@ -147,10 +170,8 @@ def _in_order(answered: pa.Table, lookup: Lookup, height: int) -> dict[str, pa.C
     """The answers row for row as the requests, null where there is none."""
     places = np.full(height, NONE)
     places[answered[ROW].to_numpy()] = np.arange(answered.num_rows)
-    rows = pa.array(places, mask=places == NONE)
+    in_order = answered.drop_columns([ROW]).take(pa.array(places, mask=places == NONE))
     return {
-        (reference := f"{lookup.view}:{field.name}"): declared(
-            answered[reference].take(rows), field, where=lookup.history.table
-        )
+        f"{lookup.view}:{field.name}": declared(in_order[field.name], field, where=lookup.history.table)
         for field in lookup.fields
     }

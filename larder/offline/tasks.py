@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +14,9 @@ from larder.offline.keys import NONE, Integers
 from larder.offline.shares import share_batches
 
 SLOT, EVENT_TIMESTAMP, KNOWN_AT, PART, ROW = "@slot", "@event_timestamp", "@known_at", "@part", "@row"
-PATH, SHARE = "path", "share"
-ROWS_PER_BATCH = 100_000
+PATH, SHARE, PACKED = "path", "share", "packed"
+ROWS_PER_VALUE = 100_000
+"""A value of Spark is at most two gigabytes; so many rows fit, embeddings included."""
 
 
 @dataclass(frozen=True)
@@ -33,57 +35,82 @@ class Parts:
     def __len__(self) -> int:
         return len(self.begins) + 1
 
-    def of_slots(self, slots: Integers) -> Integers:
-        return np.searchsorted(self.begins, slots, side="right").astype(np.int32)
-
 
 def candidates_in_files(asked: Asked, parts: Parts, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Names of some files in, out the best of their rows for each slot."""
     paths = [path for batch in batches for path in batch[PATH].to_pylist()]
     rows = StoredRows(asked.history, asked.stored.names)
     found = share_batches(asked.history, rows.columns, paths) if paths else iter(())
-    yield from candidates(asked, parts, rows.named(found))
+    yield from _candidates(asked, parts, rows.named(found))
 
 
 def candidates_in_rows(asked: Asked, parts: Parts, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Rows of history in, any of them; out the best of them for each slot."""
-    yield from candidates(asked, parts, gathered(batches))
+    yield from _candidates(asked, parts, gathered(batches))
 
 
-def candidates(asked: Asked, parts: Parts, tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
-    """The best rows for each slot, never more than come in."""
+def answers_in_rows(
+    asked: Asked, dtypes: Mapping[str, pa.DataType], first_row: int, batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """All candidates of some keys in; out `@row` and the features in `dtypes`, cast, of each answered request."""
+    for table in _answers(asked, dtypes, first_row, batches):
+        yield from table.to_batches()
+
+
+def answers_packed(
+    asked: Asked, dtypes: Mapping[str, pa.DataType], first_row: int, batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """As `answers_in_rows`, for a driver that unpacks them."""
+    for table in _answers(asked, dtypes, first_row, batches):
+        yield pa.record_batch({PACKED: pa.array([packed(table)], pa.binary())})
+
+
+def packed(table: pa.Table) -> bytes:
+    """A table as one value of a row, which Spark moves without taking it to pieces."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def unpacked(values: Iterable[pa.Scalar]) -> list[pa.Table]:
+    return [pa.ipc.open_stream(value.as_buffer()).read_all() for value in values]
+
+
+def _candidates(asked: Asked, parts: Parts, tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
+    """The best rows for each slot, never more than come in, packed by part."""
     held = asked.nothing_held()
     for rows in tables:
         held.take(asked.located(rows))
-    slots = np.flatnonzero(held.rows != NONE)
-    times = {EVENT_TIMESTAMP: held.event_timestamp[slots], KNOWN_AT: held.known_at[slots]}
-    stamped = pa.table({PART: parts.of_slots(slots), SLOT: slots} | times)
-    features = held.features(slots)
-    yield from _beside(stamped, features).to_batches(max_chunksize=ROWS_PER_BATCH)
+    filled = np.flatnonzero(held.rows != NONE)
+    bounds = [0, *np.searchsorted(filled, parts.begins).tolist(), len(filled)]
+    for part, (start, stop) in enumerate(pairwise(bounds)):
+        for first in range(start, stop, ROWS_PER_VALUE):
+            slots = filled[first : min(first + ROWS_PER_VALUE, stop)]
+            times = {EVENT_TIMESTAMP: held.event_timestamp[slots], KNOWN_AT: held.known_at[slots]}
+            value = packed(_beside(pa.table({SLOT: slots} | times), held.features(slots)))
+            yield pa.record_batch({PART: pa.array([part], pa.int32()), PACKED: pa.array([value], pa.binary())})
 
 
-def answers(
+def _answers(
     asked: Asked, dtypes: Mapping[str, pa.DataType], first_row: int, batches: Iterable[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    """All candidates of some keys in; out the features in `dtypes`, cast, of each request that has an answer."""
-    received = list(batches)
-    if not received:
-        return
-    rows = pa.Table.from_batches(received)
+) -> Iterator[pa.Table]:
     held = asked.nothing_held()
-    held.take(_arrivals(rows, held))
+    for batch in batches:
+        for candidates in unpacked(batch[PACKED]):
+            held.take(_arrivals(candidates, held))
     answering = asked.answering(held, asked.history.ttl)
     answered = np.flatnonzero(answering != NONE)
-    features = held.features(answering[answered])
-    cast = pa.table({name: features[name].cast(dtype) for name, dtype in dtypes.items()})
-    yield from _beside(pa.table({ROW: answered + first_row}), cast).to_batches(max_chunksize=ROWS_PER_BATCH)
+    for first in range(0, len(answered), ROWS_PER_VALUE):
+        rows = answered[first : first + ROWS_PER_VALUE]
+        features = held.features(answering[rows])
+        cast = pa.table({name: features[name].cast(dtype) for name, dtype in dtypes.items()})
+        yield _beside(pa.table({ROW: rows + first_row}), cast)
 
 
 def _arrivals(rows: pa.Table, held: Held) -> Arrivals:
     slots, event, known = (rows[name].to_numpy() for name in (SLOT, EVENT_TIMESTAMP, KNOWN_AT))
-    order = np.argsort(slots)
-    features = rows.select(held.schema.names).cast(held.schema).combine_chunks()
-    return Arrivals(slots[order], event[order], known[order], order, features)
+    return Arrivals(slots, event, known, np.arange(len(slots)), rows.select(held.schema.names).combine_chunks())
 
 
 def _beside(left: pa.Table, right: pa.Table) -> pa.Table:
