@@ -7,13 +7,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from larder.offline.logs import DeltaLoggingDestination
     from larder.offline.source import DeltaSource
     from larder.offline.storage import SavedDatasetDeltaStorage
     from larder.offline.store import DeltaOfflineStore, DeltaOfflineStoreConfig
 
-__all__ = ["DeltaOfflineStore", "DeltaOfflineStoreConfig", "DeltaSource", "SavedDatasetDeltaStorage"]
+__all__ = [
+    "DeltaLoggingDestination",
+    "DeltaOfflineStore",
+    "DeltaOfflineStoreConfig",
+    "DeltaSource",
+    "SavedDatasetDeltaStorage",
+]
 
 _MODULES = {
+    "DeltaLoggingDestination": "logs",
     "DeltaOfflineStore": "store",
     "DeltaOfflineStoreConfig": "store",
     "DeltaSource": "source",

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 import pyarrow as pa
-from deltalake import DeltaTable
 
 from larder.contracts.errors import InvalidDataError
 from larder.offline.as_of import INSTANT, Asked
-from larder.offline.columns import check_columns
+from larder.offline.conditions import Between, key_range, time_range
 from larder.offline.history import History
-from larder.offline.tables import open_table, reading
+from larder.offline.kinds import without_views
+from larder.offline.opening import OpenTable, open_history
 
 BATCH_ROWS, BATCH_BYTES = 250_000, 256_000_000
 """A batch ends with the first of the two that is reached: few batches of numbers, and no huge one of embeddings."""
@@ -20,7 +20,7 @@ BATCH_ROWS, BATCH_BYTES = 250_000, 256_000_000
 
 def pinned(history: History) -> History:
     """`history` at the version that its table has now, so that later reads see the same rows."""
-    return replace(history, version=open_table(history.table, history.version).version())
+    return replace(history, version=open_history(history).version)
 
 
 def as_utc(instant: datetime) -> datetime:
@@ -50,25 +50,21 @@ class StoredRows:
     features: Sequence[str]
 
     def __post_init__(self) -> None:
-        schema = pa.schema(self.table.schema().to_arrow())
-        check_columns(self.table, self._stored.values())
-        _check_times(self.history, schema)
+        self.table.check_columns(self._stored.values())
+        _check_times(self.history, self.table.schema)
 
     @cached_property
     def schema(self) -> pa.Schema:
         """Of the batches, under the view's names."""
-        found = pa.schema(self.table.schema().to_arrow())
+        found = self.table.schema
         return pa.schema(
             (name, _plain_type(found.field(column).type, name in self.history.times))
             for name, column in self._stored.items()
         )
 
-    def batches(self, where: Iterable[str] = ()) -> Iterator[pa.Table]:
-        """All rows that fulfil the SQL conditions `where`, in no particular order."""
-        predicate = " AND ".join(where)
-        with reading(self.table):
-            found = self.table.scan(columns=self.columns, predicate=predicate or None)
-            yield from self.named(pa.RecordBatchReader.from_stream(found))
+    def batches(self, where: Iterable[Between] = ()) -> Iterator[pa.Table]:
+        """All rows that fulfil the conditions `where`, in no particular order."""
+        return self.named(self.table.scan(self.columns, tuple(where)))
 
     def named(self, found: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         """Batches with the table's names and types as batches with the view's."""
@@ -81,9 +77,9 @@ class StoredRows:
         return sorted(set(self._stored.values()))
 
     @cached_property
-    def table(self) -> DeltaTable:
+    def table(self) -> OpenTable:
         """At the version of the history."""
-        return open_table(self.history.table, self.history.version)
+        return open_history(self.history)
 
     @cached_property
     def _stored(self) -> Mapping[str, str]:
@@ -92,7 +88,7 @@ class StoredRows:
         return {name: self.history.column(name) for name in names}
 
 
-def conditions(asked: Asked) -> Iterator[str]:
+def conditions(asked: Asked) -> Iterator[Between]:
     """What a row must fulfil to answer anything; Delta's statistics then spare whole files."""
     history, slots = asked.history, asked.slots
     if last := _instant(slots.end):
@@ -100,19 +96,6 @@ def conditions(asked: Asked) -> Iterator[str]:
         yield time_range(history, since=None if ttl is None else _instant(slots.begin - ttl), until=last)
     if (keys := asked.keys.range()) and all(isinstance(key, int | str) for key in keys):
         yield key_range(history, *keys)
-
-
-def time_range(history: History, *, since: datetime | None = None, until: datetime) -> str:
-    """Condition for rows with an event timestamp within the bounds, both included."""
-    column = _quoted(history.column(history.event_timestamp))
-    condition = f"{column} <= {_literal(until)}"
-    return condition if since is None else f"{condition} AND {column} >= {_literal(since)}"
-
-
-def key_range(history: History, low: object, high: object) -> str:
-    """Condition for rows whose only key, a whole number or text, lies within the bounds, both included."""
-    column = _quoted(history.column(history.keys[0]))
-    return f"{column} BETWEEN {_literal(low)} AND {_literal(high)}"
 
 
 def gathered(found: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
@@ -133,8 +116,7 @@ def _plain_type(dtype: pa.DataType, is_time: bool) -> pa.DataType:
     """Times as UTC microseconds; text and bytes in the layout that every Arrow library reads."""
     if is_time:
         return INSTANT
-    views = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
-    return views.get(dtype, dtype)
+    return without_views(dtype)
 
 
 def _instant(microseconds: int) -> datetime | None:
@@ -143,18 +125,6 @@ def _instant(microseconds: int) -> datetime | None:
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
     except OverflowError:
         return None
-
-
-def _quoted(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'
-
-
-def _literal(value: object) -> str:
-    if isinstance(value, datetime):
-        # As an integer: a timestamp that is written out goes through nanoseconds, which end in the year 2262.
-        micros = pa.scalar(value, INSTANT).cast(pa.int64()).as_py()
-        return f"""arrow_cast({micros}, 'Timestamp(Microsecond, Some("UTC"))')"""
-    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
 
 
 def _check_times(history: History, schema: pa.Schema) -> None:

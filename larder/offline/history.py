@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT, Lake
@@ -20,7 +20,7 @@ class History:
     """All values that a feature view ever had: one row per key, event timestamp and correction."""
 
     table: str
-    """Folder or URI of the Delta table."""
+    """Folder or URI of the Delta table; with format "parquet" also a file."""
     keys: tuple[str, ...]
     """Join keys, as the view names them."""
     features: tuple[str, ...]
@@ -37,6 +37,12 @@ class History:
     """Name in the view -> column of the table, where they differ."""
     version: int | None = None
     """Version of the Delta table; None means the latest."""
+    format: Literal["delta", "parquet"] = "delta"
+    """How `table` is stored."""
+    naive_is_utc: bool = False
+    """Whether a time without a zone is an instant in UTC (Feast's FileSource) instead of refused."""
+    storage_options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Endpoint and credentials of the object store, where the source names its own."""
 
     @property
     def times(self) -> tuple[str, ...]:
@@ -76,12 +82,27 @@ def source_history(
     columns: Mapping[str, str],
 ) -> History:
     """The rows of a source, without a ttl; `columns` translates `keys` and `features` to the table's names."""
+    from feast import FileSource
+
+    from larder.offline.files import file_uri, is_delta, storage_options
     from larder.offline.source import DeltaSource
 
+    if isinstance(source, FileSource):
+        return History(
+            file_uri(source, config),
+            tuple(keys),
+            tuple(features),
+            source.timestamp_field,
+            source.created_timestamp_column or None,
+            columns=columns,
+            format="delta" if is_delta(source, config) else "parquet",
+            naive_is_utc=True,
+            storage_options=storage_options(source),
+        )
     if not isinstance(source, DeltaSource):
         raise ConfigurationError(
-            f"Source {source.name!r} is a {type(source).__name__}; larder.offline.DeltaOfflineStore reads DeltaSource. "
-            "Declare it as larder.offline.DeltaSource."
+            f"Source {source.name!r} is a {type(source).__name__}; larder.offline.DeltaOfflineStore reads DeltaSource "
+            "and Feast's FileSource. Declare it as one of these."
         )
     return History(
         source.table(config),

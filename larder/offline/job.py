@@ -1,6 +1,8 @@
 """The result of a retrieval, computed when it is asked for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import unquote
+from uuid import uuid4
 
 import pyarrow as pa
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
@@ -8,10 +10,15 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import RepoConfig
 from feast.saved_dataset import SavedDatasetStorage
 
-from larder.contracts.errors import ConfigurationError
 from larder.offline.engines import Engine
-from larder.offline.source import DeltaSource
-from larder.offline.tables import write_dataset
+from larder.offline.lake import lake_root
+from larder.offline.storage import SavedDatasetDeltaStorage, keep_dataset
+from larder.offline.tables import open_table
+
+ROWS_PER_BATCH = 1_000_000
+
+Batches = Callable[[int], Iterator[pa.Table]]
+"""The rows of a retrieval as tables of at most so many rows; one table, if an empty one, where there are none."""
 
 
 class DeltaRetrievalJob(RetrievalJob):
@@ -19,7 +26,7 @@ class DeltaRetrievalJob(RetrievalJob):
 
     def __init__(
         self,
-        rows: Callable[[], pa.Table],
+        batches: Batches,
         *,
         config: RepoConfig,
         versions: Mapping[str, int],
@@ -27,7 +34,7 @@ class DeltaRetrievalJob(RetrievalJob):
         metadata: RetrievalMetadata | None = None,
         full_feature_names: bool = False,
     ) -> None:
-        self._rows = rows
+        self._batches = batches
         self._config = config
         self._metadata = metadata
         self._full_feature_names = full_feature_names
@@ -36,8 +43,15 @@ class DeltaRetrievalJob(RetrievalJob):
         self.engine = engine
         """Which engine joins, and why; None where nothing is joined."""
 
+    def to_arrow_batches(self, *, rows_per_batch: int = ROWS_PER_BATCH) -> Iterator[pa.Table]:
+        """The rows in their order as tables of at most `rows_per_batch` rows, one in memory at a time.
+
+        Fewer rows per batch take less memory and more time: each batch reads the history again.
+        """
+        return self._batches(rows_per_batch)
+
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:  # noqa: ARG002 - Feast's signature
-        return self._rows()
+        return pa.concat_tables(self._batches(2**63 - 1))
 
     @property
     def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
@@ -58,11 +72,15 @@ class DeltaRetrievalJob(RetrievalJob):
         allow_overwrite: bool = False,
         timeout: int | None = None,  # noqa: ARG002 - Feast's signature
     ) -> None:
-        """Write the rows as the Delta table of `storage`, a SavedDatasetDeltaStorage."""
-        source = storage.to_data_source()
-        if not isinstance(source, DeltaSource):
-            raise ConfigurationError(
-                f"A retrieval is kept as a Delta table, not in a {type(storage).__name__}. "
-                "Pass larder.offline.SavedDatasetDeltaStorage(path=...)."
-            )
-        write_dataset(source.table(self._config), self._rows(), allow_overwrite=allow_overwrite)
+        """Write the rows, a batch at a time, to a SavedDatasetDeltaStorage or Feast's SavedDatasetFileStorage."""
+        keep_dataset(self.to_arrow_batches(), storage, self._config, allow_overwrite=allow_overwrite)
+
+    def supports_remote_storage_export(self) -> bool:
+        return True
+
+    def to_remote_storage(self) -> list[str]:
+        """Write the rows below `exports/` in the lake, which nothing cleans up, and name the Parquet files."""
+        place = f"{lake_root(self._config).rstrip('/')}/exports/{uuid4().hex}"
+        self.persist(SavedDatasetDeltaStorage(path=place))
+        files = open_table(place).file_uris()
+        return list(files) if "://" in place else [unquote(file) for file in files]

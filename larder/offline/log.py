@@ -5,6 +5,7 @@ was cut off at the end of a line, and the rows of that commit are gone without a
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,10 +69,10 @@ class _Action(msgspec.Struct):
     add: _Add | None = None
 
 
-def list_log(uri: str) -> Log:
+def list_log(uri: str, options: Mapping[str, str] | None = None) -> Log:
     """One listing of the log of the table at `uri`, a folder or an object-store URI; empty where there is none."""
     try:
-        folder = PyFileSystem(DeltaStorageHandler(uri))
+        folder = PyFileSystem(DeltaStorageHandler(uri, dict(options or {})))
     except TableNotFoundError:
         return Log(())
     files = folder.get_file_info(FileSelector("_delta_log", allow_not_found=True))

@@ -2,20 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast import FeatureView, Field
 from feast.repo_config import RepoConfig
 
-from larder.contracts.errors import ConfigurationError, MissingColumnsError
+from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError
 from larder.contracts.tables import EVENT_TIMESTAMP
-from larder.offline.as_of import INSTANT
 from larder.offline.delta import as_utc, pinned, read_history
 from larder.offline.history import History, history_of
+from larder.offline.kinds import INSTANT
 
 REQUESTED_AT = "@requested_at"
+_RANGE = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,29 @@ def asked_of(lookup: Lookup, requests: pa.Table, *, at: str) -> pa.Table:
 
 
 def rows_between(lookups: Sequence[Lookup], start: datetime | None, end: datetime | None) -> pa.Table:
-    """A request row per key and event timestamp of any view in the range; all views must share their keys."""
-    keys = {lookup.request_keys for lookup in lookups}
-    if start is None or end is None or len(keys) != 1:
+    """A request row per key and event timestamp of any view from `start` to `end`, by time and then by key.
+
+    Columns are the keys of all views; those that a row's view does not have are null there. Without `start` the range
+    is the longest ttl of the views, else 30 days, which is what Feast takes.
+    """
+    if end is None:
         raise ConfigurationError(
-            f"Retrieval without entity rows needs start_date, end_date and views that share their join keys; it has "
-            f"{start}, {end} and {sorted(keys)}. Pass an entity_df instead."
+            "Retrieval without entity rows needs an end_date, and best a start_date too. Give them."
         )
-    changes = [_changes(lookup, start, end) for lookup in lookups]
-    return pa.concat_tables(changes).group_by([*keys.pop(), EVENT_TIMESTAMP], use_threads=False).aggregate([])
+    if start is None:
+        start = end - (max(lookup.history.ttl or timedelta(0) for lookup in lookups) or _RANGE)
+    try:
+        changes = pa.concat_tables(
+            [_changes(lookup, start, end) for lookup in lookups], promote_options="permissive"
+        ).combine_chunks()
+    except pa.ArrowTypeError as problem:
+        raise InvalidDataError(
+            f"Views that share a join key have it in different types: {problem}. Store it in one type, or retrieve "
+            "them one by one."
+        ) from problem
+    names = [EVENT_TIMESTAMP, *(name for name in changes.column_names if name != EVENT_TIMESTAMP)]
+    distinct = changes.group_by(names, use_threads=False).aggregate([])
+    return distinct.sort_by([(name, "ascending") for name in names]).select([*names[1:], EVENT_TIMESTAMP])
 
 
 def _changes(lookup: Lookup, start: datetime, end: datetime) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Entity rows as they come from users: pandas, Arrow or polars, to Arrow."""
+"""Entity rows as they come from users: pandas, polars or anything that speaks Arrow, to Arrow."""
 
 from typing import Any
 
@@ -16,6 +16,8 @@ def request_table(entity_df: Any) -> pa.Table:
     if isinstance(entity_df, pa.Table):
         check_distinct_columns(entity_df.column_names)
         return entity_df
+    if isinstance(entity_df, pl.LazyFrame):
+        entity_df = entity_df.collect()
     if isinstance(entity_df, pl.DataFrame):
         return entity_df.to_arrow(compat_level=pl.CompatLevel.oldest())
     if isinstance(entity_df, pd.DataFrame):
@@ -28,9 +30,11 @@ def request_table(entity_df: Any) -> pa.Table:
             ) from problem
         check_zones(entity_df, rows)
         return rows
+    if hasattr(entity_df, "__arrow_c_stream__"):
+        return request_table(pa.table(entity_df))
     raise InvalidDataError(
         f"The request is a {type(entity_df).__name__}; give rows as a pandas, Arrow or polars table with the join "
-        f"keys and {EVENT_TIMESTAMP!r}."
+        f"keys and {EVENT_TIMESTAMP!r}, or as SQL."
     )
 
 

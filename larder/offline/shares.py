@@ -11,20 +11,27 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaProtocolError
 from pyarrow.dataset import ParquetReadOptions
 
+from larder.offline.conditions import Between
 from larder.offline.history import History
 from larder.offline.integrity import check_files
+from larder.offline.opening import open_history, utc_batches
+from larder.offline.parquet import ParquetFiles
 from larder.offline.tables import open_table, scanning
 
 
-def file_shares(history: History, where: Iterable[str], count: int) -> list[list[str]] | None:
-    """At most `count` shares of about the same size, of the files that may hold rows for the SQL conditions `where`.
+def file_shares(history: History, where: Iterable[Between], count: int) -> list[list[str]] | None:
+    """At most `count` shares of about the same size, of the files that may hold rows for the conditions `where`.
 
     None where files do not say it all: a table with deletion vectors or column mapping needs an engine to read it.
     """
-    table = open_table(history.table, history.version)
+    if history.format == "parquet":
+        return _dealt(ParquetFiles(history.table, history.storage_options).sizes(), count)
+    table = open_table(history.table, history.version, options=history.storage_options)
     check_files(table)
+    # Statistics of times without a zone say nothing about instants.
+    conditions = [] if history.naive_is_utc else [bounds.sql() for bounds in where]
     try:
-        dataset = _dataset(table, " AND ".join(where) or None)
+        dataset = _dataset(table, " AND ".join(conditions) or None)
     except DeltaProtocolError:
         return None
     added = pa.table(table.get_add_actions())
@@ -34,7 +41,19 @@ def file_shares(history: History, where: Iterable[str], count: int) -> list[list
 
 def share_batches(history: History, columns: Sequence[str], paths: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The rows of some files of the table."""
-    table = open_table(history.table, history.version)
+    if history.naive_is_utc:
+        schema = open_history(history).schema
+        wanted = pa.schema([schema.field(name) for name in columns])
+        yield from utc_batches(_share(history, columns, paths), wanted)
+    else:
+        yield from _share(history, columns, paths)
+
+
+def _share(history: History, columns: Sequence[str], paths: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    if history.format == "parquet":
+        yield from ParquetFiles(history.table, history.storage_options).among(paths).batches(columns)
+        return
+    table = open_table(history.table, history.version, options=history.storage_options)
     dataset = _dataset(table, None)
     own = set(paths)
     fragments = [fragment for fragment in dataset.get_fragments() if fragment.path in own]
@@ -64,5 +83,7 @@ def _dealt(sizes: dict[str, int], count: int) -> list[list[str]]:
 
 def stored_bytes(history: History) -> int:
     """Of the table's files, compressed as they are."""
-    added = pa.table(open_table(history.table, history.version).get_add_actions())
+    if history.format == "parquet":
+        return sum(ParquetFiles(history.table, history.storage_options).sizes().values())
+    added = pa.table(open_table(history.table, history.version, options=history.storage_options).get_add_actions())
     return sum(added["size_bytes"].to_pylist())

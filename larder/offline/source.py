@@ -1,7 +1,6 @@
 """A Delta table as a Feast data source."""
 
 import json
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,6 +12,7 @@ from feast.value_type import ValueType
 
 from larder.contracts.errors import ConfigurationError, MissingColumnsError, MissingTableError
 from larder.offline.columns import columns_by_name
+from larder.offline.kinds import feast_name
 from larder.offline.lake import lake_root
 from larder.offline.tables import table_schema
 
@@ -79,10 +79,10 @@ class DeltaSource(DataSource):
             )
 
     def get_table_column_names_and_types(self, config: RepoConfig) -> Iterable[tuple[str, str]]:
-        return [(column.name, str(column.type)) for column in table_schema(self.table(config), self.version)]
+        return [(column.name, feast_name(column.type)) for column in table_schema(self.table(config), self.version)]
 
     def get_table_query_string(self) -> str:
-        return f"delta.`{self.path}`"
+        return f'"{self.name}"'
 
     @staticmethod
     def source_datatype_to_feast_value_type() -> Callable[[str], ValueType]:
@@ -131,10 +131,10 @@ class DeltaSource(DataSource):
 
 def _feast_type(arrow_type: str) -> ValueType:
     """Feast's type of a Delta column; types that Feast does not know raise ConfigurationError."""
-    known = {"large_string": "string", "string_view": "string", "large_binary": "binary", "binary_view": "binary"}
-    plain = re.sub(r"\b(large_list|list_view|list)<\w+: (\w+?)( not null)?>", r"list<item: \2>", arrow_type)
+    if arrow_type.startswith(("decimal", "list<item: decimal")):
+        return ValueType.DECIMAL_LIST if arrow_type.startswith("list") else ValueType.DECIMAL
     try:
-        return ValueType(pa_to_feast_value_type(known.get(plain, plain)))
+        return ValueType(pa_to_feast_value_type(arrow_type))
     except KeyError:
         raise ConfigurationError(
             f"Feast has no type for a Delta column of type {arrow_type}. Leave the column out of the view by giving "

@@ -1,30 +1,33 @@
 """Feast's offline store over Delta tables."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from feast import FeatureView
+from feast import FeatureView, FileSource
 from feast.data_source import DataSource
-from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalMetadata
+from feast.feature_logging import LoggingConfig, LoggingSource
+from feast.infra.offline_stores.offline_store import RetrievalMetadata
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from pydantic import StrictStr
 
-from larder.contracts.errors import ConfigurationError, InvalidDataError
-from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.offline.as_of import INSTANT, latest_at
-from larder.offline.delta import as_utc, pinned, read_history
+from larder.contracts.errors import InvalidDataError
 from larder.offline.engines import chosen_engine
-from larder.offline.history import History, source_history
+from larder.offline.history import History
 from larder.offline.job import DeltaRetrievalJob
+from larder.offline.logs import write_logs
 from larder.offline.lookup import check_request_keys, lookups_of, rows_between
+from larder.offline.monitoring import MonitoredOfflineStore
 from larder.offline.on_demand import check_request_columns, on_demand_features
+from larder.offline.pulls import all_rows, check_file_source, file_columns, in_batches, latest_rows, pulled_history
 from larder.offline.requests import instant_column, request_table
+from larder.offline.sql import rows_of_query
+from larder.offline.writing import append_to_source
 
 
 class DeltaOfflineStoreConfig(FeastConfigBaseModel):
@@ -40,7 +43,7 @@ class DeltaOfflineStoreConfig(FeastConfigBaseModel):
     """Size of the histories, as stored, from which `auto` takes Spark: about ten minutes of one process."""
 
 
-class DeltaOfflineStore(OfflineStore):
+class DeltaOfflineStore(MonitoredOfflineStore):
     """History of features in Delta tables, read as it was known at each instant."""
 
     supports_filter_by_created_timestamp = True
@@ -61,25 +64,31 @@ class DeltaOfflineStore(OfflineStore):
     ) -> DeltaRetrievalJob:
         """The request's rows in their order with their features, as serving would have answered then.
 
-        `entity_df` is a pandas, Arrow or polars table with the join keys, `event_timestamp` (time zone required)
-        and the inputs of on-demand views; None stands for every change of the views from `start_date` to
-        `end_date`. Result columns: those of the request, then the features in the order of their references.
+        `entity_df` is a pandas, polars or Arrow table, or SQL over the data sources, with the join keys,
+        `event_timestamp` (time zone required) and the inputs of on-demand views; None stands for every change of the
+        views from `start_date` to `end_date`. Result columns: those of the request, then the features in the order of
+        their references.
         """
         lookups = lookups_of(feature_views, feature_refs, config, cutoff=filter_by_created_timestamp)
-        requests = request_table(entity_df) if entity_df is not None else rows_between(lookups, start_date, end_date)
+        if entity_df is None:
+            requests = rows_between(lookups, start_date, end_date)
+        elif isinstance(entity_df, str):
+            requests = rows_of_query(entity_df, registry.list_data_sources(project), config)
+        else:
+            requests = request_table(entity_df)
         at = instant_column(requests)
         engine = chosen_engine(config.offline_store, lookups)
         on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
         check_request_keys(lookups, requests)
         check_request_columns(on_demand, requests)
 
-        def rows() -> pa.Table:
-            features = engine.features_as_of(requests, lookups, at=at)
-            features |= on_demand_features(requests, features, on_demand)
-            return _beside(requests, features, feature_refs, full_feature_names=full_feature_names)
+        def answered(asked: pa.Table) -> pa.Table:
+            features = engine.features_as_of(asked, lookups, at=at)
+            features |= on_demand_features(asked, features, on_demand)
+            return _beside(asked, features, feature_refs, full_feature_names=full_feature_names)
 
         return DeltaRetrievalJob(
-            rows,
+            lambda size: map(answered, in_batches(requests, size)),
             config=config,
             versions=_versions(lookup.history for lookup in lookups),
             engine=engine,
@@ -99,18 +108,14 @@ class DeltaOfflineStore(OfflineStore):
         end_date: datetime,
     ) -> DeltaRetrievalJob:
         """One row per key: what serving holds at `end_date`, unless its event timestamp is before `start_date`."""
-        history = _source_history(
+        history = pulled_history(
             config, data_source, join_key_columns, feature_name_columns, timestamp_field, created_timestamp_column
         )
-
-        def rows() -> pa.Table:
-            latest = latest_at(read_history(history), history, instant=as_utc(end_date))
-            latest = latest.filter(pc.greater_equal(latest[EVENT_TIMESTAMP], pa.scalar(as_utc(start_date), INSTANT)))
-            names = {EVENT_TIMESTAMP: timestamp_field, KNOWN_AT: created_timestamp_column or KNOWN_AT}
-            latest = latest.rename_columns([names.get(name, name) for name in latest.column_names])
-            return latest if created_timestamp_column else latest.drop_columns([KNOWN_AT])
-
-        return DeltaRetrievalJob(rows, config=config, versions=_versions([history]))
+        return DeltaRetrievalJob(
+            lambda size: in_batches(latest_rows(history, start_date, end_date), size),
+            config=config,
+            versions=_versions([history]),
+        )
 
     @staticmethod
     def pull_all_from_table_or_query(
@@ -124,44 +129,48 @@ class DeltaOfflineStore(OfflineStore):
         end_date: datetime | None = None,
     ) -> DeltaRetrievalJob:
         """Every row with an event timestamp from `start_date` to `end_date`, both included."""
-        history = _source_history(
+        history = pulled_history(
             config, data_source, join_key_columns, feature_name_columns, timestamp_field, created_timestamp_column
         )
-
-        def rows() -> pa.Table:
-            found = read_history(history, until=as_utc(end_date) if end_date else None)
-            if start_date:
-                found = found.filter(pc.greater_equal(found[timestamp_field], pa.scalar(as_utc(start_date), INSTANT)))
-            return found
-
-        return DeltaRetrievalJob(rows, config=config, versions=_versions([history]))
-
-    @staticmethod
-    def offline_write_batch(*_: object, **__: object) -> None:
-        raise ConfigurationError(
-            "Writing feature rows through Feast comes with a later version of larder.offline. "
-            "Append to the Delta table of the DeltaSource with the engine that writes it."
+        return DeltaRetrievalJob(
+            lambda size: all_rows(history, start_date, end_date, size),
+            config=config,
+            versions=_versions([history]),
         )
 
     @staticmethod
-    def write_logged_features(*_: object, **__: object) -> None:
-        raise ConfigurationError(
-            "Logging features through Feast comes with a later version of larder.offline. "
-            "The server's prediction log (Lake.predictions) holds the features of every answer."
-        )
+    def offline_write_batch(
+        config: RepoConfig, feature_view: FeatureView, table: pa.Table, progress: Callable[[int], Any] | None
+    ) -> None:
+        """Append rows to the view's source in one step, their columns and types checked; see `append_to_source`."""
+        append_to_source(feature_view, table, config)
+        if progress:
+            progress(table.num_rows)
 
+    @staticmethod
+    def write_logged_features(
+        config: RepoConfig,
+        data: pa.Table | Path,
+        source: LoggingSource,
+        logging_config: LoggingConfig,
+        registry: BaseRegistry,
+    ) -> None:
+        """Append a batch of served features to the destination; see `write_logs`."""
+        write_logs(data, source.get_schema(registry), logging_config.destination, config)
 
-def _source_history(
-    config: RepoConfig,
-    source: DataSource,
-    keys: Sequence[str],
-    features: Sequence[str],
-    timestamp_field: str,
-    created_timestamp_column: str | None,
-) -> History:
-    """The source's history under the names of its own columns, which is how Feast asks here."""
-    history = source_history(source, config, keys=keys, features=features, columns={})
-    return pinned(replace(history, event_timestamp=timestamp_field, known_at=created_timestamp_column or None))
+    def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
+        if isinstance(data_source, FileSource):
+            check_file_source(data_source, config)
+        else:
+            data_source.validate(config)
+
+    def get_table_column_names_and_types_from_data_source(
+        self, config: RepoConfig, data_source: DataSource
+    ) -> Iterable[tuple[str, str]]:
+        if isinstance(data_source, FileSource):
+            return file_columns(data_source, config)
+        columns: Iterable[tuple[str, str]] = data_source.get_table_column_names_and_types(config)
+        return columns
 
 
 def _versions(histories: Iterable[History]) -> dict[str, int]:

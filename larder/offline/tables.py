@@ -1,28 +1,30 @@
 """Opening Delta tables at a version, and reading them with errors that say what to do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from larder.contracts.errors import ConfigurationError, InvalidDataError, LarderError, MissingTableError
+from larder.contracts.errors import InvalidDataError, LarderError, MissingTableError
 from larder.offline.integrity import RESTORE, check_files, missing_file, place
 from larder.offline.log import Log, list_log, listed_damage
 
+Options = Mapping[str, str]
 
-def open_table(uri: str, version: int | None = None) -> DeltaTable:
-    """The table at `version` (None: the latest).
+
+def open_table(uri: str, version: int | None = None, *, options: Options | None = None) -> DeltaTable:
+    """The table at `version` (None: the latest), `options` being those of its object store.
 
     Raises MissingTableError when there is none, or no such version; InvalidDataError when its log is damaged.
     Costs one listing of the log beside what deltalake does.
     """
     try:
-        table = DeltaTable(uri, version=version)
+        table = DeltaTable(uri, version=version, storage_options=dict(options or {}) or None)
     except DeltaError as problem:
-        raise _not_opened(uri, version, problem) from None
-    damage = listed_damage(list_log(uri), table.version())
+        raise _not_opened(uri, list_log(uri, options), version, problem) from None
+    damage = listed_damage(list_log(uri, options), table.version())
     if damage:
         raise _damaged(uri, table.version(), damage)
     return table
@@ -58,22 +60,11 @@ def scanning(table: DeltaTable) -> Iterator[None]:
         ) from problem
 
 
-def table_schema(uri: str, version: int | None = None) -> pa.Schema:
-    return pa.schema(open_table(uri, version).schema().to_arrow())
+def table_schema(uri: str, version: int | None = None, *, options: Options | None = None) -> pa.Schema:
+    return pa.schema(open_table(uri, version, options=options).schema().to_arrow())
 
 
-def write_dataset(uri: str, rows: pa.Table, *, allow_overwrite: bool) -> None:
-    """Write `rows` as the whole table. Raises ConfigurationError when there is one that may not be replaced."""
-    if DeltaTable.is_deltatable(uri) and not allow_overwrite:
-        raise ConfigurationError(
-            f"There is already a Delta table at {uri}; it was left as it is. Choose another path, or pass "
-            "allow_overwrite=True."
-        )
-    write_deltalake(uri, rows.cast(_storable(rows.schema)), mode="overwrite", schema_mode="overwrite")
-
-
-def _not_opened(uri: str, version: int | None, problem: DeltaError) -> LarderError:
-    log = list_log(uri)
+def _not_opened(uri: str, log: Log, version: int | None, problem: DeltaError) -> LarderError:
     if log.newest is None:
         if not isinstance(problem, TableNotFoundError):
             return InvalidDataError(f"The Delta table at {uri} cannot be opened: {_first_line(problem)}.")
@@ -122,11 +113,3 @@ def _is_from_the_scan(problem: BaseException) -> bool:
 
 def _first_line(problem: BaseException) -> str:
     return next(iter(str(problem).splitlines()), type(problem).__name__)[:300].rstrip(". ")
-
-
-def _storable(schema: pa.Schema) -> pa.Schema:
-    """Delta keeps microseconds."""
-    return pa.schema(
-        column.with_type(pa.timestamp("us", tz=column.type.tz)) if pa.types.is_timestamp(column.type) else column
-        for column in schema
-    )

@@ -1,42 +1,114 @@
-"""Arrow values in the type that a feature declares."""
+"""Arrow values in the type that a feature declares or a table column has; another kind of value is refused."""
 
-from collections.abc import Callable
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from feast import Field
-from feast.types import FEAST_TYPES_TO_PYARROW_TYPES, Bool, Float32, Float64, Int32, Int64, String, UnixTimestamp
+from feast.types import (
+    FEAST_TYPES_TO_PYARROW_TYPES,
+    Array,
+    Bytes,
+    Decimal,
+    FeastType,
+    Float32,
+    Float64,
+    ImageBytes,
+    Map,
+    PdfBytes,
+    PrimitiveFeastType,
+    Set,
+    Struct,
+    UnixTimestamp,
+)
 
 from larder.contracts.errors import InvalidDataError
+from larder.offline.kinds import is_same_kind, is_text
 
-_STORED_AS: dict[object, Callable[[pa.DataType], bool]] = {
-    Bool: pa.types.is_boolean,
-    Float32: lambda stored: pa.types.is_floating(stored) or pa.types.is_integer(stored),
-    Float64: lambda stored: pa.types.is_floating(stored) or pa.types.is_integer(stored),
-    Int32: pa.types.is_integer,
-    Int64: pa.types.is_integer,
-    String: lambda stored: pa.types.is_string(stored) or pa.types.is_large_string(stored),
-    UnixTimestamp: lambda stored: pa.types.is_timestamp(stored) and stored.tz is not None,
-}
+_MAP = FEAST_TYPES_TO_PYARROW_TYPES[Map]
 
 
 def declared(values: pa.ChunkedArray, field: Field, *, where: str) -> pa.ChunkedArray:
-    """`values` in the Arrow type of `field`; types without widths to choose from pass as they are.
+    """`values` in the Arrow type of `field`.
 
     Raises InvalidDataError when the stored type is another kind of value or a value does not fit.
     """
-    fits = _STORED_AS.get(field.dtype)
-    if fits is None:
+    wanted, found = arrow_type(field.dtype), values.type
+    if wanted is None or (wanted == _MAP and _is_keyed_by_text(found)):
         return values
-    if not (fits(values.type) or pa.types.is_null(values.type)):
-        raise InvalidDataError(_mismatch(values, field, where))
+    is_decimal = field.dtype == Decimal and pa.types.is_decimal(found)
+    is_whole = field.dtype in (Float32, Float64) and pa.types.is_integer(found)
+    is_day = field.dtype == UnixTimestamp and pa.types.is_date(found)
     try:
-        return values.cast(FEAST_TYPES_TO_PYARROW_TYPES[field.dtype])
+        if is_decimal or is_whole or is_day or is_same_kind(wanted, found):
+            return values.cast(wanted)
     except pa.ArrowInvalid as problem:
-        raise InvalidDataError(f"{_mismatch(values, field, where)} ({problem})") from problem
+        raise InvalidDataError(f"{_mismatch(field, found, where)} ({problem})", field=field.name) from problem
+    raise InvalidDataError(_mismatch(field, found, where), field=field.name)
 
 
-def _mismatch(values: pa.ChunkedArray, field: Field, where: str) -> str:
+def arrow_type(dtype: FeastType) -> pa.DataType | None:
+    """The Arrow type of a Feast type, a set being a list; None for what has no one type (ScalarMap)."""
+    if isinstance(dtype, Array | Set):
+        items = arrow_type(dtype.base_type)
+        return None if items is None else pa.list_(items)
+    if isinstance(dtype, Struct):
+        parts = {name: arrow_type(part) for name, part in dtype.fields.items()}
+        return None if None in parts.values() else pa.struct(list(parts.items()))
+    if dtype in (Bytes, PdfBytes, ImageBytes):
+        return pa.binary()
+    return FEAST_TYPES_TO_PYARROW_TYPES.get(dtype) if isinstance(dtype, PrimitiveFeastType) else None
+
+
+def fitted(values: pa.ChunkedArray, column: pa.Field, *, where: str) -> pa.ChunkedArray:
+    """`values` as `column` of a table stores them, or InvalidDataError with the column named.
+
+    Only the width of a number may change, and only where every value fits; float64 is rounded to float32. A time
+    zone becomes UTC. Text is never read as a number, nor a naive time as an instant.
+    """
+    wanted, found = column.type, values.type
+    try:
+        if pa.types.is_map(wanted) and pa.types.is_struct(found):  # how pandas' dicts arrive
+            return pa.chunked_array([pa.array(_pairs(values), wanted)])
+        if is_same_kind(wanted, found) or (pa.types.is_floating(wanted) and pa.types.is_integer(found)):
+            return _finite(values.cast(wanted), values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
+        raise InvalidDataError(f"{_refused(column, found, where)} ({problem})", field=column.name) from problem
+    raise InvalidDataError(_refused(column, found, where), field=column.name)
+
+
+def _is_keyed_by_text(dtype: pa.DataType) -> bool:
+    """Feast's Map holds values of any type; pandas' dicts arrive as structs."""
+    return pa.types.is_struct(dtype) or (pa.types.is_map(dtype) and is_text(dtype.key_type))
+
+
+def _pairs(structs: pa.ChunkedArray) -> list[list[tuple[str, Any]] | None]:
+    """Each struct's parts that are not null: pandas' dicts of one column arrive with all keys of all rows."""
+    return [
+        None if row is None else [(key, value) for key, value in row.items() if value is not None]
+        for row in structs.to_pylist()
+    ]
+
+
+def _finite(cast: pa.ChunkedArray, values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """`cast`, unless a number of `values` became infinite on the way to fewer bits."""
+    if pa.types.is_floating(cast.type) and pa.types.is_floating(values.type):
+        overflowed = pc.and_(pc.is_inf(cast), pc.is_finite(values))
+        if pc.any(overflowed).as_py():
+            raise pa.ArrowInvalid(f"a value is beyond the range of {cast.type}")
+    return cast
+
+
+def _mismatch(field: Field, found: pa.DataType, where: str) -> str:
     return (
-        f"Feature {field.name!r} is declared {field.dtype} but is {values.type} in {where}. "
+        f"Feature {field.name!r} is declared {field.dtype} but is {found} in {where}. "
         "Correct the feature view's schema or write the column in the declared type."
+    )
+
+
+def _refused(column: pa.Field, found: pa.DataType, where: str) -> str:
+    zone = " with a time zone" if pa.types.is_timestamp(column.type) and column.type.tz else ""
+    return (
+        f"Column {column.name!r} of {where} is {column.type}, but the rows to write have it as {found}; nothing was "
+        f"written. Convert the column to {column.type}{zone} first."
     )

@@ -37,7 +37,8 @@ def compared_store(store: "FeatureStore", client: "redis.Redis", *, instant: dat
         raise ConfigurationError("The registry holds no online feature view. Run `larder features` first.")
     for view in online:
         history = history_of(view, store.config)
-        check_content(open_table(history.table, history.version))
+        if history.format == "delta":
+            check_content(open_table(history.table, history.version, options=history.storage_options))
         yield compared_online_view(view, history, client, store.project, instant=instant)
 
 

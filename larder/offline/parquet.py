@@ -1,0 +1,130 @@
+"""Parquet files, read as one table."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from operator import and_
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.fs as pafs
+
+from larder.contracts.errors import InvalidDataError, MissingColumnsError, MissingTableError
+from larder.offline.conditions import Between
+
+_TICK = timedelta(microseconds=1)
+
+
+class ParquetFiles:
+    """One Parquet file, or a folder of them with partitions as Hive names them; a name with . or _ in front hides."""
+
+    def __init__(self, uri: str, options: Mapping[str, str]) -> None:
+        """Raises MissingTableError when there is no file, InvalidDataError when their schemas do not go together."""
+        self._uri = uri
+        filesystem, path = filesystem_of(uri, options)
+        place = filesystem.get_file_info(path)
+        is_folder = place.type == pafs.FileType.Directory
+        found = [f"{path}/{file}" for file in parquet_paths(filesystem, path)] if is_folder else [path]
+        if place.type == pafs.FileType.NotFound or not found:
+            raise MissingTableError(
+                f"There is no Parquet file at {uri}. Write it first, or correct the path of its FileSource; relative "
+                "paths start at feature_store.yaml."
+            )
+        options_of = ds.FileSystemFactoryOptions(partition_base_dir=path, partitioning=ds.HivePartitioning.discover())
+        try:
+            factory = ds.FileSystemDatasetFactory(filesystem, found, ds.ParquetFileFormat(), options_of)
+            self._dataset = factory.finish(factory.inspect(promote_options="permissive"))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as problem:
+            raise InvalidDataError(
+                f"The Parquet files at {uri} cannot be read as one table: {problem}. "
+                "Remove or rewrite the file at fault."
+            ) from problem
+        self.schema: pa.Schema = self._dataset.schema
+
+    def check_columns(self, wanted: Collection[str]) -> None:
+        """Raise MissingColumnsError when no file has one of the columns."""
+        missing = sorted(set(wanted) - set(self.schema.names))
+        if missing:
+            raise MissingColumnsError(
+                f"{self._uri} lacks {missing}; it has {sorted(self.schema.names)}. Write them, or correct the feature "
+                "view's schema, timestamp_field or field_mapping."
+            )
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file by its path."""
+        paths = [fragment.path for fragment in self._dataset.get_fragments()]
+        return {place.path: place.size for place in self._dataset.filesystem.get_file_info(paths)}
+
+    def among(self, paths: Iterable[str]) -> "ParquetFiles":
+        """Some of the files, with the schema of all."""
+        own, some = set(paths), copy(self)
+        fragments = [fragment for fragment in self._dataset.get_fragments() if fragment.path in own]
+        some._dataset = ds.FileSystemDataset(fragments, self.schema, self._dataset.format, self._dataset.filesystem)
+        return some
+
+    def batches(self, columns: Sequence[str], where: Sequence[Between] = ()) -> Iterator[pa.RecordBatch]:
+        """Row groups that may hold rows that fulfil all conditions, whole or in part: the caller looks closer."""
+        try:
+            yield from self._dataset.scanner(columns=list(columns), filter=_pruning(where, self.schema)).to_batches()
+        except (pa.ArrowInvalid, OSError) as problem:
+            raise InvalidDataError(
+                f"The Parquet files at {self._uri} cannot be read: {problem}. Restore or rewrite the file at fault."
+            ) from problem
+
+
+def filesystem_of(uri: str, options: Mapping[str, str]) -> tuple[pafs.FileSystem, str]:
+    """Arrow's file system of `uri`, and the path in it."""
+    if uri.startswith("s3://") and options:
+        names = {
+            "AWS_ENDPOINT_URL": "endpoint_override",
+            "AWS_ACCESS_KEY_ID": "access_key",
+            "AWS_SECRET_ACCESS_KEY": "secret_key",
+            "AWS_SESSION_TOKEN": "session_token",
+            "AWS_REGION": "region",
+        }
+        given = {names[name]: value for name, value in options.items() if name in names}
+        return pafs.S3FileSystem(**given), uri.removeprefix("s3://")
+    if "://" in uri:
+        filesystem, path = pafs.FileSystem.from_uri(uri)
+        return filesystem, path
+    return pafs.LocalFileSystem(), uri
+
+
+def _pruning(where: Iterable[Between], schema: pa.Schema) -> pc.Expression | None:
+    """The conditions on times in the files' own unit, with a microsecond more for what gets cut off."""
+    conditions = [condition for bounds in where for condition in _bounds(bounds, schema.field(bounds.column).type)]
+    return reduce(and_, conditions) if conditions else None
+
+
+def _bounds(bounds: Between, dtype: pa.DataType) -> Iterator[pc.Expression]:
+    if (low := _instant(bounds.low, dtype, -_TICK)) is not None:
+        yield pc.field(bounds.column) >= low
+    if (high := _instant(bounds.high, dtype, _TICK)) is not None:
+        yield pc.field(bounds.column) <= high
+
+
+def _instant(bound: object, dtype: pa.DataType, margin: timedelta) -> pa.Scalar | None:
+    """A bound in the files' unit; None where there is none or the unit cannot say it."""
+    if not isinstance(bound, datetime) or not pa.types.is_timestamp(dtype):
+        return None
+    try:
+        widened = bound.astimezone(UTC) + margin
+        instant = pa.scalar(widened if dtype.tz else widened.replace(tzinfo=None), pa.timestamp("us", dtype.tz))
+        return instant.cast(dtype, safe=dtype.unit == "ns")  # an end in the year 9999 has no nanoseconds
+    except (OverflowError, pa.ArrowInvalid):
+        return None
+
+
+def parquet_paths(filesystem: pafs.FileSystem, folder: str) -> list[str]:
+    """Paths below `folder` in order, without hidden ones."""
+    found = filesystem.get_file_info(pafs.FileSelector(folder, recursive=True))
+    inside = [str(Path(place.path).relative_to(folder)) for place in found if place.type == pafs.FileType.File]
+    return sorted(path for path in inside if not any(_is_hidden(part) for part in Path(path).parts))
+
+
+def _is_hidden(name: str) -> bool:
+    """As Spark and Hive have it: a partition by a column like `__log_date` is not hidden."""
+    return name.startswith((".", "_")) and "=" not in name

@@ -1,0 +1,94 @@
+"""Rows of a feature view into the table or files of its source: appended whole or not at all, types checked."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from feast import FeatureView
+from feast.feature_view import DUMMY_ENTITY_ID
+from feast.repo_config import RepoConfig
+
+from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError
+from larder.offline.columns import columns_by_name
+from larder.offline.delta_writing import append_rows
+from larder.offline.history import History, source_history
+from larder.offline.kinds import in_utc
+from larder.offline.parquet import ParquetFiles
+from larder.offline.parquet_writing import append_parquet
+from larder.offline.tables import table_schema
+from larder.offline.types import fitted
+
+
+def append_to_source(view: FeatureView, rows: pa.Table, config: RepoConfig) -> None:
+    """Append `rows`, whose columns carry the view's names, to the view's batch source in one step.
+
+    Raises MissingColumnsError or InvalidDataError, with the column named and nothing written, when the columns are
+    not those of the source, a value is of another kind, or a key or an event timestamp is null.
+    """
+    history = _source_of(view, config)
+    rows = rows.rename_columns([history.column(name) for name in rows.column_names])
+    stored = _stored_schema(history)
+    _check_names(rows.column_names, stored, history.table)
+    for name in (*history.keys, history.event_timestamp):
+        _check_no_nulls(rows, history.column(name), history.table)
+    columns = [_fitted(rows[column.name], column, history) for column in stored]
+    _append(history, pa.table(columns, schema=stored))
+
+
+def _source_of(view: FeatureView, config: RepoConfig) -> History:
+    source = view.batch_source
+    if source is None:
+        raise ConfigurationError(f"Feature view {view.name!r} has no batch source to write to. Give it one.")
+    keys = [column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID]
+    history = source_history(source, config, keys=keys, features=(), columns=columns_by_name(source))
+    if history.version is not None:
+        raise ConfigurationError(
+            f"Source {source.name!r} of feature view {view.name!r} is pinned to version {history.version}, so rows "
+            "written now would never be read. Write through a source without a pinned version."
+        )
+    return history
+
+
+def _stored_schema(history: History) -> pa.Schema:
+    if history.format == "parquet":
+        return ParquetFiles(history.table, history.storage_options).schema
+    return table_schema(history.table, options=history.storage_options)
+
+
+def _check_names(found: Sequence[str], stored: pa.Schema, table: str) -> None:
+    missing, extra = sorted(set(stored.names) - set(found)), sorted(set(found) - set(stored.names))
+    if missing or extra or len(set(found)) < len(found):
+        raise MissingColumnsError(
+            f"The rows to write lack {missing} and have {extra} too many for {table}, whose columns are "
+            f"{sorted(stored.names)}; nothing was written. Give each of these columns once."
+        )
+
+
+def _check_no_nulls(rows: pa.Table, column: str, table: str) -> None:
+    if column in rows.column_names and rows[column].null_count:
+        raise InvalidDataError(
+            f"{rows[column].null_count} of {rows.num_rows} rows for {table} have no {column!r}, so nobody could find "
+            "them; nothing was written. Drop these rows or fill them in.",
+            field=column,
+        )
+
+
+def _fitted(values: pa.ChunkedArray, column: pa.Field, history: History) -> pa.ChunkedArray:
+    """As the source stores it; where a naive time means UTC, one with a zone may become naive and the reverse."""
+    if not column.nullable:
+        _check_no_nulls(pa.table({column.name: values}), column.name, history.table)
+    if not history.naive_is_utc:
+        return fitted(values, column, where=history.table)
+    in_zone = fitted(_in_zone(values), column.with_type(in_utc(column.type)), where=history.table)
+    return in_zone.cast(column.type)
+
+
+def _in_zone(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    return values if pa.types.is_null(values.type) else pc.cast(values, in_utc(values.type), safe=False)
+
+
+def _append(history: History, rows: pa.Table) -> None:
+    if history.format == "parquet":
+        append_parquet(history.table, rows, history.storage_options)
+    else:
+        append_rows(history.table, rows, options=history.storage_options)

@@ -1,0 +1,27 @@
+"""Tests of Feast's suite that ask for what Larder does not want to do: a pytest plugin that expects them to fail.
+
+Each is listed with its reason in docs/offline_store.md. Should one pass one day, the run fails, and the list is wrong.
+"""
+
+import re
+
+import pytest
+
+CONTRADICTIONS = {
+    r"historical_features_types_match\[TypeTestConfig\(feature_dtype='float'": (
+        "the view declares Float32: training sees the 32 bits that serving returns, not the 64 that are stored"
+    ),
+    r"historical_features_types_match\[TypeTestConfig\(feature_dtype='int32', feature_is_list=True, has_empty_list=F": (
+        "the view declares Array(Int32): its items are int32, not the int64 that are stored"
+    ),
+    r"non_entity_mode_preserves_multiple_timestamps": (
+        "0.1 written to a Float32 feature comes back as a float32; Feast's own file store fails here as well"
+    ),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for pattern, reason in CONTRADICTIONS.items():
+            if re.search(pattern, item.nodeid):
+                item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
