@@ -12,6 +12,7 @@ from larder.contracts.errors import LarderError
 from larder.contracts.settings import load_settings
 from larder.run import STEPS, run
 from larder.status import status
+from larder.versions.pins import checked_out
 
 GROUP = "larder.commands"
 FAILED, REFUSED = 1, 2
@@ -50,6 +51,14 @@ def larder(ctx: click.Context, debug: bool) -> None:  # noqa: ARG001 - read by m
     Answer over HTTP:        larder serve
     """
     ctx.obj = load_settings()
+    if held := checked_out(ctx.obj):
+        Console(stderr=True).print(
+            f"Retrievals read {len(held)} tables at checked out versions, not the latest; "
+            "`larder data checkout --latest` ends that.",
+            style="yellow",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 larder.add_command(run)

@@ -14,6 +14,21 @@ from larder.offline.tables import open_table, reading
 
 
 @dataclass(frozen=True)
+class LabelSelection:
+    """Which labels a training set takes; all instants have a time zone."""
+
+    table: str
+    """Name below `labels/` in the lake."""
+    column: str
+    others: tuple[str, ...]
+    """Further columns that the rows keep, for slices."""
+    split_at: datetime
+    test_until: datetime
+    known_by: datetime
+    """Now, as it was when the labels were read: an outcome known later counts as unknown."""
+
+
+@dataclass(frozen=True)
 class Labels:
     """One row per prediction with a known outcome, in order of prediction instant."""
 
@@ -23,49 +38,58 @@ class Labels:
     """Version of the Delta table that was read."""
 
 
-def read_labels(place: str, objective: Objective, request: Sequence[str], *, now: datetime) -> Labels:
-    """Labels from the Delta table at `place`, with the columns `request` and those of the slices.
+def label_selection(objective: Objective, *, now: datetime) -> LabelSelection:
+    """What the training file asks for, at `now`."""
+    slices = tuple(part.column for part in objective.slices)
+    return LabelSelection(
+        objective.label.table, objective.label.column, slices, objective.split_at, objective.test_until, known_by=now
+    )
+
+
+def read_labels(place: str, selection: LabelSelection, request: Sequence[str], *, version: int | None = None) -> Labels:
+    """Labels from the Delta table at `place` and `version` (None: the latest), with the columns `request`.
 
     Train: predictions before the split whose outcome was known before it. Test: predictions from the split on
-    whose outcome is known at `now`. All others belong to neither.
+    whose outcome is known by `selection.known_by`. All others belong to neither.
     Raises MissingTableError, MissingColumnsError, or InvalidDataError when a part is empty or a time is naive.
     """
     try:
-        table = open_table(place)
+        table = open_table(place, version)
     except MissingTableError:
+        if version is not None:
+            raise
         raise MissingTableError(
             f"There is no labels table at {place}. Write it with `larder ingest`, "
-            f"or correct the label table {objective.label.table!r} in the training file."
+            f"or correct the label table {selection.table!r} in the training file."
         ) from None
-    wanted = [EVENT_TIMESTAMP, KNOWN_AT, *request, objective.label.column, *(part.column for part in objective.slices)]
+    wanted = [EVENT_TIMESTAMP, KNOWN_AT, *request, selection.column, *selection.others]
     _check_schema(place, pa.schema(table.schema()), wanted)
     with reading(table):
         # Not polars' own reader: it does not find files below a folder with a space in its name.
-        rows = pa.table(table.scan(columns=[*dict.fromkeys(wanted)]))
+        rows = pl.DataFrame(pa.table(table.scan(columns=[*dict.fromkeys(wanted)])))
     known = (
-        pl.DataFrame(rows)
-        .filter(pl.col(objective.label.column).is_not_null() & (pl.col(KNOWN_AT) <= now))
+        rows.filter(pl.col(selection.column).is_not_null() & (pl.col(KNOWN_AT) <= selection.known_by.astimezone(UTC)))
         .with_columns(pl.col(EVENT_TIMESTAMP, KNOWN_AT).dt.cast_time_unit("us").dt.convert_time_zone("UTC"))
         # Files of a Delta table have no order; with one, the same version always gives the same training set.
-        .sort(EVENT_TIMESTAMP, *dict.fromkeys(request), KNOWN_AT)
+        .sort(*dict.fromkeys([EVENT_TIMESTAMP, *request, KNOWN_AT, *wanted]))
     )
     # polars compares instants of one zone only, and a use case may write them in its own.
-    split_at, test_until = objective.split_at.astimezone(UTC), objective.test_until.astimezone(UTC)
+    split_at, test_until = selection.split_at.astimezone(UTC), selection.test_until.astimezone(UTC)
     in_time = (pl.col(EVENT_TIMESTAMP) < split_at) & (pl.col(KNOWN_AT) < split_at)
     in_window = pl.col(EVENT_TIMESTAMP).is_between(split_at, test_until, closed="left")
     return Labels(
-        train=_part(known, in_time, "training", objective),
-        test=_part(known, in_window, "test", objective),
+        train=_part(known, in_time, "training", selection),
+        test=_part(known, in_window, "test", selection),
         version=table.version(),
     )
 
 
-def _part(known: pl.DataFrame, which: pl.Expr, name: str, objective: Objective) -> pa.Table:
+def _part(known: pl.DataFrame, which: pl.Expr, name: str, selection: LabelSelection) -> pa.Table:
     part = known.filter(which)
     if part.is_empty():
         raise InvalidDataError(
             f"There is no {name} label: predictions with a known outcome lie {_span(known)}, the split at "
-            f"{objective.split_at.isoformat()}, the end of the test window at {objective.test_until.isoformat()}. "
+            f"{selection.split_at.isoformat()}, the end of the test window at {selection.test_until.isoformat()}. "
             "Move split_at and test_until in the training file, ingest more data, or set LARDER_CLOCK later."
         )
     return part.to_arrow()

@@ -20,8 +20,9 @@ from larder.contracts.tables import EVENT_TIMESTAMP, Lake
 from larder.leakage.auc import Gain, gain, ranking
 from larder.leakage.compare import FeatureLeakage, FeatureValues, Limits, feature_leakage, is_better
 from larder.leakage.service import ServiceColumns, gold_until, service_columns
+from larder.versions.pins import version_to_read
 from training.evaluation import Outcomes, outcomes
-from training.labels import read_labels
+from training.labels import label_selection, read_labels
 from training.model import Columns, fit, probabilities
 from training.training_set import TrainingSet, model_columns, service_plan
 
@@ -72,7 +73,9 @@ def sampled_columns(
     """
     plan = service_plan(store, service)
     request = [*dict.fromkeys([key.name for key in plan.entity_keys] + [item.name for item in plan.request_fields])]
-    labels = read_labels(Lake(settings.lake).labels(objective.label.table), objective, request, now=settings.clock())
+    place = Lake(settings.lake).labels(objective.label.table)
+    selection = label_selection(objective, now=settings.clock())
+    labels = read_labels(place, selection, request, version=version_to_read(place, lake=settings.lake))
     every = pa.concat_tables([labels.train, labels.test]).combine_chunks()
     answered = answered_for(every, gold_until(store, plan))
     chosen = answered.take(stratified(answered.num_rows, rows, seed=seed))

@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from training.labels import LabelSelection
+
 if TYPE_CHECKING:
     from feast import FeatureStore
 
@@ -25,6 +27,8 @@ class Lineage:
     registry_hash: str
     commit: str | None
     """Git commit of the project; None outside a repository."""
+    labels: LabelSelection | None = None
+    """Which labels were taken; None for what was logged before this was kept."""
 
 
 def data_hash(rows: pa.Table) -> str:

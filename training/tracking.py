@@ -1,12 +1,10 @@
 """Runs and model versions in MLflow: what a challenger is, whole, and where it came from."""
 
 import hashlib
-import logging
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +16,12 @@ from larder.contracts.bundle import Bounds
 from larder.contracts.errors import DependencyError, InvalidDataError, MissingTableError
 from larder.contracts.objective import CHAMPION
 from larder.contracts.settings import Settings
+from larder.model_registry import has_registry, quiet_mlflow
 from training.evaluation import Evaluation
 from training.lineage import Lineage
 from training.model import Columns, inputs
 from training.model_file import dumped, foreign_types, loaded
+from training.record import Record, lineage_tags, record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +88,7 @@ def log_challenger(
         logged = _log_model(mlflow, pipeline, inputs(test.slice(0, 5), description.columns))
         mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=folder)
         mlflow.set_tags({_HASH_TAG + name: _sha256(files / name) for name in (ROWS, DESCRIPTION, MODEL)})
-        mlflow.set_tags({f"larder.{name}": str(value) for name, value in asdict(description.lineage).items()})
+        mlflow.set_tags(lineage_tags(description.lineage))
         number = _register(mlflow.MlflowClient(), model, logged, run.info.run_id)
     return Version(model, number, run.info.run_id)
 
@@ -118,6 +118,25 @@ def load_challenger(settings: Settings, model: str, number: str | None = None) -
             loaded((files / MODEL).read_bytes()),
             pq.read_table(files / ROWS),
         )
+
+
+def load_record(settings: Settings, name: str) -> Record:
+    """What a run logged of its training set; `name` is a run id, `<model>/<version>` or `<model>@<alias>`.
+
+    Raises MissingTableError when MLflow knows no such run, InvalidDataError when the run does not say enough.
+    """
+    if not has_registry(settings.mlflow):
+        raise MissingTableError(f"There is no MLflow database at {settings.mlflow} yet. Run `larder train` first.")
+    mlflow = quiet_mlflow()
+    client = mlflow.MlflowClient(settings.mlflow)
+    try:
+        run = client.get_run(_run_id(client, name)).data
+    except mlflow.exceptions.MlflowException as problem:
+        raise MissingTableError(
+            f"MLflow at {settings.mlflow} has no {name!r}: {problem.message} Give a run id, <model>/<version> or "
+            "<model>@<alias>, such as the `run_id` in the report of `larder train`."
+        ) from problem
+    return record(name, run.params, run.tags)
 
 
 def mark_champion(settings: Settings, version: Version) -> None:
@@ -169,29 +188,19 @@ def _register(client: "MlflowClient", model: str, logged: Any, run_id: str) -> s
     return str(registered.version)
 
 
-def quiet_mlflow() -> Any:
-    """MLflow without progress bars, chatter and reports to its makers: a project's runs are its own business."""
-    with warnings.catch_warnings():
-        # On import MLflow warns of its own type hints and of its own use of SQLAlchemy.
-        warnings.simplefilter("ignore")
-        import mlflow
-        import mlflow.pyfunc
-        import mlflow.sklearn
-        import mlflow.store.tracking.sqlalchemy_store
-        from mlflow.environment_variables import MLFLOW_DISABLE_TELEMETRY, MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
-        from mlflow.telemetry import set_telemetry_client
-
-    MLFLOW_DISABLE_TELEMETRY.set(True)
-    set_telemetry_client()
-    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
-    for chatty in ("mlflow", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    return mlflow
-
-
 def _artifacts(settings: Settings, model: str) -> str | None:
     """Beside the other state for a local database; a server decides itself."""
     return (settings.state / "mlruns" / model).as_uri() if settings.mlflow.startswith("sqlite:") else None
+
+
+def _run_id(client: "MlflowClient", name: str) -> str:
+    if "/" in name:
+        model, _, number = name.rpartition("/")
+        return str(client.get_model_version(model, number).run_id)
+    if "@" in name:
+        model, _, alias = name.rpartition("@")
+        return str(client.get_model_version_by_alias(model, alias).run_id)
+    return name
 
 
 def _registered(client: "MlflowClient", model: str, number: str | None) -> Any:

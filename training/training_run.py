@@ -13,6 +13,7 @@ from training.gates import GateResult, gate_results
 from training.model import fit, importance, probabilities, training_bounds
 from training.plots import plots
 from training.promotion import champion_probabilities
+from training.record import label_parameters
 from training.tracking import Description, Version, log_challenger
 from training.training_set import TrainingSet
 
@@ -88,12 +89,15 @@ def _parameters(objective: Objective, data: TrainingSet, pipeline: "Pipeline") -
         for name, value in pipeline.get_params().items()
         if value is None or isinstance(value, bool | int | float | str)
     }
-    return chosen | {
-        "split_at": objective.split_at.isoformat(),
-        "test_until": objective.test_until.isoformat(),
-        "train_rows": data.train.num_rows,
-        "test_rows": data.test.num_rows,
-        "features": len(data.columns.names),
-        "feature_service": data.lineage.service,
-        "threshold": objective.kpi.threshold,
-    }
+    labels = {} if data.lineage.labels is None else label_parameters(data.lineage.labels)
+    return (
+        chosen
+        | labels
+        | {
+            "train_rows": data.train.num_rows,
+            "test_rows": data.test.num_rows,
+            "features": len(data.columns.names),
+            "feature_service": data.lineage.service,
+            "threshold": objective.kpi.threshold,
+        }
+    )

@@ -10,7 +10,8 @@ from larder.contracts.objective import Objective
 from larder.contracts.plan import FeaturePlan
 from larder.contracts.settings import Settings
 from larder.contracts.tables import EVENT_TIMESTAMP, Lake
-from training.labels import Labels, read_labels
+from larder.versions.pins import name_of, version_to_read
+from training.labels import Labels, LabelSelection, label_selection, read_labels
 from training.lineage import Lineage, commit, data_hash, registry_hash
 from training.model import Columns
 
@@ -33,31 +34,35 @@ class TrainingSet:
 
 
 def training_set(store: "FeatureStore", settings: Settings, objective: Objective, *, service: str) -> TrainingSet:
-    """Build the rows through a feature service; the online store is not read.
+    """Build the rows through a feature service, as the training file asks; the online store is not read.
 
     Raises MissingTableError, MissingColumnsError, InvalidDataError or ConfigurationError where labels or features
     do not allow training.
     """
+    return joined(store, settings, label_selection(objective, now=settings.clock()), service=service)
+
+
+def joined(store: "FeatureStore", settings: Settings, selection: LabelSelection, *, service: str) -> TrainingSet:
+    """As `training_set`, for labels selected already. All tables are read at the versions that pins say."""
     plan = service_plan(store, service)
     columns = model_columns(plan)
     request = [*dict.fromkeys([key.name for key in plan.entity_keys] + [item.name for item in plan.request_fields])]
-    place = Lake(settings.lake).labels(objective.label.table)
-    labels = read_labels(place, objective, request, now=settings.clock())
+    place = Lake(settings.lake).labels(selection.table)
+    labels = read_labels(place, selection, request, version=version_to_read(place, lake=settings.lake))
     rows, versions = _with_features(store, service, labels, request, columns)
-    lake = settings.lake.rstrip("/") + "/"
+    versions = {place: labels.version} | versions
     return TrainingSet(
         train=rows.slice(0, labels.train.num_rows),
         test=rows.slice(labels.train.num_rows),
         columns=columns,
-        label=objective.label.column,
+        label=selection.column,
         lineage=Lineage(
             service=service,
-            tables={
-                table.removeprefix(lake): version for table, version in ({place: labels.version} | versions).items()
-            },
+            tables={name_of(table, settings.lake): version for table, version in versions.items()},
             data_hash=data_hash(rows),
             registry_hash=registry_hash(store, service),
             commit=commit(settings.home),
+            labels=selection,
         ),
     )
 

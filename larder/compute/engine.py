@@ -89,7 +89,8 @@ class SparkFeatureEngine(ComputeEngine):
                 f"Feature view {view.name!r} takes windows over a {type(source).__name__}; the engine reads "
                 "larder.offline.DeltaSource. Declare it as the batch_source of the view's PushSource."
             )
-        return EventSource(source.table(self.repo_config), source.version, columns_by_name(source))
+        version = source.pinned_version(self.repo_config)
+        return EventSource(source.table(self.repo_config), version, columns_by_name(source))
 
     def _spark(self) -> "SparkSession":
         from larder.spark.session import spark_session

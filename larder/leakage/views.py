@@ -16,10 +16,13 @@ from larder.contracts.errors import ConfigurationError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.leakage.known_windows import windows_known_at
 from larder.offline.as_of import as_of_join
-from larder.offline.delta import pinned, read_history
+from larder.offline.delta import read_history
 from larder.offline.history import History, history_of
+from larder.offline.lake import lake_root
+from larder.offline.pins import pinned_for_retrieval
 from larder.offline.source import DeltaSource
 from larder.offline.tables import open_table
+from larder.versions.pins import version_to_read
 
 if TYPE_CHECKING:
     from larder.compute.definition import WindowDefinition
@@ -43,7 +46,7 @@ def view_joins(view: FeatureView, config: RepoConfig, requests: pa.Table, known:
     """`requests` holds the view's join keys and `AT`. `known` names, by source, the column with the instant from which
     a row could be read, where the source itself names none or another.
     """
-    history = pinned(history_of(view, config))
+    history = pinned_for_retrieval(history_of(view, config), config)
     rows = read_history(history)
     by_event_time = as_of_join(requests, rows, replace(history, cutoff=False), at=AT)
     column = known_column(view, known)
@@ -116,14 +119,16 @@ def _windows_from_source(
 def _events(
     source: DeltaSource, config: RepoConfig, definition: "WindowDefinition", position: GoldPosition | None, column: str
 ) -> History:
+    place = source.table(config)
+    pinned = version_to_read(place, lake=lake_root(config), version=source.pinned_version(config))
     return History(
-        source.table(config),
+        place,
         tuple(definition.keys),
         definition.columns,
         definition.timestamp,
         column,
         columns={name: column for column, name in source.field_mapping.items()},
-        version=source.version if position is None else position.source_version,
+        version=position.source_version if pinned is None and position is not None else pinned,
     )
 
 
@@ -149,7 +154,7 @@ def _no_known_time(view: FeatureView, config: RepoConfig) -> str:
 
 def _later_columns(source: DeltaSource, at: str, config: RepoConfig) -> dict[str, float]:
     """Instants that mostly lie after the event timestamp `at`: perhaps one tells when a row was known."""
-    table = open_table(source.table(config), source.version)
+    table = open_table(source.table(config), source.pinned_version(config))
     columns = {name: column for column, name in source.field_mapping.items()}
     event_timestamp = columns.get(at, at)
     schema = pa.schema(table.schema().to_arrow())

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from larder.offline.source import DeltaSource
     from larder.offline.storage import SavedDatasetDeltaStorage
     from larder.offline.store import DeltaOfflineStore, DeltaOfflineStoreConfig
+    from larder.versions.pins import table_versions
 
 __all__ = [
     "DeltaLoggingDestination",
@@ -18,18 +19,20 @@ __all__ = [
     "DeltaOfflineStoreConfig",
     "DeltaSource",
     "SavedDatasetDeltaStorage",
+    "table_versions",
 ]
 
 _MODULES = {
-    "DeltaLoggingDestination": "logs",
-    "DeltaOfflineStore": "store",
-    "DeltaOfflineStoreConfig": "store",
-    "DeltaSource": "source",
-    "SavedDatasetDeltaStorage": "storage",
+    "DeltaLoggingDestination": "larder.offline.logs",
+    "DeltaOfflineStore": "larder.offline.store",
+    "DeltaOfflineStoreConfig": "larder.offline.store",
+    "DeltaSource": "larder.offline.source",
+    "SavedDatasetDeltaStorage": "larder.offline.storage",
+    "table_versions": "larder.versions.pins",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return getattr(import_module(_MODULES[name]), name)

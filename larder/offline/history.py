@@ -112,5 +112,5 @@ def source_history(
         source.created_timestamp_column or None,
         cutoff=source.known_time_cutoff,
         columns=columns,
-        version=source.version,
+        version=source.pinned_version(config),
     )

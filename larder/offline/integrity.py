@@ -133,8 +133,8 @@ def missing_file(table: DeltaTable, file: str) -> MissingTableError:
     if newest is not None and newest > table.version():
         return MissingTableError(
             f"Version {table.version()} of {place(table)} cannot be read any more: its file {file} was removed, "
-            f"most likely by VACUUM; the newest version is {newest}. Pin a later version, and keep pinned ones with "
-            "a longer delta.deletedFileRetentionDuration."
+            f"most likely by VACUUM; the newest version is {newest}. Pin a later version; `larder data vacuum` leaves "
+            "those that data.lock and registered models pin."
         )
     return MissingTableError(
         f"The file {file} of {_name(table)}, the newest one, was removed. {RESTORE}, or write its rows again."

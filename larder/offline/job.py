@@ -1,6 +1,7 @@
 """The result of a retrieval, computed when it is asked for."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from urllib.parse import unquote
 from uuid import uuid4
 
@@ -11,14 +12,27 @@ from feast.repo_config import RepoConfig
 from feast.saved_dataset import SavedDatasetStorage
 
 from larder.offline.engines import Engine
+from larder.offline.history import History
 from larder.offline.lake import lake_root
 from larder.offline.storage import SavedDatasetDeltaStorage, keep_dataset
 from larder.offline.tables import open_table
+from larder.versions.snapshot import row_count
 
 ROWS_PER_BATCH = 1_000_000
 
 Batches = Callable[[int], Iterator[pa.Table]]
 """The rows of a retrieval as tables of at most so many rows; one table, if an empty one, where there are none."""
+
+
+@dataclass(frozen=True)
+class TableRead:
+    """A Delta table behind a retrieval."""
+
+    table: str
+    """Folder or URI."""
+    version: int
+    rows: int | None
+    """Rows of this version; None where its log does not count them."""
 
 
 class DeltaRetrievalJob(RetrievalJob):
@@ -29,7 +43,7 @@ class DeltaRetrievalJob(RetrievalJob):
         batches: Batches,
         *,
         config: RepoConfig,
-        versions: Mapping[str, int],
+        histories: Iterable[History],
         engine: Engine | None = None,
         metadata: RetrievalMetadata | None = None,
         full_feature_names: bool = False,
@@ -38,10 +52,24 @@ class DeltaRetrievalJob(RetrievalJob):
         self._config = config
         self._metadata = metadata
         self._full_feature_names = full_feature_names
-        self.versions = dict(versions)
+        self._histories = tuple(histories)
+        self.versions = {item.table: item.version for item in self._histories if item.version is not None}
         """Version of each Delta table that is read, by its folder or URI."""
         self.engine = engine
         """Which engine joins, and why; None where nothing is joined."""
+
+    @property
+    def tables(self) -> list[TableRead]:
+        """Each Delta table that is read, with its version and rows."""
+        return [
+            TableRead(
+                history.table,
+                version,
+                row_count(open_table(history.table, version, options=history.storage_options)),
+            )
+            for history in {history.table: history for history in self._histories}.values()
+            if (version := history.version) is not None
+        ]
 
     def to_arrow_batches(self, *, rows_per_batch: int = ROWS_PER_BATCH) -> Iterator[pa.Table]:
         """The rows in their order as tables of at most `rows_per_batch` rows, one in memory at a time.

@@ -11,9 +11,10 @@ from feast.repo_config import RepoConfig
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError
 from larder.contracts.tables import EVENT_TIMESTAMP
-from larder.offline.delta import as_utc, pinned, read_history
+from larder.offline.delta import as_utc, read_history
 from larder.offline.history import History, history_of
 from larder.offline.kinds import INSTANT
+from larder.offline.pins import pinned_for_retrieval
 
 REQUESTED_AT = "@requested_at"
 _RANGE = timedelta(days=30)
@@ -91,7 +92,7 @@ def _changes(lookup: Lookup, start: datetime, end: datetime) -> pa.Table:
 
 
 def _lookup_of(view: FeatureView, references: Sequence[str], config: RepoConfig, *, cutoff: bool) -> Lookup:
-    history = pinned(history_of(view, config))
+    history = pinned_for_retrieval(history_of(view, config), config)
     if cutoff and history.known_at:
         history = replace(history, cutoff=True)
     name, key_map = view.projection.name_to_use(), view.projection.join_key_map

@@ -16,10 +16,11 @@ from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.as_of import latest_at
 from larder.offline.columns import columns_by_name
 from larder.offline.conditions import time_range
-from larder.offline.delta import StoredRows, as_utc, pinned, read_history
+from larder.offline.delta import StoredRows, as_utc, read_history
 from larder.offline.history import History, source_history
 from larder.offline.kinds import INSTANT, feast_name
 from larder.offline.opening import open_history
+from larder.offline.pins import pinned_for_retrieval
 
 
 def pulled_history(
@@ -30,10 +31,11 @@ def pulled_history(
     timestamp_field: str,
     created_timestamp_column: str | None,
 ) -> History:
-    """The source's history at its present version; without `features`, which is how Feast asks for a view with a
-    transformation, all its columns are features."""
+    """The source's history at the version that a retrieval reads; without `features`, which is how Feast asks for a
+    view with a transformation, all its columns are features."""
     history = source_history(source, config, keys=keys, features=features, columns={})
-    history = pinned(replace(history, event_timestamp=timestamp_field, known_at=created_timestamp_column or None))
+    history = replace(history, event_timestamp=timestamp_field, known_at=created_timestamp_column or None)
+    history = pinned_for_retrieval(history, config)
     if features:
         return history
     others = set(open_history(history).schema.names) - {*history.keys, *history.times}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from feast.data_source import DataSource
@@ -14,7 +15,8 @@ from larder.contracts.errors import ConfigurationError, MissingColumnsError, Mis
 from larder.offline.columns import columns_by_name
 from larder.offline.kinds import feast_name
 from larder.offline.lake import lake_root
-from larder.offline.tables import table_schema
+from larder.offline.tables import open_table, table_schema
+from larder.versions.commits import version_at
 
 
 class DeltaSource(DataSource):
@@ -29,6 +31,7 @@ class DeltaSource(DataSource):
         created_timestamp_column: str = "",
         known_time_cutoff: bool = False,
         version: int | None = None,
+        timestamp: datetime | None = None,
         field_mapping: dict[str, str] | None = None,
         description: str = "",
         tags: dict[str, str] | None = None,
@@ -37,8 +40,19 @@ class DeltaSource(DataSource):
         """
         `path` is a folder, an object-store URI, or relative to the lake; `name` defaults to it.
         `known_time_cutoff` says that `created_timestamp_column` is the instant from which serving could have
-        returned the row: a retrieval at t then sees no row created after t. `version` pins the table.
+        returned the row: a retrieval at t then sees no row created after t. `version` pins the table; so does
+        `timestamp` (time zone required), to the latest version that was committed at or before it.
         """
+        if version is not None and timestamp is not None:
+            raise ConfigurationError(
+                f"DeltaSource {name or path!r} has version={version} and timestamp={timestamp.isoformat()}. "
+                "One of them pins the table; leave the other out."
+            )
+        if timestamp is not None and timestamp.tzinfo is None:
+            raise ConfigurationError(
+                f"DeltaSource {name or path!r} has timestamp={timestamp.isoformat()} without a time zone. "
+                "Say which one it is in, for example with tzinfo=UTC."
+            )
         if known_time_cutoff and not created_timestamp_column:
             raise ConfigurationError(
                 f"DeltaSource {name or path!r} has known_time_cutoff=True but no created_timestamp_column. "
@@ -56,6 +70,7 @@ class DeltaSource(DataSource):
         self.path = path
         self.known_time_cutoff = known_time_cutoff
         self.version = version
+        self.timestamp = None if timestamp is None else timestamp.astimezone(UTC)
 
     def table(self, config: RepoConfig) -> str:
         """Absolute folder or URI of the table."""
@@ -63,10 +78,20 @@ class DeltaSource(DataSource):
             return self.path
         return f"{lake_root(config).rstrip('/')}/{self.path}"
 
+    def pinned_version(self, config: RepoConfig) -> int | None:
+        """The version that `version` or `timestamp` pins; None means the latest.
+
+        Raises MissingTableError when there is no table, or none that old.
+        """
+        if self.timestamp is None:
+            return self.version
+        open_table(self.table(config))
+        return version_at(self.table(config), self.timestamp)
+
     def validate(self, config: RepoConfig) -> None:
         """Check the columns of a table that exists; definitions may be applied before their first data."""
         try:
-            found = set(table_schema(self.table(config), self.version).names)
+            found = set(table_schema(self.table(config), self.pinned_version(config)).names)
         except MissingTableError:
             return
         columns = columns_by_name(self)
@@ -79,7 +104,8 @@ class DeltaSource(DataSource):
             )
 
     def get_table_column_names_and_types(self, config: RepoConfig) -> Iterable[tuple[str, str]]:
-        return [(column.name, feast_name(column.type)) for column in table_schema(self.table(config), self.version)]
+        schema = table_schema(self.table(config), self.pinned_version(config))
+        return [(column.name, feast_name(column.type)) for column in schema]
 
     def get_table_query_string(self) -> str:
         return f'"{self.name}"'
@@ -107,6 +133,8 @@ class DeltaSource(DataSource):
 
     @staticmethod
     def from_proto(data_source: DataSourceProto) -> "DeltaSource":
+        options = json.loads(data_source.custom_options.configuration)
+        timestamp = options.pop("timestamp", None)
         return DeltaSource(
             name=data_source.name,
             timestamp_field=data_source.timestamp_field,
@@ -115,12 +143,15 @@ class DeltaSource(DataSource):
             description=data_source.description,
             tags=dict(data_source.tags),
             owner=data_source.owner,
-            **json.loads(data_source.custom_options.configuration),
+            timestamp=timestamp and datetime.fromisoformat(timestamp),
+            **options,
         )
 
     def _options(self) -> dict[str, Any]:
         """What Feast's protobuf has no field for."""
-        return {"path": self.path, "known_time_cutoff": self.known_time_cutoff, "version": self.version}
+        options = {"path": self.path, "known_time_cutoff": self.known_time_cutoff, "version": self.version}
+        # Only where there is one, so that what older releases registered stays equal.
+        return options if self.timestamp is None else options | {"timestamp": self.timestamp.isoformat()}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, DeltaSource) and super().__eq__(other) and self._options() == other._options()

@@ -12,6 +12,7 @@ from polars.io.plugins import register_io_source
 from larder.contracts.errors import InvalidDataError
 from larder.offline.history import source_history
 from larder.offline.opening import OpenTable, open_history
+from larder.offline.pins import pinned_for_retrieval
 from larder.offline.source import DeltaSource
 
 
@@ -34,7 +35,8 @@ def rows_of_query(query: str, sources: Iterable[DataSource], config: RepoConfig)
 
 
 def _opened(source: DataSource, config: RepoConfig) -> OpenTable:
-    return open_history(source_history(source, config, keys=(), features=(), columns={}))
+    history = source_history(source, config, keys=(), features=(), columns={})
+    return open_history(pinned_for_retrieval(history, config))
 
 
 def _frame(table: OpenTable) -> pl.LazyFrame:

@@ -18,7 +18,6 @@ from pydantic import StrictStr
 
 from larder.contracts.errors import InvalidDataError
 from larder.offline.engines import chosen_engine
-from larder.offline.history import History
 from larder.offline.job import DeltaRetrievalJob
 from larder.offline.logs import write_logs
 from larder.offline.lookup import check_request_keys, lookups_of, rows_between
@@ -90,7 +89,7 @@ class DeltaOfflineStore(MonitoredOfflineStore):
         return DeltaRetrievalJob(
             lambda size: map(answered, in_batches(requests, size)),
             config=config,
-            versions=_versions(lookup.history for lookup in lookups),
+            histories=[lookup.history for lookup in lookups],
             engine=engine,
             metadata=_metadata(requests, at, feature_refs),
             full_feature_names=full_feature_names,
@@ -114,7 +113,7 @@ class DeltaOfflineStore(MonitoredOfflineStore):
         return DeltaRetrievalJob(
             lambda size: in_batches(latest_rows(history, start_date, end_date), size),
             config=config,
-            versions=_versions([history]),
+            histories=[history],
         )
 
     @staticmethod
@@ -135,7 +134,7 @@ class DeltaOfflineStore(MonitoredOfflineStore):
         return DeltaRetrievalJob(
             lambda size: all_rows(history, start_date, end_date, size),
             config=config,
-            versions=_versions([history]),
+            histories=[history],
         )
 
     @staticmethod
@@ -171,10 +170,6 @@ class DeltaOfflineStore(MonitoredOfflineStore):
             return file_columns(data_source, config)
         columns: Iterable[tuple[str, str]] = data_source.get_table_column_names_and_types(config)
         return columns
-
-
-def _versions(histories: Iterable[History]) -> dict[str, int]:
-    return {history.table: history.version for history in histories if history.version is not None}
 
 
 def _beside(

@@ -1,13 +1,21 @@
 """DeltaSource as the registry keeps it and as Feast infers a schema from it."""
 
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from feast import FeatureStore
+from feast.data_source import DataSource
 
-from larder.contracts.errors import MissingColumnsError, MissingTableError
+from larder.contracts.errors import ConfigurationError, MissingColumnsError, MissingTableError
 from larder.offline import DeltaSource
 from tests.offline.project import feature_store
+
+NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
+
+
+def pans(**options) -> DeltaSource:
+    return DeltaSource(path="silver/pans", timestamp_field="event_timestamp", **options)
 
 
 def test_the_source_comes_back_from_the_registry_equal(store: FeatureStore):
@@ -32,3 +40,42 @@ def test_a_source_that_names_a_missing_column_is_refused_at_apply(folder: Path):
 
     with pytest.raises(MissingColumnsError, match=r"'sold'.*sold_at"):
         source.validate(feature_store(folder).config)
+
+
+@pytest.mark.parametrize("options", [{}, {"version": 0}, {"timestamp": NOON}])
+def test_a_pin_comes_back_from_the_registry(options):
+    declared = pans(**options)
+
+    read = DataSource.from_proto(declared.to_proto())
+
+    assert read == declared
+    assert (read.version, read.timestamp) == (declared.version, declared.timestamp)
+
+
+def test_an_instant_is_the_same_in_every_time_zone():
+    elsewhere = NOON.astimezone(timezone(timedelta(hours=-5)))
+
+    assert pans(timestamp=elsewhere) == pans(timestamp=NOON)
+    options = {pans(timestamp=at).to_proto().custom_options.configuration for at in (elsewhere, NOON)}
+    assert len(options) == 1
+
+
+def test_another_instant_is_another_source():
+    assert pans() != pans(timestamp=NOON) != pans(timestamp=NOON + timedelta(microseconds=1))
+
+
+def test_what_an_older_release_registered_still_reads_and_is_equal():
+    proto = pans(version=3).to_proto()
+    assert b"timestamp" not in proto.custom_options.configuration
+
+    assert DataSource.from_proto(proto) == pans(version=3)
+
+
+def test_a_naive_instant_is_refused():
+    with pytest.raises(ConfigurationError, match="2024-01-01T12:00:00 without a time zone"):
+        pans(timestamp=NOON.replace(tzinfo=None))
+
+
+def test_version_and_timestamp_together_are_refused():
+    with pytest.raises(ConfigurationError, match=r"version=0 and timestamp=2024-01-01T12:00:00\+00:00"):
+        pans(version=0, timestamp=NOON)
