@@ -1,4 +1,6 @@
-"""`larder train` and `larder promote`."""
+"""`larder train`, `larder promote` and `larder training-set`."""
+
+from pathlib import Path
 
 import click
 
@@ -70,3 +72,48 @@ def promote(settings: Settings, number: str | None) -> None:
     compared = f"equal to scikit-learn within {done.export.max_difference:.1g} on {done.export.rows:,} rows"
     console.print(f"Runtime: {done.export.runtime}, {done.export.reason or compared}", highlight=False)
     console.print(f"[bold]{model}[/] version {done.version.number} is the champion. Next: larder serve")
+
+
+@click.group("training-set")
+def training_set_group() -> None:
+    """The rows that a model was trained and tested on."""
+
+
+@training_set_group.command("rebuild")
+@click.argument("run", metavar="RUN")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the rows to this Parquet file.")
+@click.pass_obj
+def rebuild(settings: Settings, run: str, output: Path | None) -> None:
+    """Build a run's training set again and compare its hash with the one logged.
+
+    RUN is an MLflow run id, <model>/<version> or <model>@<alias>. Tables are read at the versions that the run
+    logged, labels as they were known at its instant, whatever was written since. Exit code 2 when the rows differ.
+    """
+    from rich.console import Console
+
+    from larder.contracts.errors import DifferenceError
+    from larder.registry import feature_store
+    from training.rebuild import rebuild as rebuilt
+    from training.rebuild import write_rows
+    from training.tracking import load_record
+
+    console = Console(soft_wrap=True)
+    record = load_record(settings, run)
+    with console.status("Joining labels with the features known at their instant"):
+        done = rebuilt(feature_store(settings), settings, record)
+    for table, version in sorted(record.lineage.tables.items()):
+        console.print(f"  {table} version {version}", highlight=False)
+    console.print(f"{done.data.train.num_rows:,} training and {done.data.test.num_rows:,} test rows", highlight=False)
+    console.print(f"logged   {record.lineage.data_hash}", highlight=False)
+    console.print(f"rebuilt  {done.data.lineage.data_hash}", highlight=False)
+    if output is not None:
+        write_rows(done.data, output)
+        console.print(f"Rows in {output}", highlight=False)
+    if not done.is_identical:
+        commit = (record.lineage.commit or "").removesuffix("-dirty")
+        remedy = f" Check out {commit[:12]}, apply its definitions and rebuild there." if commit else ""
+        causes = "; ".join(done.causes)
+        raise DifferenceError(
+            f"The rebuilt training set of {run} is not the one logged. Probable cause: {causes}.{remedy}"
+        )
+    console.print(f"[green]The training set of {run} is identical.[/]", highlight=False)

@@ -52,7 +52,7 @@ def test_a_run_holds_what_the_model_is_and_where_it_came_from(settings, objectiv
     assert logged.metrics["roc_auc"] == pytest.approx(run.evaluation.metrics["roc_auc"])
     assert {"constant.log_loss", "calendar.roc_auc"} <= set(logged.metrics)
     assert logged.params["trees__max_iter"] == "20" and logged.params["train_rows"] == "600"
-    assert logged.tags["larder.data_hash"] == "d" * 64 and logged.tags["larder.tables"] == "{'labels/repairs': 0}"
+    assert logged.tags["larder.data_hash"] == "d" * 64 and logged.tags["larder.tables"] == '{"labels/repairs":0}'
     plots = mlflow.MlflowClient(settings.mlflow).list_artifacts(run.version.run_id, "plots")
     assert {plot.path for plot in plots} == {f"plots/{name}.png" for name in ("roc", "calibration", "importance")}
     assert (settings.state / "mlruns" / MODEL_NAME).is_dir()
