@@ -10,7 +10,7 @@ import pyarrow as pa
 from larder.contracts.errors import InvalidDataError, MissingColumnsError, MissingTableError
 from larder.contracts.objective import Objective
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.offline.tables import open_table, reading
+from larder.offline.tables.delta_table import open_table, reading
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from larder.compute.position import gold_position
 from larder.compute.push import push_latest
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.settings import Settings, load_settings
-from larder.offline.columns import columns_by_name
 from larder.offline.history import history_of
 from larder.offline.source import DeltaSource
+from larder.offline.tables.columns import columns_by_name
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

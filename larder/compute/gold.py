@@ -15,7 +15,7 @@ from larder.compute.position import GoldPosition, encoded, gold_position
 from larder.compute.task import gold_schema, refresh_task
 from larder.contracts.errors import ConfigurationError, LarderError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.offline.tables import open_table
+from larder.offline.tables.delta_table import open_table
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from larder.contracts.errors import InvalidDataError, MissingTableError
-from larder.offline.tables import open_table
+from larder.offline.tables.delta_table import open_table
 
 
 class GoldPosition(msgspec.Struct, frozen=True):

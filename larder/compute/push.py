@@ -8,9 +8,9 @@ from feast.repo_config import RepoConfig
 
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.settings import Settings
-from larder.offline.as_of import latest_at
-from larder.offline.delta import pinned, read_history
 from larder.offline.history import history_of
+from larder.offline.join.as_of import latest_at
+from larder.offline.reading import pinned, read_history
 from larder.online.connection import BULK_TIMEOUT_SECONDS, connect
 from larder.online.planning import view_plan
 from larder.online.position import Position, read_position, write_position

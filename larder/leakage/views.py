@@ -15,13 +15,13 @@ from larder.compute.position import GoldPosition, gold_position
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.leakage.known_windows import windows_known_at
-from larder.offline.as_of import as_of_join
-from larder.offline.delta import read_history
 from larder.offline.history import History, history_of
+from larder.offline.join.as_of import as_of_join
 from larder.offline.lake import lake_root
 from larder.offline.pins import pinned_for_retrieval
+from larder.offline.reading import read_history
 from larder.offline.source import DeltaSource
-from larder.offline.tables import open_table
+from larder.offline.tables.delta_table import open_table
 from larder.versions.pins import version_to_read
 
 if TYPE_CHECKING:

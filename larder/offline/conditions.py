@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from larder.offline.history import History
-from larder.offline.kinds import INSTANT, plain
+from larder.offline.tables.kinds import INSTANT, plain
 
 
 @dataclass(frozen=True)

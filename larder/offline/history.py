@@ -58,8 +58,8 @@ def history_of(view: "FeatureView", config: "RepoConfig") -> History:
     from feast import StreamFeatureView
     from feast.feature_view import DUMMY_ENTITY_ID
 
-    from larder.offline.columns import columns_by_name
     from larder.offline.lake import lake_root
+    from larder.offline.tables.columns import columns_by_name
 
     keys = tuple(column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID)
     features = tuple(field.name for field in feature_fields(view))
@@ -84,8 +84,8 @@ def source_history(
     """The rows of a source, without a ttl; `columns` translates `keys` and `features` to the table's names."""
     from feast import FileSource
 
-    from larder.offline.files import file_uri, is_delta, storage_options
     from larder.offline.source import DeltaSource
+    from larder.offline.tables.files import file_uri, is_delta, storage_options
 
     if isinstance(source, FileSource):
         return History(

@@ -11,11 +11,11 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import RepoConfig
 from feast.saved_dataset import SavedDatasetStorage
 
-from larder.offline.engines import Engine
 from larder.offline.history import History
+from larder.offline.join.engines import Engine
 from larder.offline.lake import lake_root
 from larder.offline.storage import SavedDatasetDeltaStorage, keep_dataset
-from larder.offline.tables import open_table
+from larder.offline.tables.delta_table import open_table
 from larder.versions.snapshot import row_count
 
 ROWS_PER_BATCH = 1_000_000

@@ -13,12 +13,12 @@ from feast.protos.feast.core.FeatureService_pb2 import LoggingConfig as LoggingC
 from feast.repo_config import RepoConfig
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError, MissingTableError
-from larder.offline.delta_writing import append_rows
-from larder.offline.files import file_uri, storage_options
-from larder.offline.kinds import in_utc
-from larder.offline.parquet_writing import add_parquet
 from larder.offline.source import DeltaSource
-from larder.offline.tables import table_schema
+from larder.offline.tables.delta_table import table_schema
+from larder.offline.tables.delta_writing import append_rows
+from larder.offline.tables.files import file_uri, storage_options
+from larder.offline.tables.kinds import in_utc
+from larder.offline.tables.parquet_writing import add_parquet
 from larder.offline.types import fitted
 
 

@@ -14,11 +14,11 @@ from feast.monitoring.monitoring_utils import monitoring_table_meta, normalize_m
 from feast.repo_config import RepoConfig
 
 from larder.contracts.errors import MissingTableError
-from larder.offline.delta import StoredRows
-from larder.offline.kinds import INSTANT
 from larder.offline.lake import lake_root
 from larder.offline.pulls import pulled_history
-from larder.offline.tables import open_table
+from larder.offline.reading import StoredRows
+from larder.offline.tables.delta_table import open_table
+from larder.offline.tables.kinds import INSTANT
 
 _TYPES: Mapping[str, pa.DataType] = {
     "metric_date": pa.date32(),

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from feast.repo_config import RepoConfig
 
-from larder.offline.delta import pinned
 from larder.offline.history import History
 from larder.offline.lake import lake_root
+from larder.offline.reading import pinned
 from larder.versions.pins import require_unpinned, version_to_read
 
 

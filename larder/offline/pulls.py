@@ -13,14 +13,14 @@ from feast.repo_config import RepoConfig
 
 from larder.contracts.errors import MissingColumnsError, MissingTableError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.offline.as_of import latest_at
-from larder.offline.columns import columns_by_name
 from larder.offline.conditions import time_range
-from larder.offline.delta import StoredRows, as_utc, read_history
 from larder.offline.history import History, source_history
-from larder.offline.kinds import INSTANT, feast_name
-from larder.offline.opening import open_history
+from larder.offline.join.as_of import latest_at
 from larder.offline.pins import pinned_for_retrieval
+from larder.offline.reading import StoredRows, as_utc, read_history
+from larder.offline.tables.columns import columns_by_name
+from larder.offline.tables.kinds import INSTANT, feast_name
+from larder.offline.tables.opening import open_history
 
 
 def pulled_history(

@@ -12,10 +12,10 @@ from feast.type_map import pa_to_feast_value_type
 from feast.value_type import ValueType
 
 from larder.contracts.errors import ConfigurationError, MissingColumnsError, MissingTableError
-from larder.offline.columns import columns_by_name
-from larder.offline.kinds import feast_name
 from larder.offline.lake import lake_root
-from larder.offline.tables import open_table, table_schema
+from larder.offline.tables.columns import columns_by_name
+from larder.offline.tables.delta_table import open_table, table_schema
+from larder.offline.tables.kinds import feast_name
 from larder.versions.commits import version_at
 
 

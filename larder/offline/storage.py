@@ -13,11 +13,11 @@ from feast.saved_dataset import SavedDatasetStorage
 
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.tables import EVENT_TIMESTAMP
-from larder.offline.delta_writing import is_table, replace_table
 from larder.offline.history import source_history
-from larder.offline.kinds import storable
-from larder.offline.parquet_writing import is_there, replace_parquet
 from larder.offline.source import DeltaSource
+from larder.offline.tables.delta_writing import is_table, replace_table
+from larder.offline.tables.kinds import storable
+from larder.offline.tables.parquet_writing import is_there, replace_parquet
 
 
 class SavedDatasetDeltaStorage(SavedDatasetStorage):

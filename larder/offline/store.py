@@ -17,8 +17,8 @@ from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from pydantic import StrictStr
 
 from larder.contracts.errors import InvalidDataError
-from larder.offline.engines import chosen_engine
 from larder.offline.job import DeltaRetrievalJob
+from larder.offline.join.engines import chosen_engine
 from larder.offline.logs import write_logs
 from larder.offline.lookup import check_request_keys, lookups_of, rows_between
 from larder.offline.monitoring import MonitoredOfflineStore

@@ -23,7 +23,7 @@ from feast.types import (
 )
 
 from larder.contracts.errors import InvalidDataError
-from larder.offline.kinds import is_same_kind, is_text
+from larder.offline.tables.kinds import is_same_kind, is_text
 
 _MAP = FEAST_TYPES_TO_PYARROW_TYPES[Map]
 

@@ -9,13 +9,13 @@ from feast.feature_view import DUMMY_ENTITY_ID
 from feast.repo_config import RepoConfig
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError
-from larder.offline.columns import columns_by_name
-from larder.offline.delta_writing import append_rows
 from larder.offline.history import History, source_history
-from larder.offline.kinds import in_utc
-from larder.offline.parquet import ParquetFiles
-from larder.offline.parquet_writing import append_parquet
-from larder.offline.tables import table_schema
+from larder.offline.tables.columns import columns_by_name
+from larder.offline.tables.delta_table import table_schema
+from larder.offline.tables.delta_writing import append_rows
+from larder.offline.tables.kinds import in_utc
+from larder.offline.tables.parquet import ParquetFiles
+from larder.offline.tables.parquet_writing import append_parquet
 from larder.offline.types import fitted
 
 

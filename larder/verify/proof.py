@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.offline.as_of import as_of_join
-from larder.offline.delta import read_history
 from larder.offline.history import History, history_of
-from larder.offline.integrity import check_content
-from larder.offline.tables import open_table
+from larder.offline.join.as_of import as_of_join
+from larder.offline.reading import read_history
+from larder.offline.tables.delta_table import open_table
+from larder.offline.tables.integrity import check_content
 from larder.online.contents import count_entities, read_view
 from larder.online.planning import view_plan
 from larder.verify.compare import ViewComparison, compared_view

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from larder.contracts.errors import ConfigurationError, MissingTableError
 from larder.contracts.settings import Settings
-from larder.offline.tables import open_table
+from larder.offline.tables.delta_table import open_table
 from larder.versions.files import check_whole
 from larder.versions.lock_file import PinnedTable, write_lock_file
 from larder.versions.pins import checked_out, checkout_file, place_of

@@ -35,7 +35,7 @@ def pin(settings: Settings, tables: tuple[str, ...]) -> None:
     Named tables are added to those that data.lock pins already, or moved there; without names it is written anew for
     the whole lake. No table is touched.
     """
-    from larder.offline.tables import open_table
+    from larder.offline.tables.delta_table import open_table
     from larder.versions.commits import commits
     from larder.versions.report import print_pins
     from larder.versions.sides import table_version
@@ -123,7 +123,7 @@ def checkout(settings: Settings, tables: tuple[str, ...], latest: bool) -> None:
 @click.pass_obj
 def log(settings: Settings, table: str, limit: int) -> None:
     """List a table's versions, the newest first, with what each did, its rows, and who pins it."""
-    from larder.offline.tables import open_table
+    from larder.offline.tables.delta_table import open_table
     from larder.versions.commits import commits
     from larder.versions.report import print_log
     from larder.versions.snapshot import row_count

@@ -7,7 +7,7 @@ from typing import TypeVar
 from deltalake import DeltaTable
 
 from larder.contracts.errors import MissingTableError
-from larder.offline.tables import open_table
+from larder.offline.tables.delta_table import open_table
 from larder.versions.commits import Commit, RowChange, commits, summed
 from larder.versions.sides import Version
 from larder.versions.snapshot import ColumnStatistics, column_statistics, columns, row_count, row_counts

@@ -2,7 +2,7 @@
 
 from deltalake import DeltaTable
 
-from larder.offline.integrity import check_files, local_folder, missing_file
+from larder.offline.tables.integrity import check_files, local_folder, missing_file
 
 
 def check_whole(table: DeltaTable) -> None:

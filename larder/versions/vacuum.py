@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from larder.contracts.errors import InvalidDataError, MissingTableError
 from larder.contracts.settings import Settings
 from larder.model_registry import model_pins
-from larder.offline.tables import open_table
+from larder.offline.tables.delta_table import open_table
 from larder.versions.files import check_whole
 from larder.versions.lock_file import LOCK_FILE, read_lock_file
 from larder.versions.pins import CHECKOUT, checked_out, place_of

@@ -15,9 +15,9 @@ from feast.value_type import ValueType
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError, MissingTableError
 from larder.offline import DeltaSource
-from larder.offline.columns import columns_by_name
-from larder.offline.delta import read_history
 from larder.offline.history import History
+from larder.offline.reading import read_history
+from larder.offline.tables.columns import columns_by_name
 from tests.offline.project import feature_store, write_table
 
 INSTANT = pa.timestamp("us", tz="UTC")

@@ -16,11 +16,11 @@ from feast.data_format import ParquetFormat
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError, MissingTableError
 from larder.offline.conditions import Between, key_range, time_range
-from larder.offline.delta import StoredRows, read_history
 from larder.offline.history import History, source_history
-from larder.offline.opening import open_history
-from larder.offline.parquet import ParquetFiles
-from larder.offline.parquet_writing import append_parquet, replace_parquet
+from larder.offline.reading import StoredRows, read_history
+from larder.offline.tables.opening import open_history
+from larder.offline.tables.parquet import ParquetFiles
+from larder.offline.tables.parquet_writing import append_parquet, replace_parquet
 from tests.offline.project import feature_store
 from tests.offline.shop import at
 

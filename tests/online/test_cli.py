@@ -38,6 +38,6 @@ def test_a_configured_redis_is_neither_started_nor_stopped(own_redis: Settings) 
     elsewhere = replace(own_redis, redis="redis://127.0.0.1:1/0")
 
     with pytest.raises(OnlineStoreError, match=r"does not answer"):
-        CliRunner().invoke(up, obj=elsewhere, catch_exceptions=False)
+        CliRunner().invoke(up, obj=elsewhere, catch_exceptions=False, standalone_mode=False)
     with pytest.raises(ConfigurationError, match=r"did not start"):
-        CliRunner().invoke(down, obj=elsewhere, catch_exceptions=False)
+        CliRunner().invoke(down, obj=elsewhere, catch_exceptions=False, standalone_mode=False)

@@ -49,7 +49,7 @@ def test_refused_rows_are_reported_and_are_no_failure(project_with_file: Project
 
 def test_it_is_a_failure_when_nothing_could_be_taken(project_with_file: Project):
     project_with_file.put("numbers.csv", "nummer", "1")
-    result = CliRunner().invoke(ingest, [], obj=project_with_file.settings)
+    result = CliRunner().invoke(ingest, [], obj=project_with_file.settings, standalone_mode=False)
 
     assert isinstance(result.exception, InvalidDataError)
     assert "lacks the columns ['number']" in result.output

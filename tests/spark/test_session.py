@@ -11,8 +11,8 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from larder.compute import java
 from larder.contracts.settings import Settings
+from larder.spark import java
 from larder.spark.session import configuration
 
 

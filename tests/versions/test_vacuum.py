@@ -9,7 +9,7 @@ from deltalake import DeltaTable, write_deltalake
 from larder.contracts.errors import DependencyError, InvalidDataError
 from larder.contracts.lineage import TABLES_TAG, encoded_tables
 from larder.model_registry import ModelPins, model_pins, quiet_mlflow
-from larder.offline.tables import open_table
+from larder.offline.tables.delta_table import open_table
 from larder.versions.commits import commits
 from larder.versions.lock_file import LOCK_FILE, write_lock_file
 from larder.versions.snapshot import snapshot

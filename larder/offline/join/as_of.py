@@ -16,10 +16,10 @@ import pyarrow as pa
 
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.offline.held import NO_INSTANT, Arrivals, Held
 from larder.offline.history import History
-from larder.offline.keys import NONE, Integers, RequestKeys
-from larder.offline.slots import BATCH_ROWS, Slots
+from larder.offline.join.held import NO_INSTANT, Arrivals, Held
+from larder.offline.join.keys import NONE, Integers, RequestKeys
+from larder.offline.join.slots import BATCH_ROWS, Slots
 
 INSTANT = pa.timestamp("us", tz="UTC")
 _AT = "@instant"

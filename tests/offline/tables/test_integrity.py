@@ -12,10 +12,10 @@ from deltalake.exceptions import DeltaError
 
 from larder.contracts.errors import InvalidDataError, LarderError, MissingTableError
 from larder.offline.history import History
-from larder.offline.integrity import check_content
-from larder.offline.log import lost_rows
-from larder.offline.shares import file_shares, share_batches
-from larder.offline.tables import open_table, reading
+from larder.offline.join.shares import file_shares, share_batches
+from larder.offline.tables.delta_table import open_table, reading
+from larder.offline.tables.integrity import check_content
+from larder.offline.tables.log import lost_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

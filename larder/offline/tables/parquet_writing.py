@@ -11,7 +11,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from larder.contracts.errors import ConfigurationError
-from larder.offline.parquet import filesystem_of, parquet_paths
+from larder.offline.tables.parquet import filesystem_of, parquet_paths
 
 
 def append_parquet(uri: str, rows: pa.Table, options: Mapping[str, str]) -> None:

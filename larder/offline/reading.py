@@ -8,11 +8,11 @@ from functools import cached_property
 import pyarrow as pa
 
 from larder.contracts.errors import InvalidDataError
-from larder.offline.as_of import INSTANT, Asked
 from larder.offline.conditions import Between, key_range, time_range
 from larder.offline.history import History
-from larder.offline.kinds import without_views
-from larder.offline.opening import OpenTable, open_history
+from larder.offline.join.as_of import INSTANT, Asked
+from larder.offline.tables.kinds import without_views
+from larder.offline.tables.opening import OpenTable, open_history
 
 BATCH_ROWS, BATCH_BYTES = 250_000, 256_000_000
 """A batch ends with the first of the two that is reached: few batches of numbers, and no huge one of embeddings."""

@@ -7,12 +7,12 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from larder.offline.columns import check_columns
 from larder.offline.conditions import Between, fulfilling
 from larder.offline.history import History
-from larder.offline.kinds import in_utc
-from larder.offline.parquet import ParquetFiles
-from larder.offline.tables import open_table, reading
+from larder.offline.tables.columns import check_columns
+from larder.offline.tables.delta_table import open_table, reading
+from larder.offline.tables.kinds import in_utc
+from larder.offline.tables.parquet import ParquetFiles
 
 
 class Scan(Protocol):

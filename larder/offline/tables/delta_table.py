@@ -8,8 +8,8 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from larder.contracts.errors import InvalidDataError, LarderError, MissingTableError
-from larder.offline.integrity import RESTORE, check_files, missing_file, place
-from larder.offline.log import Log, list_log, listed_damage
+from larder.offline.tables.integrity import RESTORE, check_files, missing_file, place
+from larder.offline.tables.log import Log, list_log, listed_damage
 
 Options = Mapping[str, str]
 

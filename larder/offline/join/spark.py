@@ -6,35 +6,33 @@ history gathered in one place.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial, reduce
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from larder.contracts import errors
-from larder.offline.as_of import Asked
-from larder.offline.delta import StoredRows, conditions
 from larder.offline.history import History
-from larder.offline.keys import NONE
-from larder.offline.lookup import REQUESTED_AT, Lookup, asked_of
-from larder.offline.shares import file_shares
-from larder.offline.tasks import (
+from larder.offline.join.as_of import Asked
+from larder.offline.join.keys import NONE
+from larder.offline.join.shares import file_shares
+from larder.offline.join.tasks import (
     PACKED,
     PART,
     PATH,
     ROW,
     SHARE,
     Parts,
-    answers_in_rows,
-    answers_packed,
+    answers,
     candidates_in_files,
     candidates_in_rows,
     unpacked,
 )
+from larder.offline.lookup import REQUESTED_AT, Lookup, asked_of
+from larder.offline.reading import StoredRows, conditions
 from larder.offline.types import declared
 from larder.spark.session import session_options
 
@@ -57,7 +55,7 @@ def features_as_of(
     for lookup in lookups:
         spark = session()
         with session_options(spark, READABLE), _task_errors():
-            answered = _collected(spark, lookup, requests, at=at)
+            answered = _answers(spark, lookup, requests, at=at)
         columns |= _in_order(answered, lookup, requests.num_rows)
     return columns
 
@@ -76,66 +74,21 @@ def _task_errors() -> Iterator[None]:
         raise getattr(errors, found[1])(found[2]) from problem
 
 
-def joined_rows(spark: "SparkSession", requests: pa.Table, lookups: Sequence[Lookup], *, at: str) -> "DataFrame":
-    """The request's rows, `@row` with their position, and every feature by its reference; in no particular order."""
-    rows = requests.append_column(ROW, pa.array(np.arange(requests.num_rows)))
-    joined = spark.createDataFrame(rows)
-    for lookup in lookups:
-        # One row or none per request on the right side: rows out = rows in.
-        joined = joined.join(view_answers(spark, lookup, requests, at=at), on=ROW, how="left")
-    return joined
-
-
-def view_answers(spark: "SparkSession", lookup: Lookup, requests: pa.Table, *, at: str) -> "DataFrame":
-    """Column `@row`, the position of a request, and the features of the view by reference; unanswered ones left out."""
-    from pyspark.sql.pandas.types import from_arrow_schema
-
-    parts = [
-        part.candidates.mapInArrow(part.task(answers_in_rows), from_arrow_schema(part.schema))
-        for part in _parts(spark, lookup, requests, at=at)
-    ]
-    answered = reduce(lambda left, right: left.unionByName(right), parts)
-    return answered.withColumnsRenamed({field.name: f"{lookup.view}:{field.name}" for field in lookup.fields})
-
-
-def _collected(spark: "SparkSession", lookup: Lookup, requests: pa.Table, *, at: str) -> pa.Table:
-    """What `view_answers` holds, brought to the driver; features under their own names."""
-    tables = []
-    for part in _parts(spark, lookup, requests, at=at):
-        values = part.candidates.mapInArrow(part.task(answers_packed), f"{PACKED} binary").toArrow()[PACKED]
-        tables += [part.schema.empty_table(), *unpacked(values)]
-    return pa.concat_tables(tables)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A part of the request on its way to answers."""
-
-    asked: Asked
-    candidates: "DataFrame"
-    """Dealt out by key."""
-    dtypes: Mapping[str, pa.DataType]
-    first_row: int
-
-    @property
-    def schema(self) -> pa.Schema:
-        return pa.schema([(ROW, pa.int64()), *self.dtypes.items()])
-
-    def task(self, answers: Callable[..., Iterator[pa.RecordBatch]]) -> Callable[..., Iterator[pa.RecordBatch]]:
-        return partial(answers, self.asked, self.dtypes, self.first_row)
-
-
-def _parts(spark: "SparkSession", lookup: Lookup, requests: pa.Table, *, at: str) -> Iterator[_Part]:
+def _answers(spark: "SparkSession", lookup: Lookup, requests: pa.Table, *, at: str) -> pa.Table:
+    """Column `@row`, the position of a request, and the features of the view; unanswered requests left out."""
     # All features of the view: which of two tied rows answers depends on them.
     stored = StoredRows(lookup.history, lookup.history.features)
     dtypes = {field.name: _declared_type(field, stored, lookup) for field in lookup.fields}
     keyed = asked_of(lookup, requests, at=at)
-    for start in range(0, max(keyed.num_rows, 1), ROWS_ASKED_AT_ONCE):
-        chunk = keyed.slice(start, ROWS_ASKED_AT_ONCE)
+    tables = [pa.schema([(ROW, pa.int64()), *dtypes.items()]).empty_table()]
+    for first_row in range(0, keyed.num_rows, ROWS_ASKED_AT_ONCE):
+        chunk = keyed.slice(first_row, ROWS_ASKED_AT_ONCE)
         asked = Asked(chunk, stored.schema, lookup.history, at=REQUESTED_AT)
-        slots = Parts.of(asked, _shuffle_partitions(spark))
-        candidates = _candidates(spark, asked, slots, stored).repartitionById(len(slots), PART)
-        yield _Part(asked, candidates, dtypes, start)
+        parts = Parts.of(asked, _shuffle_partitions(spark))
+        found = _candidates(spark, asked, parts, stored).repartitionById(len(parts), PART)
+        answered = found.mapInArrow(partial(answers, asked, dtypes, first_row), f"{PACKED} binary").toArrow()
+        tables += unpacked(answered[PACKED])
+    return pa.concat_tables(tables)
 
 
 def _candidates(spark: "SparkSession", asked: Asked, parts: Parts, stored: StoredRows) -> "DataFrame":

@@ -7,11 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from larder.offline.as_of import Asked
-from larder.offline.delta import StoredRows, gathered
-from larder.offline.held import Arrivals, Held
-from larder.offline.keys import NONE, Integers
-from larder.offline.shares import share_batches
+from larder.offline.join.as_of import Asked
+from larder.offline.join.held import Arrivals, Held
+from larder.offline.join.keys import NONE, Integers
+from larder.offline.join.shares import share_batches
+from larder.offline.reading import StoredRows, gathered
 
 SLOT, EVENT_TIMESTAMP, KNOWN_AT, PART, ROW = "@slot", "@event_timestamp", "@known_at", "@part", "@row"
 PATH, SHARE, PACKED = "path", "share", "packed"
@@ -49,20 +49,22 @@ def candidates_in_rows(asked: Asked, parts: Parts, batches: Iterable[pa.RecordBa
     yield from _candidates(asked, parts, gathered(batches))
 
 
-def answers_in_rows(
+def answers(
     asked: Asked, dtypes: Mapping[str, pa.DataType], first_row: int, batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """All candidates of some keys in; out `@row` and the features in `dtypes`, cast, of each answered request."""
-    for table in _answers(asked, dtypes, first_row, batches):
-        yield from table.to_batches()
-
-
-def answers_packed(
-    asked: Asked, dtypes: Mapping[str, pa.DataType], first_row: int, batches: Iterable[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    """As `answers_in_rows`, for a driver that unpacks them."""
-    for table in _answers(asked, dtypes, first_row, batches):
-        yield pa.record_batch({PACKED: pa.array([packed(table)], pa.binary())})
+    """All candidates of some keys in; out, packed, `@row` and the features in `dtypes`, cast, of answered requests."""
+    held = asked.nothing_held()
+    for batch in batches:
+        for candidates in unpacked(batch[PACKED]):
+            held.take(_arrivals(candidates, held))
+    answering = asked.answering(held, asked.history.ttl)
+    answered = np.flatnonzero(answering != NONE)
+    for first in range(0, len(answered), ROWS_PER_VALUE):
+        rows = answered[first : first + ROWS_PER_VALUE]
+        features = held.features(answering[rows])
+        cast = pa.table({name: features[name].cast(dtype) for name, dtype in dtypes.items()})
+        value = packed(_beside(pa.table({ROW: rows + first_row}), cast))
+        yield pa.record_batch({PACKED: pa.array([value], pa.binary())})
 
 
 def packed(table: pa.Table) -> bytes:
@@ -90,22 +92,6 @@ def _candidates(asked: Asked, parts: Parts, tables: Iterable[pa.Table]) -> Itera
             times = {EVENT_TIMESTAMP: held.event_timestamp[slots], KNOWN_AT: held.known_at[slots]}
             value = packed(_beside(pa.table({SLOT: slots} | times), held.features(slots)))
             yield pa.record_batch({PART: pa.array([part], pa.int32()), PACKED: pa.array([value], pa.binary())})
-
-
-def _answers(
-    asked: Asked, dtypes: Mapping[str, pa.DataType], first_row: int, batches: Iterable[pa.RecordBatch]
-) -> Iterator[pa.Table]:
-    held = asked.nothing_held()
-    for batch in batches:
-        for candidates in unpacked(batch[PACKED]):
-            held.take(_arrivals(candidates, held))
-    answering = asked.answering(held, asked.history.ttl)
-    answered = np.flatnonzero(answering != NONE)
-    for first in range(0, len(answered), ROWS_PER_VALUE):
-        rows = answered[first : first + ROWS_PER_VALUE]
-        features = held.features(answering[rows])
-        cast = pa.table({name: features[name].cast(dtype) for name, dtype in dtypes.items()})
-        yield _beside(pa.table({ROW: rows + first_row}), cast)
 
 
 def _arrivals(rows: pa.Table, held: Held) -> Arrivals:

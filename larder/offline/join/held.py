@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from larder.offline.keys import NONE, Integers
+from larder.offline.join.keys import NONE, Integers
 
 NO_INSTANT = np.iinfo(np.int64).min
 """Stands for a missing known-at; less than any instant."""

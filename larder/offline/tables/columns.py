@@ -7,7 +7,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from larder.contracts.errors import ConfigurationError, MissingColumnsError
-from larder.offline.integrity import place
+from larder.offline.tables.integrity import place
 
 if TYPE_CHECKING:
     from feast.data_source import DataSource

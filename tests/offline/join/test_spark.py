@@ -12,11 +12,11 @@ from feast import Field
 from feast.types import Float64, String
 
 from larder.contracts.errors import InvalidDataError
-from larder.offline import embedded
-from larder.offline import spark as on_spark
-from larder.offline.delta import pinned
 from larder.offline.history import History
+from larder.offline.join import embedded
+from larder.offline.join import spark as on_spark
 from larder.offline.lookup import Lookup
+from larder.offline.reading import pinned
 from tests.offline.oracle import value_as_of
 
 if TYPE_CHECKING:

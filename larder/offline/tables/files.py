@@ -9,7 +9,7 @@ from feast import FileSource
 from feast.data_format import DeltaFormat
 from feast.repo_config import RepoConfig
 
-from larder.offline.parquet import filesystem_of
+from larder.offline.tables.parquet import filesystem_of
 
 
 def file_uri(source: FileSource, config: RepoConfig) -> str:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from larder.contracts.errors import InvalidDataError, MissingTableError
-from larder.offline.log import LogFile, list_log, lost_rows
+from larder.offline.tables.log import LogFile, list_log, lost_rows
 
 _HEADER = struct.Struct(">4sI")
 _MAGIC = b"crc\0"

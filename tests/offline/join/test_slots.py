@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from larder.offline.keys import NONE, Integers
-from larder.offline.slots import Slots
+from larder.offline.join.keys import NONE, Integers
+from larder.offline.join.slots import Slots
 
 # Near and far apart, so that instants of one key share a code whose low bits are left out.
 instants = st.one_of(st.integers(0, 40), st.integers(-(10**17), 10**17), st.integers(10**17, 10**17 + 40))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from larder.offline.keys import NONE, Integers
+from larder.offline.join.keys import NONE, Integers
 
 _CODE_BITS, _ROW_BITS = 42, 20
 """A code and the number of a row fit into one integer together: sorting it takes half the time of an argsort."""

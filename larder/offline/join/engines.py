@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 from larder.contracts.errors import DependencyError
-from larder.offline import embedded, spark
+from larder.offline.join import embedded, spark
+from larder.offline.join.shares import stored_bytes
 from larder.offline.lookup import Lookup
-from larder.offline.shares import stored_bytes
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from larder.contracts.errors import InvalidDataError
-from larder.offline.as_of import Asked, as_of_join, latest_at
 from larder.offline.history import History
-from larder.offline.slots import BATCH_ROWS
+from larder.offline.join.as_of import Asked, as_of_join, latest_at
+from larder.offline.join.slots import BATCH_ROWS
 from tests.offline.oracle import value_as_of
 
 START = datetime(2020, 1, 1, tzinfo=UTC)

@@ -13,10 +13,10 @@ from pyarrow.dataset import ParquetReadOptions
 
 from larder.offline.conditions import Between
 from larder.offline.history import History
-from larder.offline.integrity import check_files
-from larder.offline.opening import open_history, utc_batches
-from larder.offline.parquet import ParquetFiles
-from larder.offline.tables import open_table, scanning
+from larder.offline.tables.delta_table import open_table, scanning
+from larder.offline.tables.integrity import check_files
+from larder.offline.tables.opening import open_history, utc_batches
+from larder.offline.tables.parquet import ParquetFiles
 
 
 def file_shares(history: History, where: Iterable[Between], count: int) -> list[list[str]] | None:

@@ -1,0 +1,1 @@
+"""Tables as they are stored: Delta and Parquet, opened, checked, read and written."""
