@@ -14,7 +14,7 @@ from larder.offline.join.as_of import INSTANT, Asked
 from larder.offline.tables.kinds import without_views
 from larder.offline.tables.opening import OpenTable, open_history
 
-BATCH_ROWS, BATCH_BYTES = 250_000, 256_000_000
+BATCH_ROWS, BATCH_BYTES = 800_000, 256_000_000
 """A batch ends with the first of the two that is reached: few batches of numbers, and no huge one of embeddings."""
 
 

@@ -87,7 +87,7 @@ class Asked:
         ids = np.where(is_timed.to_numpy(), self.keys.of(_frame(rows, history.keys)), NONE)
         found, slots = self.slots.of(ids, visible_at)
         features = rows.select(self.stored.names).combine_chunks()
-        return Arrivals(slots, event_at[found], known_at[found], found, features)
+        return Arrivals(slots, event_at.take(found), known_at.take(found), found, features)
 
     def answering(self, held: Held, ttl: timedelta | None = None) -> Integers:
         """The slot whose row answers each request; NONE where there is none or it is older than `ttl`."""

@@ -47,15 +47,17 @@ class Held:
     def take(self, arrivals: Arrivals) -> None:
         """Let rows into their slots."""
         slots, event, known, rows = arrivals.slots, arrivals.event_timestamp, arrivals.known_at, arrivals.rows
-        is_newer = slots[event > self.event_timestamp[slots]]
-        self.rows[is_newer], self.known_at[is_newer] = NONE, NO_INSTANT
-        np.maximum.at(self.event_timestamp, slots, event)
-        best = np.flatnonzero(event == self.event_timestamp[slots])
-        slots, known, rows = slots[best], known[best], rows[best]
-        self.rows[slots[known > self.known_at[slots]]] = NONE
+        # `take`, because it lets other threads run where an index in brackets does not.
+        newer = np.flatnonzero(event > self.event_timestamp.take(slots))
+        newer_slots = slots.take(newer)
+        self.rows[newer_slots], self.known_at[newer_slots] = NONE, NO_INSTANT
+        np.maximum.at(self.event_timestamp, newer_slots, event.take(newer))
+        best = np.flatnonzero(event == self.event_timestamp.take(slots))
+        slots, known, rows = slots.take(best), known.take(best), rows.take(best)
+        self.rows[slots[known > self.known_at.take(slots)]] = NONE
         np.maximum.at(self.known_at, slots, known)
-        best = np.flatnonzero(known == self.known_at[slots])
-        self._hold(slots[best], self._keep(arrivals.features.take(rows[best])))
+        best = np.flatnonzero(known == self.known_at.take(slots))
+        self._hold(slots.take(best), self._keep(arrivals.features.take(rows.take(best))))
 
     def features(self, answering: Integers) -> pa.Table:
         """Features of the slots `answering`, row for row; all null where it says NONE."""

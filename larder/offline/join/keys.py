@@ -75,7 +75,7 @@ class _DenseNumbers:
         values = key.cast(pl.Int64)
         is_there = values.is_between(self._low, self._high).fill_null(False).to_numpy()
         places = np.where(is_there, values.fill_null(self._low).to_numpy(), self._high + 1) - self._low
-        numbers: Integers = self._numbers[places]
+        numbers: Integers = self._numbers.take(places)
         return numbers
 
 

@@ -29,7 +29,7 @@ class Slots:
         self._shift = _shift(self.end - self.begin, int(ids.max(initial=0)) + 1)
         self._stride = ((self.end - self.begin) >> self._shift) + 2
         codes = self._codes(ids[asked], instants[asked])
-        order = np.lexsort((instants[asked], codes)) if self._shift else np.argsort(codes)
+        order = _order(codes, instants[asked])
         self.requests: Integers = asked[order]
         """Position of each slot's request."""
         self.ids, self.instants = ids[self.requests], instants[self.requests]
@@ -52,13 +52,15 @@ class Slots:
         packed.sort()
         packed = packed[: np.searchsorted(packed, 1 << (_CODE_BITS + _ROW_BITS))]
         rows, codes = packed & (BATCH_ROWS - 1), packed >> _ROW_BITS
-        slots = self._first_seeing(codes, visible[rows])
+        # `take`, because it lets other threads run where an index in brackets does not.
+        slots = self._first_seeing(codes, visible.take(rows))
         if (np.diff(slots) < 0).any():  # rows that share a code are in no order among themselves
             order = np.argsort(slots)
             rows, slots = rows[order], slots[order]
-        has_slot = np.flatnonzero(slots < len(self))
-        has_slot = has_slot[self.ids[slots[has_slot]] == ids[rows[has_slot]]]
-        return rows[has_slot], slots[has_slot]
+        count = int(np.searchsorted(slots, len(self)))
+        rows, slots = rows[:count], slots[:count]
+        own = np.flatnonzero(self.ids.take(slots) == ids.take(rows))
+        return rows.take(own), slots.take(own)
 
     def _codes(self, ids: Integers, instants: Integers) -> Integers:
         """One integer that orders by key, then instant; instants that differ by little may share one."""
@@ -67,7 +69,7 @@ class Slots:
     def _first_seeing(self, codes: Integers, visible: Integers) -> Integers:
         """The first slot of the code whose instant has come to `visible`; past all of the code if there is none."""
         slots = np.searchsorted(self._sorted, codes)
-        shared = np.flatnonzero(self._sorted[np.minimum(slots, len(self) - 1)] == codes) if len(self) else slots
+        shared = np.flatnonzero(self._sorted.take(slots, mode="clip") == codes) if len(self) else slots
         low, high = slots[shared], np.searchsorted(self._sorted, codes[shared], side="right")
         while (is_open := low < high).any():
             middle = (low + high) // 2
@@ -75,6 +77,16 @@ class Slots:
             low, high = np.where(is_open & is_early, middle + 1, low), np.where(is_open & ~is_early, middle, high)
         slots[shared] = low
         return slots
+
+
+def _order(codes: Integers, instants: Integers) -> Integers:
+    """By code, then instant: one sort, and another one of the few rows that share a code."""
+    order = np.argsort(codes)
+    is_shared = np.diff(codes[order], prepend=-1) == 0
+    shared = np.flatnonzero(is_shared | np.append(is_shared[1:], False)[: len(order)])
+    rows = order[shared]
+    order[shared] = rows[np.lexsort((instants[rows], codes[rows]))]
+    return order
 
 
 def _shift(span: int, keys: int) -> int:

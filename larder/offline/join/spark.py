@@ -22,9 +22,7 @@ from larder.offline.join.shares import file_shares
 from larder.offline.join.tasks import (
     PACKED,
     PART,
-    PATH,
     ROW,
-    SHARE,
     Parts,
     answers,
     candidates_in_files,
@@ -97,9 +95,8 @@ def _candidates(spark: "SparkSession", asked: Asked, parts: Parts, stored: Store
     if shares is None:
         rows = _history_rows(spark, asked.history, stored)
         return rows.mapInArrow(partial(candidates_in_rows, asked, parts), schema)
-    named = [(number, path) for number, share in enumerate(shares) for path in share]
-    files = spark.createDataFrame(named, f"{SHARE} int, {PATH} string").repartitionById(max(1, len(shares)), SHARE)
-    return files.mapInArrow(partial(candidates_in_files, asked, parts), schema)
+    numbers = spark.range(0, len(shares), 1, numPartitions=max(1, len(shares)))
+    return numbers.mapInArrow(partial(candidates_in_files, asked, parts, shares), schema)
 
 
 def _history_rows(spark: "SparkSession", history: History, stored: StoredRows) -> "DataFrame":

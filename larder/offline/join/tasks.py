@@ -1,6 +1,6 @@
 """What Spark tasks run for an as-of join. Imports neither Spark nor Feast, which take seconds to load."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,7 +14,7 @@ from larder.offline.join.shares import share_batches
 from larder.offline.reading import StoredRows, gathered
 
 SLOT, EVENT_TIMESTAMP, KNOWN_AT, PART, ROW = "@slot", "@event_timestamp", "@known_at", "@part", "@row"
-PATH, SHARE, PACKED = "path", "share", "packed"
+PACKED = "packed"
 ROWS_PER_VALUE = 100_000
 """A value of Spark is at most two gigabytes; so many rows fit, embeddings included."""
 
@@ -36,9 +36,11 @@ class Parts:
         return len(self.begins) + 1
 
 
-def candidates_in_files(asked: Asked, parts: Parts, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Names of some files in, out the best of their rows for each slot."""
-    paths = [path for batch in batches for path in batch[PATH].to_pylist()]
+def candidates_in_files(
+    asked: Asked, parts: Parts, shares: Sequence[Sequence[str]], batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Numbers of shares in, out the best of the rows in their files for each slot."""
+    paths = [path for batch in batches for number in batch[0].to_pylist() for path in shares[number]]
     rows = StoredRows(asked.history, asked.stored.names)
     found = share_batches(asked.history, rows.columns, paths) if paths else iter(())
     yield from _candidates(asked, parts, rows.named(found))
