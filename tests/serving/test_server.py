@@ -93,6 +93,7 @@ def test_a_terminated_server_answers_what_is_under_way_writes_its_log_and_ends_w
 
             assert answered.status == 200
             assert answered.headers["connection"] == "close"
+            assert answered.read()  # to its end, which also closes the socket that the connection handed over
             assert process.wait(timeout=20) == 0
             half_sent.close()
             idle.close()
