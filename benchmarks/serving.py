@@ -30,9 +30,9 @@ import pyarrow as pa
 from larder.contracts.bundle import Manifest, set_champion, write_bundle
 from larder.contracts.plan import Column, Feature, FeaturePlan, ViewPlan
 from larder.contracts.settings import Settings
-from larder.online import embedded
-from larder.online.connection import connect
 from larder.online.position import Position, write_position
+from larder.online.server import embedded
+from larder.online.server.connection import connect
 from larder.online.writer import write_records
 
 NAME = "benchmark"

@@ -61,8 +61,8 @@ def champions(bundles: Path) -> list[tuple[str, str]]:
 
 def _redis_status(settings: Settings) -> str:
     from larder.contracts.errors import LarderError
-    from larder.online.connection import connect, redis_failures
-    from larder.online.embedded import online_address
+    from larder.online.server.connection import connect, redis_failures
+    from larder.online.server.embedded import online_address
 
     try:
         address = online_address(settings)

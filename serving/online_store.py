@@ -9,10 +9,10 @@ from larder.contracts.clock import Clock
 from larder.contracts.errors import LarderError, OnlineStoreError
 from larder.contracts.plan import FeaturePlan
 from larder.contracts.settings import Settings
-from larder.online import embedded
-from larder.online.connection import connect, redis_failures
 from larder.online.position import read_position
 from larder.online.reader import FeatureReader, FeatureRows
+from larder.online.server import embedded
+from larder.online.server.connection import connect, redis_failures
 
 SECONDS_BETWEEN_PROBES = 0.25
 

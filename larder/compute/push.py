@@ -11,9 +11,9 @@ from larder.contracts.settings import Settings
 from larder.offline.history import history_of
 from larder.offline.join.as_of import latest_at
 from larder.offline.reading import pinned, read_history
-from larder.online.connection import BULK_TIMEOUT_SECONDS, connect
 from larder.online.planning import view_plan
 from larder.online.position import Position, read_position, write_position
+from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect
 from larder.online.store import RedisOnlineStoreConfig, configured_address
 from larder.online.writer import write_records
 

@@ -8,10 +8,10 @@ import redis
 
 from larder.contracts.plan import ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.online.connection import redis_failures
-from larder.online.keys import entity_encoder, project_prefix, view_prefix
-from larder.online.packing import ARROW_TYPES, INSTANT
-from larder.online.record import Layout
+from larder.online.packed.keys import entity_encoder, project_prefix, view_prefix
+from larder.online.packed.packing import ARROW_TYPES, INSTANT
+from larder.online.packed.record import Layout
+from larder.online.server.connection import redis_failures
 
 KEYS_PER_CALL = 1_000
 

@@ -13,9 +13,9 @@ from feast.types import PrimitiveFeastType, from_value_type
 
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.plan import Column, Feature, FeaturePlan, OnDemandPlan, ViewPlan
-from larder.online.keys import check_key_types
 from larder.online.on_demand import REQUEST
-from larder.online.record import Layout
+from larder.online.packed.keys import check_key_types
+from larder.online.packed.record import Layout
 from larder.online.request import request_parser
 from larder.views import feature_fields
 

@@ -6,8 +6,8 @@ import msgspec
 import redis
 
 from larder.contracts.errors import OnlineStoreError
-from larder.online.connection import redis_failures
-from larder.online.keys import view_prefix
+from larder.online.packed.keys import view_prefix
+from larder.online.server.connection import redis_failures
 
 
 class Position(msgspec.Struct, frozen=True):

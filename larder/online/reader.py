@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from larder.contracts.clock import Clock, system_clock
 from larder.contracts.plan import FeaturePlan, ViewPlan
-from larder.online.connection import connect, redis_failures
-from larder.online.keys import entity_encoder, view_prefix
 from larder.online.on_demand import REQUEST, OnDemand
-from larder.online.record import EPOCH, Layout
+from larder.online.packed.keys import entity_encoder, view_prefix
+from larder.online.packed.record import EPOCH, Layout
 from larder.online.request import request_parser
+from larder.online.server.connection import connect, redis_failures
 
 if TYPE_CHECKING:
     import redis

@@ -20,12 +20,12 @@ from larder.contracts.errors import ConfigurationError, InvalidDataError
 from larder.contracts.plan import Feature, ViewPlan
 from larder.contracts.settings import Settings, load_settings
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.online.connection import BULK_TIMEOUT_SECONDS, connect
 from larder.online.contents import delete_view, read_view
-from larder.online.embedded import EMBEDDED, online_address
-from larder.online.packing import ARROW_TYPES
+from larder.online.packed.packing import ARROW_TYPES
+from larder.online.packed.record import EPOCH
 from larder.online.planning import view_plan
-from larder.online.record import EPOCH
+from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect
+from larder.online.server.embedded import EMBEDDED, online_address
 from larder.online.writer import write_records
 
 EntityRow = tuple[EntityKey, Mapping[str, Value], datetime, datetime | None]

@@ -10,10 +10,10 @@ import redis
 
 from larder.contracts.plan import ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.online.connection import redis_failures
-from larder.online.keys import view_prefix
-from larder.online.packing import packed_keys, packed_records, typed_rows
-from larder.online.record import Layout
+from larder.online.packed.keys import view_prefix
+from larder.online.packed.packing import packed_keys, packed_records, typed_rows
+from larder.online.packed.record import Layout
+from larder.online.server.connection import redis_failures
 
 FUTURE_TOLERANCE = timedelta(minutes=1)
 """How far the clocks of a source and of this machine may differ."""

@@ -30,8 +30,8 @@ def verify(settings: Settings) -> None:
              ahead    Redis holds a newer row (is the clock behind the last materialization?)
              value    same row, other value (a defect)
     """
-    from larder.online.connection import BULK_TIMEOUT_SECONDS, connect
-    from larder.online.embedded import online_address
+    from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect
+    from larder.online.server.embedded import online_address
     from larder.registry import feature_store
     from larder.verify.proof import compared_store
 

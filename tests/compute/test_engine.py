@@ -19,8 +19,8 @@ from larder.compute.definition import INSTANT
 from larder.compute.job import Materialized
 from larder.contracts.errors import ConfigurationError, MissingTableError
 from larder.contracts.settings import Settings, load_settings
-from larder.online import embedded
-from larder.online.connection import connect
+from larder.online.server import embedded
+from larder.online.server.connection import connect
 from larder.spark import session
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*experimental:RuntimeWarning")

@@ -26,7 +26,7 @@ from larder.compute.gold import refresh_gold
 from larder.compute.push import push_latest
 from larder.contracts.settings import Settings, load_settings
 from larder.offline import DeltaSource
-from larder.online import embedded
+from larder.online.server import embedded
 from tests.offline.project import feature_store, write_table
 
 if TYPE_CHECKING:

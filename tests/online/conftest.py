@@ -8,8 +8,8 @@ import pytest
 import redis
 
 from larder.contracts.settings import Settings, load_settings
-from larder.online import embedded
-from larder.online.connection import connect
+from larder.online.server import embedded
+from larder.online.server.connection import connect
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from larder.contracts.plan import Column, Feature, FeaturePlan, ViewPlan
-from larder.online.packing import INSTANT
+from larder.online.packed.packing import INSTANT
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 

@@ -12,8 +12,8 @@ from larder.contracts.errors import ConfigurationError
 from larder.contracts.settings import Settings
 from larder.online import FeatureReader
 from larder.online.contents import count_entities
-from larder.online.embedded import online_address
 from larder.online.planning import feature_plan
+from larder.online.server.embedded import online_address
 from tests.online import feast_shop
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*experimental:RuntimeWarning")

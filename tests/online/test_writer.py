@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from larder.contracts.errors import InvalidDataError, MissingColumnsError
-from larder.online.connection import connect
 from larder.online.contents import count_entities, read_view
-from larder.online.embedded import online_address
+from larder.online.server.connection import connect
+from larder.online.server.embedded import online_address
 from larder.online.writer import WriteCounts, write_records
 from tests.online.rows import NOON, at, view, visits
 

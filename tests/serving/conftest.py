@@ -19,9 +19,9 @@ import uvicorn
 from larder.contracts.bundle import Bounds, Manifest, set_champion, write_bundle
 from larder.contracts.plan import Column, Feature, FeaturePlan, OnDemandPlan, ViewPlan
 from larder.contracts.settings import Settings
-from larder.online import embedded
-from larder.online.connection import connect
 from larder.online.position import Position, write_position
+from larder.online.server import embedded
+from larder.online.server.connection import connect
 from larder.online.writer import write_records
 from serving.app import create_app
 from serving.server import listening_socket, server_config

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from larder.contracts.settings import Settings
-from larder.online import embedded
-from larder.online.connection import connect
-from larder.online.keys import view_prefix
+from larder.online.packed.keys import view_prefix
+from larder.online.server import embedded
+from larder.online.server.connection import connect
 
 SECONDS_TO_ANSWER = 0.15
 SECONDS_TO_RECOVER = 5.0

@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
-from larder.online import embedded
+from larder.online.server import embedded
 from serving import server as server_module
 from serving.server import listening_socket
 

@@ -5,8 +5,8 @@ from click.testing import CliRunner
 
 from larder.contracts.errors import ConfigurationError, OnlineStoreError
 from larder.contracts.settings import Settings
-from larder.online import embedded
-from larder.online.cli import down, up
+from larder.online.server import embedded
+from larder.online.server.cli import down, up
 
 
 def test_up_starts_redis_and_down_stops_it(own_redis: Settings) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError
 from larder.contracts.plan import ViewPlan
-from larder.online.record import EPOCH
+from larder.online.packed.record import EPOCH
 from larder.online.request import wrong_type
 
 KEY_LETTERS = {"string": "s", "bytes": "b", "int32": "i", "int64": "i", "unix_timestamp": "t"}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import redis
 
-from larder.online.connection import redis_failures
+from larder.online.server.connection import redis_failures
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import redis
 
 from larder.contracts.errors import ConfigurationError, OnlineStoreError
 from larder.contracts.settings import Settings
-from larder.online import embedded
-from larder.online.connection import client_address, connect, redis_failures, without_password
 from larder.online.reader import FeatureReader
+from larder.online.server import embedded
+from larder.online.server.connection import client_address, connect, redis_failures, without_password
 from tests.online.rows import NOON, plan, view
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from larder.contracts.errors import InvalidDataError, MissingColumnsError
 from larder.contracts.plan import Feature, ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.online.keys import KEY_LETTERS, check_key_types
-from larder.online.record import HEADER, Layout
+from larder.online.packed.keys import KEY_LETTERS, check_key_types
+from larder.online.packed.record import HEADER, Layout
 
 Numbers = NDArray[Any]
 INSTANT = pa.timestamp("us", tz="UTC")

@@ -22,7 +22,7 @@ import redis
 
 from larder.contracts.errors import DependencyError, OnlineStoreError
 from larder.contracts.settings import Settings
-from larder.online.connection import connect
+from larder.online.server.connection import connect
 
 EMBEDDED = "embedded"
 """The address that asks for this server."""

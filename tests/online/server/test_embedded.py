@@ -12,10 +12,10 @@ import pytest
 
 from larder.contracts.errors import DependencyError
 from larder.contracts.settings import Settings
-from larder.online import embedded
-from larder.online.connection import connect
 from larder.online.contents import count_entities
-from larder.online.health import redis_health
+from larder.online.server import embedded
+from larder.online.server.connection import connect
+from larder.online.server.health import redis_health
 from larder.online.writer import write_records
 from tests.online.rows import view, visits
 
@@ -79,7 +79,7 @@ def test_a_server_that_only_has_the_recorded_address_is_not_stopped(own_redis: S
 def test_the_server_outlives_the_process_that_started_it(own_redis: Settings) -> None:
     program = (
         "import sys; from dataclasses import replace; from pathlib import Path\n"
-        "from larder.contracts.settings import load_settings; from larder.online import embedded\n"
+        "from larder.contracts.settings import load_settings; from larder.online.server import embedded\n"
         "print(embedded.start(replace(load_settings({}), state=Path(sys.argv[1]))))"
     )
     run = subprocess.run(

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from larder.contracts.errors import ConfigurationError, LarderError, OnlineStoreError, SchemaMismatchError
 from larder.contracts.plan import Feature, ViewPlan
-from larder.online.packing import ARROW_TYPES, packed_records, typed_rows
-from larder.online.record import EPOCH, Layout
+from larder.online.packed.packing import ARROW_TYPES, packed_records, typed_rows
+from larder.online.packed.record import EPOCH, Layout
 from tests.online.rows import NOON, at, view
 
 VALUES = {

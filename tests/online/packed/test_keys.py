@@ -8,7 +8,7 @@ from redis.cluster import key_slot
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError
 from larder.contracts.plan import Feature, ViewPlan
-from larder.online.keys import NULL_ENTITY, entity_encoder, project_prefix, view_prefix
+from larder.online.packed.keys import NULL_ENTITY, entity_encoder, project_prefix, view_prefix
 from tests.online.rows import NOON, view
 
 NAMES = st.text(min_size=1, max_size=6)

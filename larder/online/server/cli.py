@@ -12,9 +12,9 @@ def up(settings: Settings) -> None:
     """Start the embedded Redis, or check the one in LARDER_REDIS."""
     from rich.console import Console
 
-    from larder.online.connection import BULK_TIMEOUT_SECONDS, connect, without_password
-    from larder.online.embedded import online_address
-    from larder.online.health import redis_health
+    from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect, without_password
+    from larder.online.server.embedded import online_address
+    from larder.online.server.health import redis_health
 
     address = online_address(settings)
     health = redis_health(connect(address, timeout_seconds=BULK_TIMEOUT_SECONDS))
@@ -31,7 +31,7 @@ def down(settings: Settings) -> None:
     """Stop the embedded Redis; its data stays on disk."""
     from rich.console import Console
 
-    from larder.online.embedded import EMBEDDED, stop
+    from larder.online.server.embedded import EMBEDDED, stop
 
     if settings.redis != EMBEDDED:
         raise ConfigurationError(

@@ -1,0 +1,1 @@
+"""The Redis server: addresses and time-outs, the embedded server, whether a server is fit to hold features."""
