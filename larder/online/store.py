@@ -21,7 +21,7 @@ from larder.contracts.plan import Feature, ViewPlan
 from larder.contracts.settings import Settings, load_settings
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.online.contents import delete_view, read_view
-from larder.online.packed.packing import ARROW_TYPES
+from larder.online.packed.arrow_types import arrow_type
 from larder.online.packed.record import EPOCH
 from larder.online.planning import view_plan
 from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect
@@ -161,7 +161,7 @@ def _keys_table(plan: ViewPlan, keys: Sequence[EntityKey]) -> pa.Table:
 
 def _with_column(table: pa.Table, feature: Feature, values: list[Any]) -> pa.Table:
     try:
-        return table.append_column(feature.name, pa.array(values, ARROW_TYPES[feature.dtype]))
+        return table.append_column(feature.name, pa.array(values, arrow_type(feature.dtype)))
     except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
         raise InvalidDataError(
             f"{feature.name!r} does not fit {feature.dtype}: {problem}. Correct the value.", field=feature.name
