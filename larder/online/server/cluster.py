@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from redis import RedisCluster
+from redis import Redis, RedisCluster
 from redis.cluster import ClusterNode
 from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, ConnectionError, MovedError, ResponseError, TimeoutError
@@ -43,6 +43,12 @@ class Cluster(RedisCluster):
                 self._is_stale |= isinstance(answer, AskError | ClusterDownError)
                 raise answer
         return [answers[place] for place in range(len(commands))]
+
+    def node_of(self, slot: int) -> Redis:
+        """A client of the node that has the slot."""
+        if self._is_stale:
+            self._learn_slots()
+        return self.get_redis_connection(self.nodes_manager.get_node_from_slot(slot))
 
     def _round_trip(self, batches: dict[ClusterNode, list[Sent]], before: Command | None) -> dict[int, Any]:
         """Answers, errors among them, by place."""
