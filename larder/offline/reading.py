@@ -94,7 +94,7 @@ def conditions(asked: Asked) -> Iterator[Between]:
     if last := _instant(slots.end):
         ttl = history.ttl // timedelta(microseconds=1) if history.ttl else None
         yield time_range(history, since=None if ttl is None else _instant(slots.begin - ttl), until=last)
-    if (keys := asked.keys.range()) and all(isinstance(key, int | str) for key in keys):
+    if (keys := asked.keys.range) and all(isinstance(key, int | str) for key in keys):
         yield key_range(history, *keys)
 
 

@@ -29,27 +29,35 @@ class RequestKeys:
         self.keys = tuple(keys)
         asked = _positional([_as_type(_plain(requests[name]), _plain_dtype(stored[name]), table) for name in keys])
         # Sorted, so that numbers do not depend on threads: they decide in which order rows are looked at.
-        self._numbers = asked.drop_nulls().unique().sort(asked.columns).with_row_index("id")
-        self._dense = _DenseNumbers.of(self._numbers)
+        distinct = asked.drop_nulls().unique().sort(asked.columns)
+        self.range = None if distinct.width != 1 or distinct.is_empty() else (distinct.item(0, 0), distinct.item(-1, 0))
+        """Least and greatest key, where a key is one column with an order; None otherwise."""
+        self._numbers = _DenseNumbers.made(distinct) or _HashedNumbers(distinct)
         self.of_requests = self._numbered(asked, requests.height)
         """Number of each request's key."""
+
+    def __getstate__(self) -> dict[str, object]:
+        """What a task needs to number rows: the request travels to each of them."""
+        return {name: value for name, value in self.__dict__.items() if name != "of_requests"}
 
     def of(self, rows: pl.DataFrame) -> Integers:
         """Number of each row's key."""
         return self._numbered(_positional([_plain(rows[name]) for name in self.keys]), rows.height)
 
-    def range(self) -> tuple[object, object] | None:
-        """Least and greatest key, where a key is one column with an order; None otherwise."""
-        if len(self.keys) != 1 or self._numbers.is_empty():
-            return None
-        return self._numbers["key_0"][0], self._numbers["key_0"][-1]
-
     def _numbered(self, keys: pl.DataFrame, height: int) -> Integers:
         if not self.keys:  # a view without entities has one key
             return np.zeros(height, dtype=np.int64)
-        if self._dense is not None:
-            return self._dense.of_key(keys["key_0"])
-        numbers = keys.join(self._numbers, on=keys.columns, how="left", maintain_order="left")["id"]
+        return self._numbers.of(keys)
+
+
+class _HashedNumbers:
+    """Numbers of keys of any type."""
+
+    def __init__(self, distinct: pl.DataFrame) -> None:
+        self._distinct = distinct.with_row_index("id")
+
+    def of(self, keys: pl.DataFrame) -> Integers:
+        numbers = keys.join(self._distinct, on=keys.columns, how="left", maintain_order="left")["id"]
         ids: Integers = numbers.cast(pl.Int64).fill_null(NONE).to_numpy()
         return ids
 
@@ -59,24 +67,24 @@ class _DenseNumbers:
 
     def __init__(self, values: Integers) -> None:
         self._low, self._high = int(values[0]), int(values[-1])
-        self._numbers = np.full(self._high - self._low + 2, NONE)
+        # Of 32 bits, so that more of the table is in the processor's cache.
+        self._numbers = np.full(self._high - self._low + 2, NONE, np.int32)
         self._numbers[values - self._low] = np.arange(len(values))
 
     @classmethod
-    def of(cls, numbers: pl.DataFrame) -> "_DenseNumbers | None":
-        if numbers.width != 2 or numbers.is_empty():
+    def made(cls, distinct: pl.DataFrame) -> "_DenseNumbers | None":
+        if distinct.width != 1 or distinct.is_empty():
             return None
-        key = numbers["key_0"]
+        key = distinct["key_0"]
         if not key.dtype.is_integer() or key.dtype == pl.UInt64 or key[-1] - key[0] > _WIDEST_DENSE:
             return None
         return cls(key.cast(pl.Int64).to_numpy())
 
-    def of_key(self, key: pl.Series) -> Integers:
-        values = key.cast(pl.Int64)
+    def of(self, keys: pl.DataFrame) -> Integers:
+        values = keys["key_0"].cast(pl.Int64)
         is_there = values.is_between(self._low, self._high).fill_null(False).to_numpy()
         places = np.where(is_there, values.fill_null(self._low).to_numpy(), self._high + 1) - self._low
-        numbers: Integers = self._numbers.take(places)
-        return numbers
+        return self._numbers.take(places).astype(np.int64)
 
 
 def _positional(keys: Sequence[pl.Series]) -> pl.DataFrame:

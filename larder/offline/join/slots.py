@@ -28,14 +28,26 @@ class Slots:
         """First and last instant asked for; both 0 when nothing is."""
         self._shift = _shift(self.end - self.begin, int(ids.max(initial=0)) + 1)
         self._stride = ((self.end - self.begin) >> self._shift) + 2
-        codes = self._codes(ids[asked], instants[asked])
-        order = _order(codes, instants[asked])
+        order = _order(self._codes(ids[asked], instants[asked]), instants[asked])
         self.requests: Integers = asked[order]
         """Position of each slot's request."""
         self.ids, self.instants = ids[self.requests], instants[self.requests]
-        self.first: Integers = np.searchsorted(self.ids, self.ids)
+        self._derive()
+
+    def _derive(self) -> None:
+        is_next_key = np.diff(self.ids, prepend=NONE) != 0
+        self.first: Integers = np.maximum.accumulate(np.where(is_next_key, np.arange(len(self.ids)), 0))
         """First slot of the same key."""
-        self._sorted = codes[order]
+        self._sorted = self._codes(self.ids, self.instants)
+
+    def __getstate__(self) -> dict[str, object]:
+        """What a task cannot derive: the request travels to each of them."""
+        derived = ("first", "_sorted")
+        return {name: _narrow(value) for name, value in self.__dict__.items() if name not in derived}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__ |= {name: _wide(value) for name, value in state.items()}
+        self._derive()
 
     def __len__(self) -> int:
         return len(self.requests)
@@ -87,6 +99,17 @@ def _order(codes: Integers, instants: Integers) -> Integers:
     rows = order[shared]
     order[shared] = rows[np.lexsort((instants[rows], codes[rows]))]
     return order
+
+
+def _narrow(value: object) -> object:
+    """Half the bytes where the numbers allow it."""
+    if not isinstance(value, np.ndarray) or value.min(initial=0) < -(2**31) or value.max(initial=0) >= 2**31:
+        return value
+    return value.astype(np.int32)
+
+
+def _wide(value: object) -> object:
+    return value.astype(np.int64) if isinstance(value, np.ndarray) else value
 
 
 def _shift(span: int, keys: int) -> int:

@@ -91,13 +91,16 @@ def _candidates(asked: Asked, parts: Parts, tables: Iterable[pa.Table]) -> Itera
     for part, (start, stop) in enumerate(pairwise(bounds)):
         for first in range(start, stop, ROWS_PER_VALUE):
             slots = filled[first : min(first + ROWS_PER_VALUE, stop)]
-            times = {EVENT_TIMESTAMP: held.event_timestamp[slots], KNOWN_AT: held.known_at[slots]}
-            value = packed(_beside(pa.table({SLOT: slots} | times), held.features(slots)))
+            stamps = {SLOT: slots.astype(np.int32), EVENT_TIMESTAMP: held.event_timestamp[slots]}
+            if asked.history.known_at:
+                stamps[KNOWN_AT] = held.known_at[slots]
+            value = packed(_beside(pa.table(stamps), held.features(slots)))
             yield pa.record_batch({PART: pa.array([part], pa.int32()), PACKED: pa.array([value], pa.binary())})
 
 
 def _arrivals(rows: pa.Table, held: Held) -> Arrivals:
-    slots, event, known = (rows[name].to_numpy() for name in (SLOT, EVENT_TIMESTAMP, KNOWN_AT))
+    slots, event = rows[SLOT].to_numpy().astype(np.int64), rows[EVENT_TIMESTAMP].to_numpy()
+    known = rows[KNOWN_AT].to_numpy() if KNOWN_AT in rows.column_names else event
     return Arrivals(slots, event, known, np.arange(len(slots)), rows.select(held.schema.names).combine_chunks())
 
 
