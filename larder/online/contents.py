@@ -7,6 +7,7 @@ import pyarrow as pa
 import redis
 
 from larder.contracts.plan import ViewPlan
+from larder.online.many_keys import multi_delete, multi_get
 from larder.online.packed.columns import decoded_columns
 from larder.online.packed.keys import entity_encoder, project_prefix, view_prefix
 from larder.online.packed.record import Layout
@@ -50,10 +51,11 @@ def _rows(keys: pa.Table, names: list[str]) -> Iterator[tuple[Any, ...]]:
 
 
 def _fetch(client: redis.Redis, keys: list[bytes]) -> list[bytes | None]:
+    fetch = multi_get(client)
     records: list[bytes | None] = []
     with redis_failures(client):
         for start in range(0, len(keys), KEYS_PER_CALL):
-            records += client.mget(keys[start : start + KEYS_PER_CALL])
+            records += fetch(keys[start : start + KEYS_PER_CALL])
     return records
 
 
@@ -71,4 +73,4 @@ def _delete(client: redis.Redis, prefix: bytes) -> None:
     keys = list(_scan(client, prefix + b"*"))
     with redis_failures(client):
         for start in range(0, len(keys), KEYS_PER_CALL):
-            client.unlink(*keys[start : start + KEYS_PER_CALL])
+            multi_delete(client, keys[start : start + KEYS_PER_CALL])

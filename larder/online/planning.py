@@ -155,7 +155,8 @@ def _dtype(dtype: FeastType) -> str:
     if isinstance(dtype, Set):
         return f"set<{_dtype(dtype.base_type)}>"
     if isinstance(dtype, Struct):
-        return f"struct<{','.join(f'{quote(name, safe="")}:{_dtype(part)}' for name, part in dtype.fields.items())}>"
+        parts = [f"{quote(name, safe='')}:{_dtype(part)}" for name, part in dtype.fields.items()]
+        return f"struct<{','.join(parts)}>"
     return dtype.name.lower() if isinstance(dtype, PrimitiveFeastType) else str(dtype)
 
 

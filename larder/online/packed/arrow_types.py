@@ -1,4 +1,4 @@
-"""Arrow types of features, those of the offline join, and columns brought into them; another kind of value is refused."""
+"""Arrow types of features, those of the offline join, and columns brought into them."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote

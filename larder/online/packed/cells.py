@@ -15,7 +15,6 @@ from larder.online.packed.arrow_types import arrow_type
 from larder.online.packed.types import (
     BLOBS,
     FIXED_CODES,
-    INSTANTS,
     MAPS,
     RAW,
     TEXTS,
@@ -104,7 +103,8 @@ def _packed_lists(column: pa.ListArray) -> pa.Array:
     starts = np.concatenate([[0], ends]).astype(np.int64)
     buffers = [None, pa.py_buffer(starts * content.itemsize), pa.py_buffer(np.ascontiguousarray(content))]
     raw = pa.LargeBinaryArray.from_buffers(LARGE, len(column), buffers)
-    cells = pc.if_else(column.is_valid(), pc.binary_join_element_wise(pa.scalar(RAW, LARGE), raw, pa.scalar(b"", LARGE)), None)
+    marked = pc.binary_join_element_wise(pa.scalar(RAW, LARGE), raw, pa.scalar(b"", LARGE))
+    cells = pc.if_else(column.is_valid(), marked, None)
     if not elements.null_count:
         return cells
     holes = np.flatnonzero(elements.is_null().to_numpy(zero_copy_only=False))

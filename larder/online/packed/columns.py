@@ -37,7 +37,8 @@ def decoded_columns(layout: Layout, records: Sequence[bytes | None]) -> dict[str
 def _columns(layout: Layout, records: Sequence[bytes]) -> dict[str, pa.Array]:
     """ValueError for bytes that are no whole record of this layout."""
     heads = _heads(layout, records)
-    nulls = np.unpackbits(heads[:, HEADER.size : HEADER.size + layout.bitmap_size], axis=1, bitorder="little").view(bool)
+    bitmaps = heads[:, HEADER.size : HEADER.size + layout.bitmap_size]
+    nulls = np.unpackbits(bitmaps, axis=1, bitorder="little").view(bool)
     start, columns = np.zeros(len(records), np.int64), {}
     for index, feature in enumerate(layout.view.features):
         if index in layout.variable:

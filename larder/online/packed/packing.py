@@ -100,7 +100,7 @@ def _refuse_oversized(view: ViewPlan, cells: Mapping[str, pa.ChunkedArray]) -> N
     if not cells:
         return
     sizes = {name: pc.binary_length(column).fill_null(0).to_numpy() for name, column in cells.items()}
-    total = sum(sizes.values(), start=np.int64(Layout(view).fixed_size))
+    total = np.sum(list(sizes.values()), axis=0) + Layout(view).fixed_size
     if len(total) and total.max() > MAX_BYTES:
         row = int(total.argmax())
         largest = max(sizes, key=lambda name: int(sizes[name][row]))

@@ -100,7 +100,11 @@ class Layout:
 
     def _one_by_one(self, records: Sequence[bytes]) -> Records:
         decoded = [self.decode(record) for record in records]
-        return Records(*([part[place] for part in decoded] for place in range(3)))
+        return Records(
+            [record.event_timestamp for record in decoded],
+            [record.known_at for record in decoded],
+            [record.values for record in decoded],
+        )
 
     def _converted(self, record: bytes, bitmap: bytes, values: list[Any]) -> tuple[Any, ...]:
         """`values` as Python means them; ValueError for a record that is not whole."""
@@ -132,4 +136,3 @@ class Layout:
                 f"{self.prefix[4:].hex()}: the view's fields changed. {again}"
             )
         return OnlineStoreError(f"Redis holds a damaged record of view {self.view.name!r}. {again}")
-

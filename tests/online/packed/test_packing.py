@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from larder.contracts.errors import InvalidDataError, MissingColumnsError
-from larder.online.packed.keys import entity_encoder, view_prefix
 from larder.online.packed.arrow_types import arrow_type
+from larder.online.packed.keys import entity_encoder, view_prefix
 from larder.online.packed.packing import packed_keys, typed_rows
 from tests.online.rows import NOON, view
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from larder.contracts.errors import ConfigurationError, LarderError, OnlineStoreError, SchemaMismatchError
@@ -14,6 +14,7 @@ from larder.online.packed.packing import packed_records, typed_rows
 from larder.online.packed.record import EPOCH, Layout
 from tests.online.packed.values import DTYPES, column, values_of
 from tests.online.rows import NOON, at, view
+
 
 @st.composite
 def stored_rows(draw: st.DrawFn) -> tuple[ViewPlan, list[object]]:
@@ -29,6 +30,7 @@ def record(plan: ViewPlan, values: list[object], *, known_at: datetime | None = 
     return packed_records(Layout(plan), typed_rows(plan, pa.table(columns)))[0]
 
 
+@settings(deadline=None)
 @given(stored_rows())
 def test_a_record_gives_back_what_went_in(row: tuple[ViewPlan, list[object]]) -> None:
     plan, values = row
@@ -40,6 +42,7 @@ def test_a_record_gives_back_what_went_in(row: tuple[ViewPlan, list[object]]) ->
     assert repr(found.values) == repr(tuple(values))  # tells -0.0 from 0.0, 1 from True, and finds NaN equal to NaN
 
 
+@settings(deadline=None, max_examples=30)
 @given(stored_rows())
 def test_no_truncation_and_no_extension_of_a_record_is_read(row: tuple[ViewPlan, list[object]]) -> None:
     plan, values = row
@@ -50,6 +53,7 @@ def test_no_truncation_and_no_extension_of_a_record_is_read(row: tuple[ViewPlan,
             Layout(plan).decode(damaged)
 
 
+@settings(deadline=None, max_examples=50)
 @given(stored_rows(), st.binary(max_size=120))
 def test_foreign_bytes_are_refused(row: tuple[ViewPlan, list[object]], foreign: bytes) -> None:
     with pytest.raises(LarderError):

@@ -42,10 +42,11 @@ def values_of(dtype: str) -> st.SearchStrategy[Any]:
     if outer in LISTS:
         return st.lists(st.none() | values_of(inner[0]), max_size=4)
     if outer == "struct":
-        parts = [part.partition(":") for part in inner]
-        return st.fixed_dictionaries({name: st.none() | values_of(part) for name, _, part in parts})
+        names, _, types = zip(*(part.partition(":") for part in inner), strict=True)
+        parts = st.tuples(*(st.none() | values_of(part) for part in types))
+        return parts.map(lambda values: dict(zip(names, values, strict=True)))
     if dtype in INSTANTS:
-        return st.datetimes(timezones=st.just(UTC))
+        return st.datetimes(timezones=st.just(UTC)).map(lambda instant: instant.replace(fold=0))
     if dtype in BLOBS:
         return st.binary(max_size=12)
     numbers = {
