@@ -23,10 +23,10 @@ def decoded_columns(layout: Layout, records: Sequence[bytes | None]) -> dict[str
     found = [record for record in records if record is not None]
     try:
         columns = _columns(layout, found)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError, RecursionError):
         for record in found:
             layout.decode(record)
-        raise
+        raise layout.refusal(b"".join(found[:1])) from None
     if len(found) == len(records):
         return columns
     absent = np.array([record is None for record in records])

@@ -74,14 +74,14 @@ class Layout:
         not a whole record.
         """
         if len(record) < self.fixed_size or not record.startswith(self.prefix):
-            raise self._refusal(record)
+            raise self.refusal(record)
         parts = self.struct.unpack_from(record)
         if self._is_plain and parts[3] == self._no_nulls and len(record) == self.fixed_size:
             return Record(parts[1], parts[2], parts[4:])
         try:
             return Record(parts[1], parts[2], self._converted(record, parts[3], list(parts[4:])))
         except (OverflowError, ValueError, RecursionError):
-            raise self._refusal(record) from None
+            raise self.refusal(record) from None
 
     def decode_all(self, records: Sequence[bytes]) -> Records:
         """`decode` of each; more than twice as fast where all features have a fixed width and few are null."""
@@ -123,7 +123,8 @@ class Layout:
             values[index] = instant(values[index])
         return tuple(None if nulls >> index & 1 else value for index, value in enumerate(values))
 
-    def _refusal(self, record: bytes) -> OnlineStoreError | SchemaMismatchError:
+    def refusal(self, record: bytes) -> OnlineStoreError | SchemaMismatchError:
+        """What is wrong with bytes that are no record of this layout, and what to do."""
         again = f"Materialize view {self.view.name!r} again (`larder features`)."
         if len(record) < HEADER.size or not record.startswith(MAGIC):
             return OnlineStoreError(
