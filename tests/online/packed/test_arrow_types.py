@@ -56,8 +56,21 @@ def test_names_of_types_are_readable_and_their_own() -> None:
 
 @pytest.mark.parametrize(
     "dtype",
-    "Array(String) invalid array<> array<int64 array<int64,int64> array<int64>> array<scalar_map> list<int64> "
-    "struct<> struct<a> struct<a:int64,> int64<> <".split(),
+    [
+        "Array(String)",
+        "invalid",
+        "array<>",
+        "array<int64",
+        "array<int64,int64>",
+        "array<int64>>",
+        "array<scalar_map>",
+        "list<int64>",
+        "struct<>",
+        "struct<a>",
+        "struct<a:int64,>",
+        "int64<>",
+        "<",
+    ],
 )
 def test_what_is_no_type_is_refused(dtype: str) -> None:
     with pytest.raises(ConfigurationError, match=f"'tags' of view 'visits' has type {re.escape(dtype)}, which"):
