@@ -1,6 +1,8 @@
+import hashlib
 import math
-import struct
+import re
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -60,21 +62,19 @@ def test_foreign_bytes_are_refused(row: tuple[ViewPlan, list[object]], foreign: 
         Layout(row[0]).decode(foreign)
 
 
-def test_the_bytes_are_those_of_the_specification() -> None:
-    plan = view(features="price:float64 name:string count:int32 blob:bytes")
-    noon = round(NOON.timestamp()) * 1_000_000
+def test_the_bytes_are_those_of_the_documentation() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "record_format.md").read_text()
+    example = re.findall(r"^    ((?:[0-9a-f]{2} )*[0-9a-f]{2})(?:  |$)", page, re.MULTILINE)
+    plan = view(features="price:float64 name:string count:int32 tags:array<float32> size:struct<cm:int64>")
 
-    expected = (
-        b"LDR\x01"
-        + plan.fingerprint
-        + struct.pack("<qq", noon, noon + 60_000_000)
-        + bytes([0b0100])  # the third feature, count, is null
-        + struct.pack("<dIiI", 2.5, 5, 0, 7)  # price, end of name, count, end of blob
-        + "Zoë!".encode()
-        + b"\x00\xff"
-    )
+    assert record(plan, [2.5, "ab", None, [0.5, 1.5], {"cm": 3}], known_at=at(1)) == bytes.fromhex("".join(example))
 
-    assert record(plan, [2.5, "Zoë!", None, b"\x00\xff"], known_at=at(1)) == expected
+
+def test_the_fingerprint_is_that_of_the_documentation() -> None:
+    plan = view(features="price:float64 tags:array<int64>")
+
+    shape = b'["visits",[[["user","string"]],[["price","float64"],["tags","array<int64>"]]]]'
+    assert plan.fingerprint == hashlib.sha256(shape).digest()[:8]
 
 
 def test_nan_is_a_value_and_null_is_none() -> None:
