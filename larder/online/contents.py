@@ -8,6 +8,7 @@ import redis
 
 from larder.contracts.plan import ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
+from larder.online.many_keys import multi_delete, multi_get
 from larder.online.packed.keys import entity_encoder, project_prefix, view_prefix
 from larder.online.packed.packing import ARROW_TYPES, INSTANT
 from larder.online.packed.record import Layout
@@ -57,10 +58,11 @@ def _rows(keys: pa.Table, names: list[str]) -> Iterator[tuple[Any, ...]]:
 
 
 def _fetch(client: redis.Redis, keys: list[bytes]) -> list[bytes | None]:
+    fetch = multi_get(client)
     records: list[bytes | None] = []
     with redis_failures(client):
         for start in range(0, len(keys), KEYS_PER_CALL):
-            records += client.mget(keys[start : start + KEYS_PER_CALL])
+            records += fetch(keys[start : start + KEYS_PER_CALL])
     return records
 
 
@@ -78,4 +80,4 @@ def _delete(client: redis.Redis, prefix: bytes) -> None:
     keys = list(_scan(client, prefix + b"*"))
     with redis_failures(client):
         for start in range(0, len(keys), KEYS_PER_CALL):
-            client.unlink(*keys[start : start + KEYS_PER_CALL])
+            multi_delete(client, keys[start : start + KEYS_PER_CALL])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from larder.contracts.clock import Clock, system_clock
 from larder.contracts.plan import FeaturePlan, ViewPlan
+from larder.online.many_keys import multi_get
 from larder.online.on_demand import REQUEST, OnDemand
 from larder.online.packed.keys import entity_encoder, view_prefix
 from larder.online.packed.record import EPOCH, Layout
@@ -55,6 +56,7 @@ class FeatureReader:
     def __init__(self, plan: FeaturePlan, source: "redis.Redis | str", clock: Clock = system_clock) -> None:
         self.plan = plan
         self._client = connect(source) if isinstance(source, str) else source
+        self._fetch = multi_get(self._client)
         self._clock = clock
         self._parse = request_parser(plan.request_fields)
         self._views = [_StoredView(plan.project, view) for view in plan.views]
@@ -91,7 +93,7 @@ class FeatureReader:
         if not keys:
             return [() for _ in rows]
         with redis_failures(self._client):
-            records = iter(self._client.execute_command("MGET", *keys))
+            records = iter(self._fetch(keys))
         now = (self._clock() - EPOCH) // timedelta(microseconds=1)
         columns = []
         for view in self._views:

@@ -10,43 +10,15 @@ import redis
 
 from larder.contracts.plan import ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
+from larder.online.compare_and_set import write_newest
 from larder.online.packed.keys import view_prefix
 from larder.online.packed.packing import packed_keys, packed_records, typed_rows
 from larder.online.packed.record import Layout
-from larder.online.server.connection import redis_failures
 
 FUTURE_TOLERANCE = timedelta(minutes=1)
 """How far the clocks of a source and of this machine may differ."""
 
 ROWS_PER_PIPELINE = 16_384
-ROWS_PER_SCRIPT = 1_024
-"""Redis serves nobody else while a script runs, about a millisecond for so many rows."""
-
-# Instants are compared as two halves of 32 bits: Lua's numbers are doubles, exact to 53 bits only, and its
-# string comparison follows the server's locale. A record of another schema always gives way.
-WRITE_NEWEST = """
-local function is_later(a, b)
-  for at = 13, 21, 8 do
-    local a_low, a_high = struct.unpack('<I4i4', a, at)
-    local b_low, b_high = struct.unpack('<I4i4', b, at)
-    if a_high ~= b_high then return a_high > b_high end
-    if a_low ~= b_low then return a_low > b_low end
-  end
-  return false
-end
-local stored = redis.call('MGET', unpack(KEYS))
-local newest = {}
-for i, key in ipairs(KEYS) do
-  local old, new = stored[i], ARGV[i]
-  local is_kept = old and #old >= 28 and string.sub(old, 1, 12) == string.sub(new, 1, 12) and is_later(old, new)
-  if not is_kept then
-    newest[#newest + 1] = key
-    newest[#newest + 1] = new
-  end
-end
-if #newest > 0 then redis.call('MSET', unpack(newest)) end
-return #newest / 2
-"""
 
 
 @dataclass(frozen=True)
@@ -97,7 +69,7 @@ def write_records(
     for start in range(0, dated.num_rows, ROWS_PER_PIPELINE):
         part = _by_time(dated.slice(start, ROWS_PER_PIPELINE).combine_chunks())
         latest = dict(zip(packed_keys(prefix, view, part), packed_records(layout, part), strict=True))
-        written = _write_newest(client, latest)
+        written = write_newest(client, latest)
         counts += WriteCounts(written=written, kept=part.num_rows - written)
     return counts
 
@@ -113,12 +85,3 @@ def _by_time(rows: pa.Table) -> pa.Table:
     """Earliest first and stable: of several rows for one entity a dict keeps the last."""
     event, known = (rows[name].cast(pa.int64()).to_numpy() for name in (EVENT_TIMESTAMP, KNOWN_AT))
     return rows.take(np.lexsort((known, event)))
-
-
-def _write_newest(client: redis.Redis, records: dict[bytes, bytes]) -> int:
-    keys, values = list(records), list(records.values())
-    with redis_failures(client), client.pipeline(transaction=False) as pipeline:
-        for start in range(0, len(keys), ROWS_PER_SCRIPT):
-            batch = slice(start, start + ROWS_PER_SCRIPT)
-            pipeline.eval(WRITE_NEWEST, len(keys[batch]), *keys[batch], *values[batch])
-        return sum(pipeline.execute())

@@ -3,70 +3,71 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from larder.contracts.errors import ConfigurationError, OnlineStoreError
+from larder.contracts.errors import OnlineStoreError
 
 if TYPE_CHECKING:
     import redis
+    import redis.asyncio
 
 SERVING_TIMEOUT_SECONDS = 0.1
 BULK_TIMEOUT_SECONDS = 10.0
-SCHEMES = ("redis://", "rediss://", "unix://")
+
+# redis-py takes half a second of CPU to import: only who connects pays for it.
 
 
 def connect(address: str, *, timeout_seconds: float = SERVING_TIMEOUT_SECONDS) -> "redis.Redis":
-    """A client for `address`; it connects on first use and may be shared by threads.
+    """A client for `address`, of any kind that docs/redis_servers.md lists; threads may share it.
 
-    `timeout_seconds` bounds both connecting and each wait for bytes. Nothing is retried: the caller
-    knows better than the client how long an answer is worth waiting for.
+    It connects on first use; only a Cluster is asked for its nodes at once. `timeout_seconds` bounds both
+    connecting and each wait for bytes. Nothing is retried: the caller knows better than the client how long
+    an answer is worth waiting for. Raises ConfigurationError for an address that is none, OnlineStoreError
+    for a Cluster that does not answer.
     """
-    if not address.startswith(SCHEMES):
-        raise ConfigurationError(
-            f"The Redis address is {without_password(address)!r}; it must begin with {', '.join(SCHEMES)}, "
-            "for example redis://localhost:6379/0. Set LARDER_REDIS."
-        )
-    import redis  # half a second of CPU: only who connects pays for it
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
+    from larder.online.server.address import parsed_address
+    from larder.online.server.clients import sync_client
 
-    try:
-        return redis.Redis.from_url(
-            address,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=False,
-            protocol=2,
-            driver_info=None,  # saves two round trips on each new connection
-        )
-    except ValueError as problem:
-        raise ConfigurationError(
-            f"The Redis address {without_password(address)!r} cannot be read: {problem}. Set LARDER_REDIS."
-        ) from None
+    place = parsed_address(address)
+    with redis_failures(place.shown):
+        return sync_client(place, timeout_seconds)
+
+
+def connect_async(address: str, *, timeout_seconds: float = SERVING_TIMEOUT_SECONDS) -> "redis.asyncio.Redis":
+    """Like `connect`, for one event loop; a Cluster too is asked on first use only."""
+    from larder.online.server.address import parsed_address
+    from larder.online.server.clients import async_client
+
+    return async_client(parsed_address(address), timeout_seconds)
 
 
 @contextmanager
-def redis_failures(client: "redis.Redis") -> Iterator[None]:
-    """Turn every failure of Redis inside the block into an OnlineStoreError that says what to do."""
-    from redis.exceptions import ConnectionError, RedisError, TimeoutError
+def redis_failures(source: Any) -> Iterator[None]:
+    """Turn every failure of Redis inside the block into an OnlineStoreError that says what to do.
+
+    `source` is the client in use, or the address to name.
+    """
+    from redis.exceptions import RedisClusterException, RedisError
 
     try:
         yield
-    except (ConnectionError, TimeoutError) as problem:
-        raise OnlineStoreError(
-            f"Redis at {client_address(client)} does not answer: {problem}. "
-            "Start it with `larder up` or set LARDER_REDIS."
-        ) from problem
-    except RedisError as problem:
-        raise OnlineStoreError(
-            f"Redis at {client_address(client)} refused: {problem}. Look at its log, or set LARDER_REDIS to another."
-        ) from problem
+    except (RedisError, RedisClusterException) as problem:
+        from larder.online.server.failures import failure_sentence
+
+        address = source if isinstance(source, str) else client_address(source)
+        raise OnlineStoreError(failure_sentence(problem, address)) from problem
 
 
-def client_address(client: "redis.Redis") -> str:
-    """Where the client connects to, without its password."""
-    options = client.connection_pool.connection_kwargs
+def client_address(client: Any) -> str:
+    """Where a client made here connects to, without its password."""
+    if hasattr(client, "nodes_manager"):
+        return f"redis+cluster://{','.join(client.nodes_manager.startup_nodes)}"
+    pool = client.connection_pool
+    if hasattr(pool, "sentinel_manager"):
+        sentinels = [sentinel.connection_pool.connection_kwargs for sentinel in pool.sentinel_manager.sentinels]
+        places = ",".join(f"{options['host']}:{options['port']}" for options in sentinels)
+        return f"redis+sentinel://{places}/{pool.service_name}"
+    options = pool.connection_kwargs
     if "path" in options:
         return f"unix://{options['path']}"
     return f"redis://{options.get('host', 'localhost')}:{options.get('port', 6379)}/{options.get('db', 0)}"
@@ -74,4 +75,4 @@ def client_address(client: "redis.Redis") -> str:
 
 def without_password(address: str) -> str:
     """The address as it may be shown."""
-    return re.sub(r"//([^/@]*)@", "//***@", address)
+    return re.sub(r"(password=)[^&]*", r"\1***", re.sub(r"//.*@", "//***@", address))

@@ -1,0 +1,81 @@
+"""Commands over many keys, on any kind of Redis: one round trip, whatever the number of keys and nodes."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
+
+    from larder.online.server.cluster import Cluster
+
+Values = list[bytes | None]
+
+
+def multi_get(client: "redis.Redis") -> Callable[[Sequence[bytes]], Values]:
+    """A function from keys to their values in the same order, None where there is none.
+
+    Decided once per client. A Cluster answers one MGET per slot; all views of one entity share a slot.
+    """
+    from larder.online.server.cluster import Cluster  # with redis-py, which is slow to import
+
+    if isinstance(client, Cluster):
+        return lambda keys: _values_in_cluster(client, keys)
+    return lambda keys: list(client.execute_command("MGET", *keys))
+
+
+def multi_get_async(client: "redis.asyncio.Redis") -> Callable[[Sequence[bytes]], Awaitable[Values]]:
+    """`multi_get` for a client of `connect_async`."""
+    import redis.asyncio
+
+    async def values(keys: Sequence[bytes]) -> Values:
+        return list(await client.execute_command("MGET", *keys))
+
+    async def values_in_cluster(keys: Sequence[bytes]) -> Values:
+        return await _values_in_async_cluster(client, keys)
+
+    return values_in_cluster if isinstance(client, redis.asyncio.RedisCluster) else values
+
+
+def multi_delete(client: "redis.Redis", keys: Sequence[bytes]) -> None:
+    """Delete the keys; the server frees their memory in the background."""
+    from larder.online.server.cluster import Cluster, places_by_slot
+
+    if isinstance(client, Cluster):
+        slots = places_by_slot(keys)
+        client.run([(slot, ("UNLINK", *[keys[place] for place in places])) for slot, places in slots.items()])
+    elif keys:
+        client.unlink(*keys)
+
+
+def _values_in_cluster(client: "Cluster", keys: Sequence[bytes]) -> Values:
+    from larder.online.server.cluster import places_by_slot
+
+    slots = places_by_slot(keys)
+    answers = client.run([(slot, ("MGET", *[keys[place] for place in places])) for slot, places in slots.items()])
+    return _in_order(slots, answers, len(keys))
+
+
+async def _values_in_async_cluster(client: Any, keys: Sequence[bytes]) -> Values:
+    from redis.exceptions import ConnectionError, TimeoutError
+
+    from larder.online.server.cluster import places_by_slot
+
+    slots = places_by_slot(keys)
+    pipeline = client.pipeline()
+    for places in slots.values():
+        pipeline.execute_command("MGET", *[keys[place] for place in places])
+    try:
+        answers = await pipeline.execute()
+    except (ConnectionError, TimeoutError):
+        await client.aclose()  # the next call learns anew which node has which slots
+        raise
+    return _in_order(slots, answers, len(keys))
+
+
+def _in_order(slots: dict[int, list[int]], answers: Sequence[Values], number: int) -> Values:
+    values: Values = [None] * number
+    for places, found in zip(slots.values(), answers, strict=True):
+        for place, value in zip(places, found, strict=True):
+            values[place] = value
+    return values
