@@ -11,6 +11,7 @@ import redis.asyncio
 from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
+from redis.asyncio.sentinel import SentinelConnectionPool as AsyncSentinelPool
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
 from redis.retry import Retry
@@ -44,10 +45,22 @@ def async_client(address: Address, timeout_seconds: float) -> "redis.asyncio.Red
         return redis.asyncio.RedisCluster(startup_nodes=nodes, retry=retry, **address.options, **bounds)
     if address.kind == "sentinel":
         sentinels = AsyncSentinel(address.hosts, sentinel_kwargs={**address.sentinel_options, **bounds, "retry": retry})
-        return sentinels.master_for(address.service, **address.options, **bounds, retry=retry)
+        return sentinels.master_for(
+            address.service, connection_pool_class=_ClosingPool, **address.options, **bounds, retry=retry
+        )
     connections = _connection_class(address, redis.asyncio.connection)
     pool = redis.asyncio.ConnectionPool(connections, **_server_options(address), **bounds, retry=retry)
     return redis.asyncio.Redis.from_pool(pool)
+
+
+class _ClosingPool(AsyncSentinelPool):
+    """Closes the connections to the Sentinels with those to the master; redis-py leaves them to the garbage."""
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        await super().disconnect(inuse_connections)
+        if inuse_connections:
+            for sentinel in self.sentinel_manager.sentinels:
+                await sentinel.aclose()
 
 
 def _bounds(timeout_seconds: float) -> dict[str, Any]:

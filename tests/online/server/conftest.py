@@ -19,7 +19,7 @@ from redis.retry import Retry
 from larder.online.server.embedded import redis_server_binary
 
 SLOTS = 16_384
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 30.0
 
 
 @dataclass
@@ -48,7 +48,8 @@ class Server:
     def start(self) -> "Server":
         self.launch()
         with closing(self.client()) as client:
-            wait_until(lambda: _answers(client))
+            wait_until(lambda: self._is_dead() or _answers(client))
+        assert not self._is_dead(), (self.folder / "log").read_text()
         return self
 
     def launch(self) -> None:
@@ -65,6 +66,9 @@ class Server:
             config.write_text("".join(f"{name} {value}\n" for name, value in lines.items()))
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen([redis_server_binary(), config, *self.flags], stdout=log, stderr=log)
+
+    def _is_dead(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
 
     def freeze(self) -> None:
         os.kill(self.pid, signal.SIGSTOP)
@@ -83,11 +87,11 @@ StartServer = Callable[..., Server]
 
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[StartServer]:
-    """Starts servers with options, written with `_` for `-`; they end with the test."""
+    """Starts servers with options, written with `_` for `-` and `__` for a space; they end with the test."""
     started: list[Server] = []
 
     def start(*flags: str, **options: object) -> Server:
-        settings = {name.replace("_", "-"): str(value) for name, value in options.items()}
+        settings = {name.replace("__", " ").replace("_", "-"): str(value) for name, value in options.items()}
         started.append(Server(tmp_path / f"redis {len(started)}", free_port(), settings, flags))
         return started[-1].start()
 
