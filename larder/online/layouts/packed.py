@@ -30,6 +30,7 @@ from larder.online.layouts.lookup import (
 )
 from larder.online.packed.record import EPOCH
 from larder.online.planning import projected_plan, stored_plan, versioned_name, view_plan, view_version
+from larder.online.server.health import require_fit_redis
 from larder.online.writer import write_records
 
 LOOKUPS_KEPT = 256
@@ -97,9 +98,10 @@ class PackedLayout(OnlineStore):
         entities_to_keep: Sequence[Entity],
         partial: bool,  # noqa: ARG002
     ) -> None:
-        """Check that the kept views can be stored, then delete the data of the deleted ones."""
+        """Check that the kept views can be stored and in this Redis, then delete the data of the deleted ones."""
         for table in tables_to_keep:
             check_storable(table, entities_to_keep)
+        require_fit_redis(self._clients.bulk)
         for table in tables_to_delete:
             self._delete(config, table)
 
@@ -118,8 +120,8 @@ class PackedLayout(OnlineStore):
             self._delete(config, table)
 
     async def initialize(self, config: RepoConfig) -> None:  # noqa: ARG002
-        """Connect now, so that a server that does not answer is found at start-up."""
-        await self._clients.in_loop.ping()
+        """Raise OnlineStoreError now for a Redis that does not answer or would lose features, not at a request."""
+        await asyncio.to_thread(require_fit_redis, self._clients.bulk)
 
     async def close(self) -> None:
         await self._clients.close()
