@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import copy
 from typing import Any, Literal, TypeAlias
 
 from feast import Entity, FeatureService, FeatureView, RepoConfig
@@ -101,7 +100,7 @@ class RedisOnlineStore(OnlineStore):
         with self._layout(config) as (layout, config):
             return layout.get_online_features(
                 config,
-                _read_when_asked(features),
+                features,
                 entity_rows,
                 registry,
                 project,
@@ -122,7 +121,7 @@ class RedisOnlineStore(OnlineStore):
         with self._layout(config) as (layout, config):
             return await layout.get_online_features_async(
                 config,
-                _read_when_asked(features),
+                features,
                 entity_rows,
                 registry,
                 project,
@@ -191,18 +190,6 @@ def configured_address(config: RedisOnlineStoreConfig, settings: Settings) -> st
     if settings.redis == EMBEDDED and config.connection_string != EMBEDDED:
         return config.connection_string
     return online_address(settings)
-
-
-def _read_when_asked(features: Features) -> Features:
-    """Without `precompute_online`: what it prepares is one record per service, rebuilt whole on every push.
-
-    Here the views of a service are read in one round trip anyway.
-    """
-    if not isinstance(features, FeatureService) or not features.precompute_online:
-        return features
-    service: FeatureService = copy(features)
-    service.precompute_online = False
-    return service
 
 
 def _no_vector_search() -> UnsupportedError:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from feast import Entity, FeatureView, RepoConfig
+from feast import Entity, FeatureService, FeatureView, RepoConfig
 from feast.infra.infra_object import InfraObject
 from feast.infra.online_stores.online_store import OnlineStore
+from feast.online_response import OnlineResponse
 from feast.protos.feast.core.Registry_pb2 import Registry
 from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesResponse
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
@@ -15,6 +16,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.stream_feature_view import StreamFeatureView
 
 from larder.contracts.clock import Clock
+from larder.contracts.errors import ConfigurationError
 from larder.online.contents import delete_view
 from larder.online.feast_values import EntityRow, rows_table, value_of
 from larder.online.layouts.answer import append_versions, append_views
@@ -89,6 +91,15 @@ class PackedLayout(OnlineStore):
         request = request_of([view], joined_columns(view.plan, entity_keys))
         return self._rows(view, request, await self._clients.get_async(request.keys))
 
+    def get_online_features(self, config: RepoConfig, features: Any, *arguments: Any) -> OnlineResponse:
+        """Raises ConfigurationError for a service that wants its values prepared."""
+        _refuse_precomputed(features)
+        return super().get_online_features(config, features, *arguments)
+
+    async def get_online_features_async(self, config: RepoConfig, features: Any, *arguments: Any) -> OnlineResponse:
+        _refuse_precomputed(features)
+        return await super().get_online_features_async(config, features, *arguments)
+
     def update(
         self,
         config: RepoConfig,
@@ -112,6 +123,8 @@ class PackedLayout(OnlineStore):
             check_storable(FeatureView.from_proto(proto), entities)
         for proto in desired_registry_proto.stream_feature_views:
             check_storable(StreamFeatureView.from_proto(proto), entities)
+        for proto in desired_registry_proto.feature_services:
+            _refuse_precomputed(FeatureService.from_proto(proto))
         return []
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:  # noqa: ARG002
@@ -193,6 +206,14 @@ class PackedLayout(OnlineStore):
 def check_storable(view: FeatureView, entities: Sequence[Entity]) -> None:
     """Raise ConfigurationError, naming the field, for a view that cannot be stored."""
     view_plan(view, [entity for entity in entities if entity.name in view.entities])
+
+
+def _refuse_precomputed(features: Any) -> None:
+    if isinstance(features, FeatureService) and features.precompute_online:
+        raise ConfigurationError(
+            f"Feature service {features.name!r} has precompute_online=True, which larder.online.RedisOnlineStore does "
+            "not use: it reads all views of a service in one round trip anyway. Take the option off and apply again."
+        )
 
 
 def _whole_view(config: RepoConfig, view: FeatureView, names: list[str] | None) -> ViewLookup:
