@@ -43,7 +43,7 @@ UNTIL = END + timedelta(days=8)
 """Every event has left every window by then."""
 
 SQL = """
-    WITH ticks AS (SELECT key, CAST(ceil({microseconds}(at) / 3e8) AS INT) AS tick, value FROM events),
+    WITH ticks AS (SELECT key, CAST(ceil({microseconds}(events.at) / 3e8) AS INT) AS tick, value FROM events),
     points AS (
         SELECT key, tick, value, false AS is_instant FROM ticks
         UNION ALL

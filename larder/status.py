@@ -61,7 +61,7 @@ def champions(bundles: Path) -> list[tuple[str, str]]:
 
 def _redis_status(settings: Settings) -> str:
     from larder.contracts.errors import LarderError
-    from larder.online.server.connection import connect, redis_failures
+    from larder.online.server.connection import connect, redis_failures, without_password
     from larder.online.server.embedded import online_address
 
     try:
@@ -71,4 +71,4 @@ def _redis_status(settings: Settings) -> str:
             entries = client.dbsize()
     except LarderError as problem:
         return str(problem)
-    return f"{address}, {entries:,} keys"
+    return f"{without_password(address)}, {entries:,} keys"

@@ -7,6 +7,7 @@ nobody else wrote in between. That is slower but as safe; docs/redis_servers.md 
 import hashlib
 import re
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from weakref import WeakSet
 
@@ -24,12 +25,14 @@ Records = dict[bytes, bytes]
 ROWS_PER_SCRIPT = 1_024
 """Redis serves nobody else while a script runs, about a millisecond for so many rows."""
 
+NO_STRING = "WRONGTYPE a record is to replace what is no string"
+
 WATCH_ATTEMPTS = 100
 """How often one entity is tried whose record other writers change all the time."""
 
 # Instants are compared as two halves of 32 bits: Lua's numbers are doubles, exact to 53 bits only, and its
 # string comparison follows the server's locale. A record of another schema always gives way. MGET shows nothing
-# where a key holds no string, and MSET would overwrite it.
+# where a key holds no string, and MSET would overwrite it; MSETNX, which needs no look-up more, does not.
 WRITE_NEWEST = """
 local function is_later(a, b)
   for at = 13, 21, 8 do
@@ -41,21 +44,21 @@ local function is_later(a, b)
   return false
 end
 local stored = redis.call('MGET', unpack(KEYS))
-local newest, absent = {}, {}
+local newer, first = {}, {}
 for i, key in ipairs(KEYS) do
   local old, new = stored[i], ARGV[i]
   local is_kept = old and #old >= 28 and string.sub(old, 1, 12) == string.sub(new, 1, 12) and is_later(old, new)
   if not is_kept then
-    newest[#newest + 1] = key
-    newest[#newest + 1] = new
+    local chosen = old and newer or first
+    chosen[#chosen + 1] = key
+    chosen[#chosen + 1] = new
   end
-  if not old then absent[#absent + 1] = key end
 end
-if #absent > 0 and redis.call('EXISTS', unpack(absent)) > 0 then
+if #first > 0 and redis.call('MSETNX', unpack(first)) == 0 then
   return redis.error_reply('WRONGTYPE a record is to replace what is no string')
 end
-if #newest > 0 then redis.call('MSET', unpack(newest)) end
-return #newest / 2
+if #newer > 0 then redis.call('MSET', unpack(newer)) end
+return (#newer + #first) / 2
 """
 SCRIPT_HASH = hashlib.sha1(WRITE_NEWEST.encode(), usedforsecurity=False).hexdigest()
 
@@ -71,21 +74,17 @@ def write_newest(client: redis.Redis, records: Records) -> int:
     with redis_failures(client):
         if client not in _without_scripts:
             try:
-                return (
-                    _by_script_in_cluster(client, records)
-                    if isinstance(client, Cluster)
-                    else _by_script(client, records)
-                )
+                return _by_script(client, records)
             except ResponseError as problem:
                 if not _forbids_scripts(problem):
                     raise
                 _without_scripts.add(client)
-        if isinstance(client, Cluster):
-            return sum(_watched(client.node_of(slot), part) for slot, part in _by_slot(records))
-        return sum(_watched(client, part) for part in _parts(records))
+        return _by_watching(client, records)
 
 
 def _by_script(client: redis.Redis, records: Records) -> int:
+    if isinstance(client, Cluster):
+        return _by_script_in_cluster(client, records)
     with client.pipeline(transaction=False) as pipeline:
         for part in _parts(records):
             pipeline.eval(WRITE_NEWEST, len(part), *part.keys(), *part.values())
@@ -98,6 +97,12 @@ def _by_script_in_cluster(client: Cluster, records: Records) -> int:
         (slot, ("EVALSHA", SCRIPT_HASH, len(part), *part.keys(), *part.values())) for slot, part in _by_slot(records)
     ]
     return sum(client.run(commands, before=("SCRIPT", "LOAD", WRITE_NEWEST)))
+
+
+def _by_watching(client: redis.Redis, records: Records) -> int:
+    if isinstance(client, Cluster):
+        return sum(client.on_node_of(slot, partial(_watched, records=part)) for slot, part in _by_slot(records))
+    return sum(_watched(client, part) for part in _parts(records))
 
 
 def _watched(client: redis.Redis, records: Records) -> int:
@@ -120,15 +125,17 @@ def _written_unless_changed(client: redis.Redis, records: Records) -> int:
     with client.pipeline() as pipeline:
         pipeline.watch(*records)
         stored = pipeline.mget(list(records))
-        if pipeline.exists(*records) != sum(record is not None for record in stored):
-            raise ResponseError("WRONGTYPE a record is to replace what is no string")
-        pairs = zip(records.items(), stored, strict=True)
-        newest = {key: new for (key, new), old in pairs if old is None or not _is_later(old, new)}
+        pairs = list(zip(records.items(), stored, strict=True))
+        first = {key: new for (key, new), old in pairs if old is None}
+        newer = {key: new for (key, new), old in pairs if old is not None and not _is_later(old, new)}
         pipeline.multi()
-        if newest:
-            pipeline.mset(newest)
-        pipeline.execute()
-        return len(newest)
+        if newer:
+            pipeline.mset(newer)
+        if first:
+            pipeline.msetnx(first)
+        if not all(pipeline.execute()):
+            raise ResponseError(NO_STRING)
+        return len(newer) + len(first)
 
 
 def _is_later(old: bytes, new: bytes) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import lru_cache, partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,9 @@ class Status(StrEnum):
     """Redis has no record for this entity."""
 
 
+COMBINATIONS_KEPT = 1_000
+"""Of statuses of a row's views: nearly all rows have one of a few."""
+
 Cell = tuple[Status, tuple[Any, ...]]
 """What one row finds in one view: status and the values of all its features."""
 
@@ -44,7 +48,7 @@ class FeatureRows:
     """One row per request row, one column per column of the plan."""
 
     values: list[list[Any]]
-    statuses: list[list[Status]]
+    statuses: list[tuple[Status, ...]]
 
 
 class FeatureReader:
@@ -66,7 +70,7 @@ class FeatureReader:
         slots = _slots(plan)
         self._on_demand = [OnDemand(view, slots) for view in plan.on_demand]
         self._pick = _picker([slots[column.view, column.feature] for column in plan.columns])
-        self._dependencies = _dependencies(plan)
+        self._column_statuses = lru_cache(COMBINATIONS_KEPT)(partial(_column_statuses, _dependencies(plan)))
 
     def read(self, rows: Sequence[Mapping[str, Any]]) -> FeatureRows:
         """Values and statuses of `rows`, in the plan's column order.
@@ -83,7 +87,8 @@ class FeatureReader:
                 row += values
         for on_demand in self._on_demand:
             on_demand.append_outputs(slots)
-        return FeatureRows([self._pick(row) for row in slots], self._statuses(cells))
+        statuses = [self._column_statuses(*[status for status, _ in row_cells]) for row_cells in cells]
+        return FeatureRows([self._pick(row) for row in slots], statuses)
 
     def _cells(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Cell, ...]]:
         """What each row finds in each view. An entity that several rows name is fetched and decoded once."""
@@ -100,16 +105,6 @@ class FeatureReader:
             cells = {entity: view.cell(next(records), now) for entity in distinct[view.entity]}
             columns.append([cells[entity] for entity in entities[view.entity]])
         return list(zip(*columns, strict=True))
-
-    def _statuses(self, cells: list[tuple[Cell, ...]]) -> list[list[Status]]:
-        known: dict[tuple[Status, ...], list[Status]] = {}
-        statuses = []
-        for row_cells in cells:
-            found = tuple([status for status, _ in row_cells])
-            if found not in known:
-                known[found] = [_worst([found[view] for view in views]) for views in self._dependencies]
-            statuses.append(known[found].copy())
-        return statuses
 
 
 class _StoredView:
@@ -160,9 +155,11 @@ def _dependencies(plan: FeaturePlan) -> list[list[int]]:
     ]
 
 
-_RANK = {status: rank for rank, status in enumerate(Status)}
-"""From the best status to the worst; made once, since every column of every request asks."""
+def _column_statuses(dependencies: list[list[int]], *views: Status) -> tuple[Status, ...]:
+    """For each column the worst status of the views that it depends on."""
+    return tuple(_worst([views[view] for view in own]) for own in dependencies)
 
 
 def _worst(statuses: list[Status]) -> Status:
-    return max(statuses, key=_RANK.__getitem__, default=Status.PRESENT)
+    ranks = list(Status)
+    return max(statuses, key=ranks.index, default=Status.PRESENT)

@@ -57,7 +57,7 @@ def test_present_null_missing_and_too_old_are_told_apart(redis_client: redis.Red
     rows = reader(redis_client, plan(short_lived)).read([{"user": name} for name in ("ann", "bob", "eve", "old", None)])
 
     assert rows.values == [[1.0], [None], [None], [None], [None]]
-    assert rows.statuses == [[PRESENT], [PRESENT], [NOT_FOUND], [OUTSIDE_MAX_AGE], [NOT_FOUND]]
+    assert rows.statuses == [(PRESENT,), (PRESENT,), (NOT_FOUND,), (OUTSIDE_MAX_AGE,), (NOT_FOUND,)]
 
 
 def test_a_value_is_withheld_only_after_its_ttl(redis_client: redis.Redis) -> None:
@@ -94,7 +94,7 @@ def test_columns_come_in_the_order_of_the_plan_from_all_views(redis_client: redi
     )
 
     assert rows.values == [["Grüße", 1.5, NOON], [None, 1.5, None]]
-    assert rows.statuses == [[PRESENT, PRESENT, PRESENT], [NOT_FOUND, PRESENT, NOT_FOUND]]
+    assert rows.statuses == [(PRESENT, PRESENT, PRESENT), (NOT_FOUND, PRESENT, NOT_FOUND)]
 
 
 def test_one_view_serves_two_roles_under_two_names(redis_client: redis.Redis) -> None:
@@ -152,7 +152,7 @@ def test_an_on_demand_function_sees_stored_and_request_values(redis_client: redi
     rows = reader(redis_client, feature_plan).read([{"user": name, "basket": 4} for name in ("ann", "old", "eve")])
 
     assert rows.values == [[1.5], [None], [None]]
-    assert rows.statuses == [[PRESENT], [OUTSIDE_MAX_AGE], [NOT_FOUND]]
+    assert rows.statuses == [(PRESENT,), (OUTSIDE_MAX_AGE,), (NOT_FOUND,)]
 
 
 def test_an_on_demand_function_may_use_full_names(redis_client: redis.Redis) -> None:
@@ -167,7 +167,7 @@ def test_a_feature_of_request_data_alone_is_always_present(redis_client: redis.R
 
     rows = reader(redis_client, feature_plan).read([{"user": "nobody", "basket": 3}])
 
-    assert (rows.values, rows.statuses) == ([[3.0]], [[PRESENT]])
+    assert (rows.values, rows.statuses) == ([[3.0]], [(PRESENT,)])
 
 
 def test_a_null_that_the_function_cannot_bear_is_the_callers_error(redis_client: redis.Redis) -> None:

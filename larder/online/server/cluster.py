@@ -1,6 +1,6 @@
 """A Redis Cluster client that asks all nodes at once, and never longer than its time-out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from redis import Redis, RedisCluster
@@ -44,11 +44,15 @@ class Cluster(RedisCluster):
                 raise answer
         return [answers[place] for place in range(len(commands))]
 
-    def node_of(self, slot: int) -> Redis:
-        """A client of the node that has the slot."""
+    def on_node_of(self, slot: int, action: Callable[[Redis], Any]) -> Any:
+        """What `action` returns for a client of the node that has the slot; a slot that has moved is an error."""
         if self._is_stale:
             self._learn_slots()
-        return self.get_redis_connection(self.nodes_manager.get_node_from_slot(slot))
+        try:
+            return action(self.get_redis_connection(self.nodes_manager.get_node_from_slot(slot)))
+        except (ConnectionError, TimeoutError, AskError, ClusterDownError):
+            self._is_stale = True
+            raise
 
     def _round_trip(self, batches: dict[ClusterNode, list[Sent]], before: Command | None) -> dict[int, Any]:
         """Answers, errors among them, by place."""

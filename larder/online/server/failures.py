@@ -1,6 +1,7 @@
 """What went wrong with Redis, in one sentence that says what to do."""
 
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     AuthenticationWrongNumberOfArgsError,
     AuthorizationError,
@@ -11,6 +12,7 @@ from redis.exceptions import (
     MovedError,
     NoPermissionError,
     TimeoutError,
+    TryAgainError,
 )
 from redis.sentinel import MasterNotFoundError
 
@@ -28,14 +30,16 @@ SIGNS = (
     ("Cluster mode is not enabled", "is no Cluster", "Use redis:// instead of redis+cluster://"),
     ("unknown command `SENTINEL`", "is no Sentinel", "Use redis:// instead of redis+sentinel://"),
     ("cluster cannot be connected", "does not answer", "Start it or set LARDER_REDIS"),
-    ("TRYAGAIN", "is moving these keys to another node", "Try again"),
 )
 """Words of an error, what they mean and what to do; for errors that redis-py has no class of its own for."""
 
 
 def failure_sentence(problem: Exception, address: str) -> str:
     """`problem` is an error of redis-py; `address` says where, without the password."""
-    meaning, remedy = _meaning(problem)
+    if isinstance(problem, AskError | TryAgainError) and address.startswith("redis+cluster"):
+        meaning, remedy = "is moving these keys to another node", "Try again"
+    else:
+        meaning, remedy = _meaning(problem)
     return f"Redis at {address} {meaning}: {_first_line(problem)}. {remedy}."
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import closing
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -105,6 +106,40 @@ def test_a_key_on_its_way_to_another_node_is_read_and_written_there(cluster: lis
     assert write_all(client, 0.5, 9.0) == WriteCounts(kept=60)
     move_slot_ended(cluster, slot_of(USERS[0]), source, target)
     assert scores(client) == [2.0] * 60
+    client.close()
+
+
+def test_a_writer_without_scripts_is_told_that_a_slot_moved_and_then_goes_on(cluster: list[Server]) -> None:
+    for node in cluster:
+        execute(node, "ACL", "SETUSER", "plain", "on", ">secret", "~*", "+@all", "-@scripting")
+    client = connect(cluster_address(cluster).replace("//", "//plain:secret@"), timeout_seconds=10)
+    assert write_all(client, 0, 1.0) == WriteCounts(written=60)
+    move_slot_ended(cluster, slot_of(USERS[0]), *move_slot_begun(cluster, slot_of(USERS[0])))
+
+    with pytest.raises(OnlineStoreError, match=r"is moving these keys to another node.*Try again"):
+        write_all(client, 1, 2.0)
+
+    write_all(client, 1, 2.0)
+    assert scores(client) == [2.0] * 60
+    client.close()
+
+
+def test_an_entity_half_way_to_another_node_is_an_error_and_not_half_an_answer(cluster: list[Server]) -> None:
+    client = connect(cluster_address(cluster), timeout_seconds=10)
+    write_all(client, 0, 1.0)
+    total = pa.table({"user": USERS, "total": [5.0] * 60, "event_timestamp": [at(0)] * 60})
+    write_records(client, OTHER, "shop", total)
+    reader = FeatureReader(plan(view(), OTHER), client, lambda: NOON)
+    slot = slot_of(USERS[0])
+    source, target = move_slot_begun(cluster, slot)
+    key = execute(source, "CLUSTER", "GETKEYSINSLOT", slot, 1)[0]
+    execute(source, "MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
+
+    with pytest.raises(OnlineStoreError, match=r"is moving these keys to another node.*TRYAGAIN|Try again"):
+        reader.read([{"user": USERS[0]}])
+
+    move_slot_ended(cluster, slot, source, target)
+    assert reader.read([{"user": USERS[0]}]).values == [[1.0, 5.0]]
     client.close()
 
 
@@ -240,6 +275,6 @@ def move_slot_ended(cluster: list[Server], slot: int, source: Server, target: Se
         execute(node, "CLUSTER", "SETSLOT", slot, "NODE", target_id)
 
 
-def execute(node: Server, *command: object) -> object:
+def execute(node: Server, *command: object) -> Any:
     with closing(node.client()) as client:
         return client.execute_command(*command)
