@@ -1,10 +1,10 @@
 """Feast's online store interface: the class that `online_store.type` names."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
-from feast import Entity, FeatureService, FeatureView, RepoConfig
+from feast import Entity, FeatureView, RepoConfig
 from feast.infra.infra_object import InfraObject
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.infra.registry.base_registry import BaseRegistry
@@ -18,14 +18,12 @@ from pydantic import PositiveFloat, StrictStr
 from larder.contracts.errors import UnsupportedError
 from larder.contracts.settings import Settings, load_settings
 from larder.online.feast_values import EntityRow
+from larder.online.layouts.checks import EntityRows, Features
 from larder.online.layouts.clients import Clients
 from larder.online.layouts.feast import FeastLayout
 from larder.online.layouts.packed import PackedLayout, StoredRow
 from larder.online.server.connection import SERVING_TIMEOUT_SECONDS, redis_failures
 from larder.online.server.embedded import EMBEDDED, online_address
-
-Features: TypeAlias = "list[str] | FeatureService"
-EntityRows: TypeAlias = list[dict[str, Any]] | Mapping[str, Sequence[Any]]
 
 
 class RedisOnlineStoreConfig(FeastConfigBaseModel):

@@ -113,13 +113,14 @@ def _shape(view: ViewLookup) -> tuple[Any, ...]:
 
 def _entities(view: ViewLookup, join_keys: JoinKeys) -> list[Entity]:
     names = view.plan.request_keys
-    for name in names:
-        if name not in join_keys:
-            raise MissingKeyError(
-                f"The request lacks the join key {name!r} of view {view.plan.name!r}; it has {sorted(join_keys)}. "
-                "Add it to each entity row.",
-                field=name,
-            )
+    missing = [name for name in names if name not in join_keys]
+    if missing:
+        found = sorted(set(join_keys) - {DUMMY_ENTITY_ID})
+        raise MissingKeyError(
+            f"The request lacks the join key {missing[0]!r} of view {view.plan.name!r}; it has {found}. "
+            "Add it to each entity row.",
+            field=missing[0],
+        )
     if not names:
         return [view.encode({})] * max(map(len, join_keys.values()), default=0)
     columns = [[python_of(value) for value in join_keys[name]] for name in names]

@@ -1,6 +1,7 @@
 """The layout `larder`: one packed record per entity and view, all views of a request in one round trip."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from feast import Entity, FeatureService, FeatureView, RepoConfig
 from feast.infra.infra_object import InfraObject
 from feast.infra.online_stores.online_store import OnlineStore
+from feast.infra.registry.base_registry import BaseRegistry
 from feast.online_response import OnlineResponse
 from feast.protos.feast.core.Registry_pb2 import Registry
 from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesResponse
@@ -16,10 +18,10 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.stream_feature_view import StreamFeatureView
 
 from larder.contracts.clock import Clock
-from larder.contracts.errors import ConfigurationError
 from larder.online.contents import delete_view
 from larder.online.feast_values import EntityRow, rows_table, value_of
 from larder.online.layouts.answer import append_versions, append_views
+from larder.online.layouts.checks import EntityRows, Features, check_service, check_storable, checked_columns
 from larder.online.layouts.clients import Clients
 from larder.online.layouts.lookup import (
     Found,
@@ -31,10 +33,11 @@ from larder.online.layouts.lookup import (
     rows_found,
 )
 from larder.online.packed.record import EPOCH
-from larder.online.planning import projected_plan, stored_plan, versioned_name, view_plan, view_version
+from larder.online.planning import projected_plan, stored_plan, versioned_name, view_version
 from larder.online.server.health import require_fit_redis
 from larder.online.writer import write_records
 
+LOGGER = logging.getLogger(__name__)
 LOOKUPS_KEPT = 256
 """Kinds of requests that stay compiled; more than one process ever makes, unless feature lists are generated."""
 
@@ -55,7 +58,14 @@ class PackedLayout(OnlineStore):
     ) -> None:
         """Store each entity's latest row by (event timestamp, created timestamp). Naive instants are UTC."""
         plan = stored_plan(table, config)
-        write_records(self._clients.bulk, plan, config.project, rows_table(plan, data), now=self._clock())
+        counts = write_records(self._clients.bulk, plan, config.project, rows_table(plan, data), now=self._clock())
+        if counts.refused_future or counts.refused_null_key:
+            LOGGER.warning(
+                "View %s: %d rows dated in the future and %d with a null key were not stored.",
+                table.name,
+                counts.refused_future,
+                counts.refused_null_key,
+            )
         if progress:
             progress(len(data))
 
@@ -91,14 +101,34 @@ class PackedLayout(OnlineStore):
         request = request_of([view], joined_columns(view.plan, entity_keys))
         return self._rows(view, request, await self._clients.get_async(request.keys))
 
-    def get_online_features(self, config: RepoConfig, features: Any, *arguments: Any) -> OnlineResponse:
-        """Raises ConfigurationError for a service that wants its values prepared."""
-        _refuse_precomputed(features)
-        return super().get_online_features(config, features, *arguments)
+    def get_online_features(
+        self,
+        config: RepoConfig,
+        features: Features,
+        entity_rows: EntityRows,
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,
+        include_feature_view_version_metadata: bool = False,
+    ) -> OnlineResponse:
+        """Raises InvalidDataError for entity rows, and ConfigurationError for a service, that cannot be answered."""
+        columns = checked_columns(features, entity_rows, registry, project, full_feature_names)
+        names = (full_feature_names, include_feature_view_version_metadata)
+        return super().get_online_features(config, features, columns, registry, project, *names)
 
-    async def get_online_features_async(self, config: RepoConfig, features: Any, *arguments: Any) -> OnlineResponse:
-        _refuse_precomputed(features)
-        return await super().get_online_features_async(config, features, *arguments)
+    async def get_online_features_async(
+        self,
+        config: RepoConfig,
+        features: Features,
+        entity_rows: EntityRows,
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,
+        include_feature_view_version_metadata: bool = False,
+    ) -> OnlineResponse:
+        columns = checked_columns(features, entity_rows, registry, project, full_feature_names)
+        names = (full_feature_names, include_feature_view_version_metadata)
+        return await super().get_online_features_async(config, features, columns, registry, project, *names)
 
     def update(
         self,
@@ -124,7 +154,7 @@ class PackedLayout(OnlineStore):
         for proto in desired_registry_proto.stream_feature_views:
             check_storable(StreamFeatureView.from_proto(proto), entities)
         for proto in desired_registry_proto.feature_services:
-            _refuse_precomputed(FeatureService.from_proto(proto))
+            check_service(FeatureService.from_proto(proto))
         return []
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:  # noqa: ARG002
@@ -201,19 +231,6 @@ class PackedLayout(OnlineStore):
         """All versions of the view."""
         for version in range(view_version(table, config) + 1):
             delete_view(self._clients.bulk, config.project, versioned_name(table.name, version))
-
-
-def check_storable(view: FeatureView, entities: Sequence[Entity]) -> None:
-    """Raise ConfigurationError, naming the field, for a view that cannot be stored."""
-    view_plan(view, [entity for entity in entities if entity.name in view.entities])
-
-
-def _refuse_precomputed(features: Any) -> None:
-    if isinstance(features, FeatureService) and features.precompute_online:
-        raise ConfigurationError(
-            f"Feature service {features.name!r} has precompute_online=True, which larder.online.RedisOnlineStore does "
-            "not use: it reads all views of a service in one round trip anyway. Take the option off and apply again."
-        )
 
 
 def _whole_view(config: RepoConfig, view: FeatureView, names: list[str] | None) -> ViewLookup:
