@@ -75,7 +75,8 @@ def view_plan(view: FeatureView, entities: Sequence[Entity] = ()) -> ViewPlan:
         join_keys=tuple(Feature(name, _dtype(types[name])) for name in names),
         request_keys=tuple(names),
         features=_features(feature_fields(view)),
-        ttl_seconds=_ttl_seconds(view.ttl),
+        # An on-demand view that is written to the online store has none.
+        ttl_seconds=_ttl_seconds(getattr(view, "ttl", None)),
     )
     check_key_types(plan)
     Layout(plan)
