@@ -21,7 +21,7 @@ def multi_get(client: "redis.Redis") -> Callable[[Sequence[bytes]], Values]:
 
     if isinstance(client, Cluster):
         return lambda keys: _values_in_cluster(client, keys)
-    return lambda keys: list(client.execute_command("MGET", *keys))
+    return lambda keys: client.execute_command("MGET", *keys)
 
 
 def multi_get_async(client: "redis.asyncio.Redis") -> Callable[[Sequence[bytes]], Awaitable[Values]]:
@@ -29,7 +29,8 @@ def multi_get_async(client: "redis.asyncio.Redis") -> Callable[[Sequence[bytes]]
     import redis.asyncio
 
     async def values(keys: Sequence[bytes]) -> Values:
-        return list(await client.execute_command("MGET", *keys))
+        found: Values = await client.execute_command("MGET", *keys)
+        return found
 
     async def values_in_cluster(keys: Sequence[bytes]) -> Values:
         return await _values_in_async_cluster(client, keys)

@@ -19,7 +19,7 @@ from redis.retry import Retry
 from larder.online.server.embedded import redis_server_binary
 
 SLOTS = 16_384
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass

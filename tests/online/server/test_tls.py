@@ -24,8 +24,8 @@ def certificates(tmp_path: Path) -> Path:
     return folder
 
 
-def answer_of(address: str) -> bool:
-    with closing(connect(address, timeout_seconds=10)) as client, redis_failures(client):
+def answer_of(address: str, *, timeout_seconds: float = 10) -> bool:
+    with closing(connect(address, timeout_seconds=timeout_seconds)) as client, redis_failures(client):
         return bool(client.ping())
 
 
@@ -44,7 +44,8 @@ def test_features_are_written_and_read_over_tls(start_server: StartServer, certi
 async def read_async(address: str) -> list[bytes | None]:
     client = connect_async(address, timeout_seconds=10)
     try:
-        return await multi_get_async(client)([b"absent"])
+        with redis_failures(client):
+            return await multi_get_async(client)([b"absent"])
     finally:
         await client.aclose()
 
@@ -87,7 +88,29 @@ def test_a_server_that_wants_a_certificate_gets_the_one_in_the_address(
 
 def test_a_server_without_tls_is_one_sentence(start_server: StartServer, certificates: Path) -> None:
     with pytest.raises(OnlineStoreError, match=r"Redis at redis.*(does not speak TLS|does not answer)"):
-        answer_of(f"rediss://localhost:{start_server().port}/0?ssl_ca_certs={certificates / 'ca.pem'}")
+        answer_of(
+            f"rediss://localhost:{start_server().port}/0?ssl_ca_certs={certificates / 'ca.pem'}", timeout_seconds=1
+        )
+
+
+def test_the_sentinels_and_their_master_are_both_reached_by_tls(start_server: StartServer, certificates: Path) -> None:
+    sentinel = start_server("--sentinel", sentinel__monitor=f"shop 127.0.0.1 {start_server().port} 1")
+    with tls_proxy(certificates, sentinel.port) as port:
+        address = f"rediss+sentinel://localhost:{port}/shop?ssl_ca_certs={certificates / 'ca.pem'}"
+
+        # This master speaks no TLS: the Sentinel was understood, and nothing was sent to the master in the clear.
+        with pytest.raises(OnlineStoreError, match=r"does not speak TLS|does not answer: (Timeout|Connection closed)"):
+            answer_of(address, timeout_seconds=1)
+
+
+@pytest.mark.parametrize("kind", ["cluster", "sentinel"])
+def test_tls_is_an_option_of_every_kind(kind: str, certificates: Path) -> None:
+    address = f"rediss+{kind}://127.0.0.1:1?ssl_ca_certs={certificates / 'ca.pem'}&ssl_check_hostname=no"
+
+    with pytest.raises(OnlineStoreError, match=r"does not answer|no master that the Sentinels know"):
+        answer_of(address)
+    with pytest.raises(OnlineStoreError, match=r"does not answer|no master that the Sentinels know"):
+        asyncio.run(read_async(address))
 
 
 def test_a_certificate_file_that_is_none_is_found_before_anything_connects(tmp_path: Path) -> None:

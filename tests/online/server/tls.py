@@ -1,10 +1,12 @@
 """A certificate authority of the test's own, and a proxy that speaks TLS in front of a Redis that does not."""
 
-import asyncio
+import select
+import socket
+import socketserver
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -41,39 +43,38 @@ def tls_proxy(folder: Path, port: int, *, verify: ssl.VerifyMode = ssl.CERT_NONE
     context.load_cert_chain(folder / "server.pem", folder / "server.key")
     context.load_verify_locations(folder / "ca.pem")
     context.verify_mode = verify
-    loop = asyncio.new_event_loop()
+    is_over = threading.Event()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        redis_reader, redis_writer = await asyncio.open_connection("127.0.0.1", port)
-        with closing(writer), closing(redis_writer), suppress(OSError):
-            await asyncio.gather(_copy(reader, redis_writer), _copy(redis_reader, writer))
+    class Proxy(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with (
+                suppress(OSError),  # a client that does not trust us hangs up
+                context.wrap_socket(self.request, server_side=True) as client,
+                socket.create_connection(("127.0.0.1", port)) as redis,
+            ):
+                while not is_over.is_set() and _pass_on(client, redis):
+                    pass
 
-    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0, ssl=context))
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        asyncio.run_coroutine_threadsafe(_stop(server), loop).result(30)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    while data := await source.read(65536):
-        target.write(data)
-        await target.drain()
-    target.close()
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Proxy) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            is_over.set()
+            server.shutdown()
+            thread.join()
 
 
-async def _stop(server: asyncio.Server) -> None:
-    server.close()
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.sleep(0.05)  # lets the transports close
+def _pass_on(client: ssl.SSLSocket, redis: socket.socket) -> bool:
+    """Pass on what has come from either side; False when one has hung up."""
+    other = {client: redis, redis: client}
+    for source in [client] if client.pending() else select.select(list(other), [], [], 0.1)[0]:
+        data = source.recv(65536)
+        if not data:
+            return False
+        other[source].sendall(data)
+    return True
 
 
 def _certificate(
