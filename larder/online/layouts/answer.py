@@ -8,9 +8,9 @@ from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnline
 from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from larder.online.compiled import Status
 from larder.online.feast_values import value_of
 from larder.online.layouts.lookup import NO_VALUE, Found, ViewLookup
-from larder.online.reader import Status
 
 STATUSES = {
     Status.PRESENT: FieldStatus.PRESENT,

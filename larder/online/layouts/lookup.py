@@ -1,9 +1,9 @@
 """The views of one Feast request, compiled: from its join keys to Redis keys, from records to what each row finds."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, NamedTuple
 
 from feast import FeatureView
@@ -12,14 +12,12 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
 from larder.contracts.errors import MissingKeyError
-from larder.contracts.plan import ViewPlan
+from larder.contracts.plan import FeaturePlan, ViewPlan
+from larder.online.compiled import Asked, CompiledPlan, Status
 from larder.online.feast_values import python_of
-from larder.online.packed.keys import entity_encoder, view_prefix
 from larder.online.packed.record import EPOCH, Layout
-from larder.online.reader import Status
 
 NO_VALUE = Value()
-Entity = bytes
 JoinKeys = Mapping[str, Sequence[Value]]
 """Name in the request -> one value per row."""
 
@@ -39,14 +37,12 @@ NOT_FOUND = Found(Status.NOT_FOUND, None, None)
 class ViewLookup:
     """One view of a request; `names` are the features that it asks for, in order."""
 
-    def __init__(self, project: str, plan: ViewPlan, view: FeatureView, names: Sequence[str]) -> None:
+    def __init__(self, plan: ViewPlan, view: FeatureView, names: Sequence[str]) -> None:
+        self.plan = plan
         self.view = view
         self.names = list(names)
-        self.plan = plan
         places = {feature.name: place for place, feature in enumerate(plan.features)}
         self.places = [places[name] for name in names]
-        self.prefix = view_prefix(project, plan.name)
-        self.encode = entity_encoder(plan)
         self._decode = Layout(plan).decode
         self._ttl = math.inf if plan.ttl_seconds is None else plan.ttl_seconds * 1e6
 
@@ -60,27 +56,45 @@ class ViewLookup:
         return Found(Status.PRESENT, event_timestamp, values)
 
 
-@dataclass(frozen=True)
-class Request:
-    """The keys of one request; an entity that several rows or views name is encoded once and fetched once per view."""
+class Lookup:
+    """All views of a request. Never changes, so that threads may share it."""
 
-    keys: list[bytes]
-    entities: list[list[Entity]]
-    """Per view the entity of each row."""
+    def __init__(self, project: str, views: Sequence[ViewLookup]) -> None:
+        self.views = list(views)
+        plans = tuple(view.plan for view in views)
+        plan = FeaturePlan(project=project, service="", views=plans, on_demand=(), request_fields=(), columns=())
+        self._names = [key.name for key in plan.entity_keys]
+        self._compiled = CompiledPlan(plan)
 
+    def asked(self, join_keys: JoinKeys) -> Asked:
+        """The Redis keys of all views and rows; a null key finds nothing.
 
-def request_of(views: Sequence[ViewLookup], join_keys: JoinKeys) -> Request:
-    """The Redis keys that hold `views` for the rows of `join_keys`; a null key finds nothing.
+        Raises MissingKeyError or InvalidDataError, naming the key.
+        """
+        missing = [name for name in self._names if name not in join_keys]
+        if missing:
+            raise MissingKeyError(
+                f"The request lacks the join key {missing[0]!r}; it has {sorted(set(join_keys) - {DUMMY_ENTITY_ID})}. "
+                "Add it to each entity row.",
+                field=missing[0],
+            )
+        if not self._names:
+            return self._compiled.asked([{}] * max(map(len, join_keys.values()), default=0))
+        columns = [[python_of(value) for value in join_keys[name]] for name in self._names]
+        return self._compiled.asked([dict(zip(self._names, row, strict=True)) for row in zip(*columns, strict=True)])
 
-    Raises MissingKeyError or InvalidDataError, naming the key.
-    """
-    encoded: dict[tuple[Any, ...], list[Entity]] = {}
-    for view in views:
-        if _shape(view) not in encoded:
-            encoded[_shape(view)] = _entities(view, join_keys)
-    entities = [encoded[_shape(view)] for view in views]
-    keys = [view.prefix + entity for view, rows in zip(views, entities, strict=True) for entity in dict.fromkeys(rows)]
-    return Request(keys, entities)
+    def found(self, asked: Asked, records: Iterable[bytes | None], now: datetime) -> list[list[Found]]:
+        """Per view what each row finds in the `records` of `asked.keys`.
+
+        Raises SchemaMismatchError or OnlineStoreError for a record that cannot be read.
+        """
+        instant, remaining = (now - EPOCH) // timedelta(microseconds=1), iter(records)
+        columns = []
+        for view, rows, distinct in zip(self.views, asked.entities, asked.distinct, strict=True):
+            found = [view.found(record, instant) for record in islice(remaining, len(distinct))]
+            by_entity = dict(zip(distinct, found, strict=True))
+            columns.append([by_entity[entity] for entity in rows])
+        return columns
 
 
 def joined_columns(plan: ViewPlan, keys: Sequence[EntityKey]) -> JoinKeys:
@@ -89,39 +103,3 @@ def joined_columns(plan: ViewPlan, keys: Sequence[EntityKey]) -> JoinKeys:
     # A view without entities has no column; one of nulls keeps the number of rows.
     names = plan.request_keys or (DUMMY_ENTITY_ID,)
     return {name: [part.get(name, NO_VALUE) for part in parts] for name in names}
-
-
-def rows_found(
-    views: Sequence[ViewLookup], request: Request, records: Sequence[bytes | None], now: datetime
-) -> list[list[Found]]:
-    """Per view what each row finds in the `records` of the request's keys.
-
-    Raises SchemaMismatchError or OnlineStoreError for a record that cannot be read.
-    """
-    instant = (now - EPOCH) // timedelta(microseconds=1)
-    remaining = iter(records)
-    columns = []
-    for view, rows in zip(views, request.entities, strict=True):
-        found = {entity: view.found(next(remaining), instant) for entity in dict.fromkeys(rows)}
-        columns.append([found[entity] for entity in rows])
-    return columns
-
-
-def _shape(view: ViewLookup) -> tuple[Any, ...]:
-    return view.plan.request_keys, tuple(key.dtype for key in view.plan.join_keys)
-
-
-def _entities(view: ViewLookup, join_keys: JoinKeys) -> list[Entity]:
-    names = view.plan.request_keys
-    missing = [name for name in names if name not in join_keys]
-    if missing:
-        found = sorted(set(join_keys) - {DUMMY_ENTITY_ID})
-        raise MissingKeyError(
-            f"The request lacks the join key {missing[0]!r} of view {view.plan.name!r}; it has {found}. "
-            "Add it to each entity row.",
-            field=missing[0],
-        )
-    if not names:
-        return [view.encode({})] * max(map(len, join_keys.values()), default=0)
-    columns = [[python_of(value) for value in join_keys[name]] for name in names]
-    return [view.encode(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]

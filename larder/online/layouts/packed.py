@@ -4,8 +4,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
+import redis
 from feast import Entity, FeatureService, FeatureView, RepoConfig
 from feast.infra.infra_object import InfraObject
 from feast.infra.online_stores.online_store import OnlineStore
@@ -23,15 +25,7 @@ from larder.online.feast_values import EntityRow, rows_table, value_of
 from larder.online.layouts.answer import append_versions, append_views
 from larder.online.layouts.checks import EntityRows, Features, check_service, check_storable, checked_columns
 from larder.online.layouts.clients import Clients
-from larder.online.layouts.lookup import (
-    Found,
-    JoinKeys,
-    Request,
-    ViewLookup,
-    joined_columns,
-    request_of,
-    rows_found,
-)
+from larder.online.layouts.lookup import Found, JoinKeys, Lookup, ViewLookup, joined_columns
 from larder.online.packed.record import EPOCH
 from larder.online.planning import projected_plan, stored_plan, versioned_name, view_version
 from larder.online.server.health import require_fit_redis
@@ -51,14 +45,14 @@ class PackedLayout(OnlineStore):
     def __init__(self, clients: Clients, clock: Clock) -> None:
         self._clients = clients
         self._clock = clock
-        self._lookups: dict[tuple[Any, ...], list[ViewLookup]] = {}
+        self._lookups: dict[tuple[Any, ...], Lookup] = {}
 
     def online_write_batch(
         self, config: RepoConfig, table: FeatureView, data: list[EntityRow], progress: Callable[[int], Any] | None
     ) -> None:
         """Store each entity's latest row by (event timestamp, created timestamp). Naive instants are UTC."""
         plan = stored_plan(table, config)
-        counts = write_records(self._clients.bulk, plan, config.project, rows_table(plan, data), now=self._clock())
+        counts = write_records(self._fit, plan, config.project, rows_table(plan, data), now=self._clock())
         if counts.refused_future or counts.refused_null_key:
             LOGGER.warning(
                 "View %s: %d rows dated in the future and %d with a null key were not stored.",
@@ -86,9 +80,10 @@ class PackedLayout(OnlineStore):
 
         Feast knows no third answer here; `get_online_features` tells the two apart.
         """
-        view = _whole_view(config, table, requested_features)
-        request = request_of([view], joined_columns(view.plan, entity_keys))
-        return self._rows(view, request, self._clients.get(request.keys))
+        lookup = _whole_view(config, table, requested_features)
+        asked = lookup.asked(joined_columns(lookup.views[0].plan, entity_keys))
+        (rows,) = lookup.found(asked, self._clients.get(asked.keys), self._clock())
+        return [_stored_row(lookup.views[0], row) for row in rows]
 
     async def online_read_async(
         self,
@@ -97,9 +92,10 @@ class PackedLayout(OnlineStore):
         entity_keys: list[EntityKey],
         requested_features: list[str] | None = None,
     ) -> list[StoredRow]:
-        view = _whole_view(config, table, requested_features)
-        request = request_of([view], joined_columns(view.plan, entity_keys))
-        return self._rows(view, request, await self._clients.get_async(request.keys))
+        lookup = _whole_view(config, table, requested_features)
+        asked = lookup.asked(joined_columns(lookup.views[0].plan, entity_keys))
+        (rows,) = lookup.found(asked, await self._clients.get_async(asked.keys), self._clock())
+        return [_stored_row(lookup.views[0], row) for row in rows]
 
     def get_online_features(
         self,
@@ -139,10 +135,9 @@ class PackedLayout(OnlineStore):
         entities_to_keep: Sequence[Entity],
         partial: bool,  # noqa: ARG002
     ) -> None:
-        """Check that the kept views can be stored and in this Redis, then delete the data of the deleted ones."""
+        """Check that the kept views can be stored, then delete the data of the deleted ones."""
         for table in tables_to_keep:
             check_storable(table, entities_to_keep)
-        require_fit_redis(self._clients.bulk)
         for table in tables_to_delete:
             self._delete(config, table)
 
@@ -183,12 +178,12 @@ class PackedLayout(OnlineStore):
         include_feature_view_version_metadata: bool,
     ) -> None:
         """Feast's hook inside `get_online_features`, with request data before it and on-demand views after it."""
-        views = self._compiled(config, grouped_refs)
-        request = request_of(views, join_key_values)
-        found = rows_found(views, request, self._clients.get(request.keys), self._clock())
-        append_views(online_features_response, views, found, is_full=full_feature_names)
+        lookup = self._lookup(config, grouped_refs)
+        asked = lookup.asked(join_key_values)
+        found = lookup.found(asked, self._clients.get(asked.keys), self._clock())
+        append_views(online_features_response, lookup.views, found, is_full=full_feature_names)
         if include_feature_view_version_metadata:
-            append_versions(online_features_response, views)
+            append_versions(online_features_response, lookup.views)
 
     async def _read_features_per_fv_async(
         self,
@@ -200,14 +195,20 @@ class PackedLayout(OnlineStore):
         full_feature_names: bool,
         include_feature_view_version_metadata: bool,
     ) -> None:
-        views = self._compiled(config, grouped_refs)
-        request = request_of(views, join_key_values)
-        found = rows_found(views, request, await self._clients.get_async(request.keys), self._clock())
-        append_views(online_features_response, views, found, is_full=full_feature_names)
+        lookup = self._lookup(config, grouped_refs)
+        asked = lookup.asked(join_key_values)
+        found = lookup.found(asked, await self._clients.get_async(asked.keys), self._clock())
+        append_views(online_features_response, lookup.views, found, is_full=full_feature_names)
         if include_feature_view_version_metadata:
-            append_versions(online_features_response, views)
+            append_versions(online_features_response, lookup.views)
 
-    def _compiled(self, config: RepoConfig, refs: GroupedRefs) -> list[ViewLookup]:
+    @cached_property
+    def _fit(self) -> redis.Redis:
+        """The client for writes; Redis is looked at once, before the first of them."""
+        require_fit_redis(self._clients.bulk)
+        return self._clients.bulk
+
+    def _lookup(self, config: RepoConfig, refs: GroupedRefs) -> Lookup:
         """The views of a request, compiled when they are first asked for.
 
         Feast resolves a request once per state of its registry and then hands over the same view objects, so that
@@ -217,15 +218,9 @@ class PackedLayout(OnlineStore):
         if kind not in self._lookups:
             if len(self._lookups) >= LOOKUPS_KEPT:
                 self._lookups.clear()
-            self._lookups[kind] = [
-                ViewLookup(config.project, projected_plan(view, view.projection, config), view, names)
-                for view, names in refs
-            ]
+            views = [ViewLookup(projected_plan(view, view.projection, config), view, names) for view, names in refs]
+            self._lookups[kind] = Lookup(config.project, views)
         return self._lookups[kind]
-
-    def _rows(self, view: ViewLookup, request: Request, records: Sequence[bytes | None]) -> list[StoredRow]:
-        (rows,) = rows_found([view], request, records, self._clock())
-        return [_stored_row(view, row) for row in rows]
 
     def _delete(self, config: RepoConfig, table: FeatureView) -> None:
         """All versions of the view."""
@@ -233,9 +228,9 @@ class PackedLayout(OnlineStore):
             delete_view(self._clients.bulk, config.project, versioned_name(table.name, version))
 
 
-def _whole_view(config: RepoConfig, view: FeatureView, names: list[str] | None) -> ViewLookup:
+def _whole_view(config: RepoConfig, view: FeatureView, names: list[str] | None) -> Lookup:
     plan = stored_plan(view, config)
-    return ViewLookup(config.project, plan, view, names or [feature.name for feature in plan.features])
+    return Lookup(config.project, [ViewLookup(plan, view, names or [feature.name for feature in plan.features])])
 
 
 def _stored_row(view: ViewLookup, row: Found) -> StoredRow:

@@ -154,12 +154,15 @@ def test_start_up_finds_a_redis_that_does_not_answer(tmp_path: Path, own_redis: 
         asyncio.run(FeatureStore(config=store.config).initialize())
 
 
-def test_apply_refuses_a_redis_that_would_drop_features(store: FeatureStore, redis_client: redis.Redis) -> None:
+def test_nothing_is_written_to_a_redis_that_would_drop_it(store: FeatureStore, redis_client: redis.Redis) -> None:
     redis_client.config_set("maxmemory", "500mb")
     redis_client.config_set("maxmemory-policy", "allkeys-lru")
     try:
         with pytest.raises(OnlineStoreError, match="would lose features"):
-            store.apply([feast_shop.visits])
+            write(store, "visits", NOW, user_id="ann", score=4.0)
+        with pytest.raises(OnlineStoreError, match="would lose features"):
+            asyncio.run(store.initialize())
+        assert redis_client.dbsize() == 0
     finally:
         redis_client.config_set("maxmemory-policy", "noeviction")
         redis_client.config_set("maxmemory", "0")
