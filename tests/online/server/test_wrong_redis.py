@@ -65,7 +65,7 @@ def test_a_reader_never_takes_another_type_for_a_value(redis_client: redis.Redis
 
     rows = FeatureReader(plan(view()), redis_client, lambda: NOON).read([{"user": "ann"}])
 
-    assert (rows.values, rows.statuses) == ([[None]], [[Status.NOT_FOUND]])
+    assert (rows.values, list(rows.statuses[0])) == ([[None]], [Status.NOT_FOUND])
 
 
 def test_a_position_of_another_type_is_one_sentence(redis_client: redis.Redis) -> None:
