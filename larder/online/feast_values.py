@@ -92,7 +92,7 @@ def value_of(content: Any, dtype: str) -> Value:
         return Value()
     field = SCALAR_FIELDS.get(dtype)
     if field is not None:
-        return Value(**{field: _seconds(content) if dtype == "unix_timestamp" else content})
+        return _value(field, _seconds(content) if dtype == "unix_timestamp" else content)
     try:
         return _compound_value(content, dtype)
     except TypeError as problem:
@@ -107,20 +107,25 @@ def _compound_value(content: Any, dtype: str) -> Value:
     if dtype == "zoned_timestamp":
         return Value(zoned_timestamp_val=ZonedTimestamp(unix_timestamp=_seconds(content), zone="UTC"))
     if dtype in MAP_TYPES:
-        return python_values_to_proto_values([content], MAP_TYPES[dtype])[0]
+        value: Value = python_values_to_proto_values([content], MAP_TYPES[dtype])[0]
+        return value
     if outer == "struct":
         types = {unquote(name): part for name, _, part in (field.partition(":") for field in inner)}
         return Value(struct_val=Map(val={name: value_of(part, types[name]) for name, part in content.items()}))
     element, ending = inner[0], "list_val" if outer == "array" else "set_val"
     if element in SCALAR_FIELDS:
         items = [_seconds(item) for item in content] if element == "unix_timestamp" else content
-        return Value(**{SCALAR_FIELDS[element].removesuffix("val") + ending: {"val": items}})
-    items = [value_of(item, element) for item in content]
+        return _value(SCALAR_FIELDS[element].removesuffix("val") + ending, {"val": items})
+    values = [value_of(item, element) for item in content]
     if element == "map":
-        return Value(map_list_val=MapList(val=[item.map_val for item in items]))
+        return Value(map_list_val=MapList(val=[value.map_val for value in values]))
     if element.startswith("struct"):
-        return Value(struct_list_val=MapList(val=[item.struct_val for item in items]))
-    return Value(**{ending: RepeatedValue(val=items)})
+        return Value(struct_list_val=MapList(val=[value.struct_val for value in values]))
+    return _value(ending, RepeatedValue(val=values))
+
+
+def _value(field: str, content: Any) -> Value:
+    return Value(**{field: content})
 
 
 def _seconds(instant: datetime | None) -> int:
@@ -141,8 +146,8 @@ def _map(content: Map) -> dict[str, Any]:
 
 def _map_key(key: MapKey) -> Any:
     kind = key.WhichOneof("key")
-    content = getattr(key, kind)
-    return _instant(content) if kind == "unix_timestamp_key" else content
+    content: Any = None if kind is None else getattr(key, kind)
+    return EPOCH + content * SECOND if kind == "unix_timestamp_key" else content
 
 
 _FROM_FEAST: Mapping[str, Callable[[Any], Any]] = {
