@@ -109,7 +109,7 @@ class CompiledPlan:
         instant = (now - EPOCH) // timedelta(microseconds=1)
         columns = []
         for view, entities, distinct in zip(self._views, asked.entities, asked.distinct, strict=True):
-            cells = view.cells(islice(records, len(distinct)), instant)
+            cells = view.cells(list(islice(records, len(distinct))), instant)
             if len(distinct) < len(entities):
                 by_entity = dict(zip(distinct, cells, strict=True))
                 cells = [by_entity[entity] for entity in entities]
@@ -123,23 +123,22 @@ class _StoredView:
     def __init__(self, project: str, view: ViewPlan) -> None:
         self.prefix = view_prefix(project, view.name)
         self.entity = (view.request_keys, tuple(key.dtype for key in view.join_keys))
-        self._decode = Layout(view).decode
+        self._decode_all = Layout(view).decode_all
         self._ttl = math.inf if view.ttl_seconds is None else view.ttl_seconds * 1e6
         nulls = (None,) * len(view.features)
         self._not_found: Cell = (Status.NOT_FOUND, nulls)
         self._too_old: Cell = (Status.OUTSIDE_MAX_AGE, nulls)
 
-    def cells(self, records: Iterable[bytes | None], now: int) -> list[Cell]:
+    def cells(self, records: Sequence[bytes | None], now: int) -> list[Cell]:
         """`now` in microseconds since 1970."""
-        decode, oldest, present = self._decode, now - self._ttl, Status.PRESENT
-        cells = []
-        for record in records:
-            if record is None:
-                cells.append(self._not_found)
-            else:
-                event_timestamp, _, values = decode(record)
-                cells.append((present, values) if event_timestamp >= oldest else self._too_old)
-        return cells
+        stored = [record for record in records if record is not None]
+        events, _, values = self._decode_all(stored)
+        oldest, present, too_old = now - self._ttl, Status.PRESENT, self._too_old
+        cells = [(present, row) if event >= oldest else too_old for event, row in zip(events, values, strict=True)]
+        if len(stored) == len(records):
+            return cells
+        found = iter(cells)
+        return [self._not_found if record is None else next(found) for record in records]
 
 
 def _picker(order: list[int]) -> Callable[[list[Any]], list[Any]]:
