@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import pyarrow.fs as pafs
@@ -35,7 +36,7 @@ class _Info(msgspec.Struct):
 class _Action(msgspec.Struct):
     add: _File | None = None
     remove: _File | None = None
-    metaData: msgspec.Raw | None = None  # noqa: N815
+    metaData: dict[str, Any] | None = None  # noqa: N815
     commitInfo: _Info | None = None  # noqa: N815
 
 

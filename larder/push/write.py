@@ -86,7 +86,7 @@ def remove_others(online: Online, keys: set[bytes]) -> int:
 
 def _settle(online: Online, rows: pa.Table) -> int:
     """Decide between rows and records with the same instants by their content."""
-    settled = rows.num_rows
+    settled: int = rows.num_rows
     for _ in range(ATTEMPTS):
         if not rows.num_rows:
             return settled
