@@ -114,5 +114,3 @@ class Table:
         newest = DeltaTable(self.place).version()
         if newest == len(self.versions):
             self.versions.append(content)
-
-
