@@ -2,6 +2,8 @@
 
 from datetime import datetime
 from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from feast import FeatureView
 from feast.repo_config import RepoConfig
@@ -10,14 +12,22 @@ from larder.contracts.clock import system_clock
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
-from larder.offline.history import history_of
+from larder.offline.history import History, history_of
+from larder.offline.join.engines import GIGABYTE
+from larder.offline.join.shares import stored_bytes
 from larder.offline.lake import lake_root
+from larder.offline.store import DeltaOfflineStoreConfig
 from larder.online.planning import view_plan
 from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect
 from larder.online.store import RedisOnlineStoreConfig, configured_address
 from larder.push.embedded import push_here
+from larder.push.plan import Pushed, PushPlan
 from larder.push.run import PushReport, push_history
+from larder.push.spark import push_on_spark
 from larder.push.write import Online
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 def push_latest(view: FeatureView, config: RepoConfig, settings: Settings, *, instant: datetime) -> PushReport:
@@ -30,10 +40,35 @@ def push_latest(view: FeatureView, config: RepoConfig, settings: Settings, *, in
     # The real present, also in a replay: what lies after a replay's instant is late, not wrong.
     now = system_clock()
     quarantine = Lake(lake_root(config)).quarantine(f"{view.name}_online")
-    client = connect(configured_address(config.online_store, settings), timeout_seconds=BULK_TIMEOUT_SECONDS)
+    address = configured_address(config.online_store, settings)
+    client = connect(address, timeout_seconds=BULK_TIMEOUT_SECONDS)
+    here = partial(push_here, now=now, quarantine=quarantine)
+    on_spark = partial(
+        push_on_spark, now=now, quarantine=quarantine, address=address, session=partial(_session, settings)
+    )
+
+    def engine(online: Online, history: History, plan: PushPlan, at: datetime) -> Pushed:
+        is_large = _is_for_spark(config.offline_store, history, plan)
+        return (on_spark if is_large else here)(online, history, plan, at)
+
     try:
         online = Online(client, config.project, view_plan(view))
-        engine = partial(push_here, now=now, quarantine=quarantine)
         return push_history(online, history_of(view, config), engine, instant=instant, now=now)
     finally:
         client.close()
+
+
+def _is_for_spark(config: Any, history: History, plan: PushPlan) -> bool:
+    """By the rule of retrievals: what `offline_store.engine` says, with `auto` by the bytes to be read."""
+    if plan.files == {} or not isinstance(config, DeltaOfflineStoreConfig) or config.engine == "embedded":
+        return False
+    if config.engine == "spark":
+        return True
+    size = stored_bytes(history) if plan.files is None else sum(plan.files.values())
+    return size / GIGABYTE >= config.spark_from_gigabytes and find_spec("pyspark") is not None
+
+
+def _session(settings: Settings) -> "SparkSession":
+    from larder.spark.session import spark_session
+
+    return spark_session(settings, app_name="larder-features")
