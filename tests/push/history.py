@@ -85,6 +85,17 @@ class Table:
         write_deltalake(self.place, rows(*new), mode="append")
         self._became([*self.now, *new])
 
+    def merge(self, new: list[Row]) -> None:
+        """Insert rows of users that the table does not have, and no others."""
+        merge = DeltaTable(self.place).merge(rows(*new), "t.user = s.user", source_alias="s", target_alias="t")
+        merge.when_not_matched_insert_all().execute()
+        users = {row[0] for row in self.now}
+        self._became([*self.now, *(row for row in new if row[0] not in users)])
+
+    def update(self, user: str, score: float) -> None:
+        DeltaTable(self.place).update(updates={"score": str(score)}, predicate=f"user = '{user}'")
+        self._became([(*row[:3], score) if row[0] == user else row for row in self.now])
+
     def delete(self, user: str) -> None:
         DeltaTable(self.place).delete(f"user = '{user}'")
         self._became([row for row in self.now if row[0] != user])

@@ -153,29 +153,40 @@ def test_compacted_files_are_no_change_but_new_rows_in_them_are_found(redis_clie
     assert plans[2].files == {}
 
 
-def reasons(table: Table, tmp_path: Path) -> dict[str, tuple[Callable[[], Any], str]]:
-    return {
-        "deleted": (lambda: table.delete("a"), "DELETE in version 1 took rows away"),
-        "overwritten": (lambda: table.overwrite([("a", 0, 0, 0.0)]), "WRITE in version 1 took rows away"),
-        "forgotten": (
-            lambda: (table.append([("a", 4, 4, 4.0)]), table.checkpoint_and_forget()),
-            "the log no longer tells what version 1 did",
-        ),
-    }
+def grow_and_lose_the_log(table: Table) -> None:
+    table.append([("a", 4, 4, 4.0)])
+    table.checkpoint_and_forget()
 
 
-@pytest.mark.parametrize("what", ["deleted", "overwritten", "forgotten"])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda table: table.delete("a"), "DELETE in version 1 took rows away"),
+        (lambda table: table.update("a", 0.5), "UPDATE in version 1 took rows away"),
+        (lambda table: table.overwrite([("a", 0, 0, 0.0)]), "WRITE in version 1 took rows away"),
+        (grow_and_lose_the_log, "the log no longer tells what version 1 did"),
+    ],
+    ids=["deleted", "updated", "overwritten", "log lost"],
+)
 def test_where_rows_may_have_gone_redis_becomes_what_the_table_says_and_the_note_tells_why(
-    redis_client: redis.Redis, table: Table, tmp_path: Path, what: str
+    redis_client: redis.Redis, table: Table, change: Callable[[Table], None], reason: str
 ):
     pushed(redis_client, table.place, 5)
-    change, reason = reasons(table, tmp_path)[what]
-    change()
+    change(table)
     report = pushed(redis_client, table.place, 5)
 
     assert report.note == f"whole history read because {reason}"
     assert held(redis_client) == expected(table.now, 5, cutoff=True)
     assert pushed(redis_client, table.place, 5).note == ""
+
+
+def test_a_merge_that_only_inserts_is_no_loss(redis_client: redis.Redis, table: Table):
+    pushed(redis_client, table.place, 5)
+    table.merge([("c", 4, 4, 4.0), ("a", 4, 4, 4.0)])
+    report = pushed(redis_client, table.place, 5)
+
+    assert (report.note, report.written) == ("", 1)
+    assert held(redis_client) == expected(table.now, 5, cutoff=True)
 
 
 def test_a_restored_table_brings_values_back_online(redis_client: redis.Redis, table: Table):
