@@ -160,7 +160,10 @@ class Layout:
                 f"Redis holds view {self.view.name!r} with schema {record[4:12].hex()}, but the plan in use has "
                 f"{self.prefix[4:].hex()}: the view's fields changed. {again}"
             )
-        return OnlineStoreError(f"Redis holds a damaged record of view {self.view.name!r}. {again}")
+        # Its stamps may be damaged too, and then a later one would keep out what materialization writes.
+        return OnlineStoreError(
+            f"Redis holds a damaged record of view {self.view.name!r}. Put it right with `larder verify --repair`."
+        )
 
 
 def _checksum_of_whole_records(size: int, count: int) -> int:
