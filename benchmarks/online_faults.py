@@ -53,7 +53,7 @@ INSTANT = START + timedelta(days=1)
 WRITERS = READERS = 8
 BUSY_CUSTOMERS = BUSY_ROWS = 100
 """Customers that all writers and readers of the concurrency run share; rows per write."""
-CUSTOMERS, BATCHES, BATCH_ROWS = 5_000, 6, 20_000
+CUSTOMERS, BATCHES, BATCH_ROWS = 2_000, 6, 5_000
 LONGEST = 50
 """Of the words of varying length in the rows."""
 AT_ONCE = 2
@@ -64,14 +64,7 @@ FAULTS: tuple[Fault, ...] = ("redis", "client", "materializer")
 
 # Importing Feast takes six seconds; the processes of a run are forked from one that has done so.
 PROCESSES = multiprocessing.get_context("forkserver")
-PREPARED = [
-    "larder.compute.push",
-    "larder.offline",
-    "larder.online.reader",
-    "larder.verify.proof",
-    "deltalake",
-    "hiredis",
-]
+PREPARED = ["larder.compute.push", "larder.offline.store", "larder.online.store", "larder.verify.proof", "deltalake"]
 
 Numbers = NDArray[np.int64]
 Stamps = tuple[int, int]
@@ -305,14 +298,13 @@ def outcome(shop: Shop, fault: Fault, *, after: float) -> Outcome:
     try:
         worker = _working(shop, fault)
         time.sleep(after)
-        is_under_way = worker.process.is_alive()
         if fault == "redis":
             os.kill(_redis_pid(shop), signal.SIGKILL)
         else:
             worker.process.kill()
         acknowledged = list(_messages(worker))
         lost, different = _result(_started(_examined, shop, fault, acknowledged))
-        return Outcome(fault, int(is_under_way), lost, different)
+        return Outcome(fault, int(BATCHES - 1 not in acknowledged), lost, different)
     finally:
         embedded.stop(shop.settings)
         shutil.rmtree(shop.settings.home)
@@ -393,6 +385,7 @@ def _write_batches(results: Connection, shop: Shop) -> None:
 def _materialize(results: Connection, shop: Shop) -> None:
     results.send("ready")
     _push(shop)
+    results.send(BATCHES - 1)
 
 
 def _examined(results: Connection, shop: Shop, fault: Fault, acknowledged: list[int]) -> None:
