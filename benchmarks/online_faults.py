@@ -4,14 +4,17 @@ Concurrency: 8 writers and 8 readers on one view. The value of a row is a functi
 a reader knows a mixed record when it sees one; no entity may ever go back in time, and in the end Redis holds the
 greatest row of all that were written.
 
-Faults: kill -9 at a random instant of Redis (append-only file, everysec), of a client in the middle of a bulk write
-and of the process that materializes a Delta table. What was acknowledged is there afterwards, and after one rerun
-`larder verify` finds no difference.
+Faults: kill -9 at a random instant of Redis (append-only file, everysec) under a bulk write and under
+`feast materialize-incremental`, of a client within Feast's `online_write_batch`, and of the materializing process.
+What was acknowledged is there afterwards, and after one materialization `larder verify` finds no difference.
+
+Hung: a server that stops answering keeps no caller waiting longer than the time-out.
 
     python benchmarks/online_faults.py [--quick] [--seeds N] [--seconds S]
 """
 
 import argparse
+import io
 import json
 import multiprocessing
 import os
@@ -23,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
@@ -59,12 +62,12 @@ LONGEST = 50
 AT_ONCE = 2
 """Seeds that run side by side."""
 
-Fault = Literal["redis", "client", "materializer"]
-FAULTS: tuple[Fault, ...] = ("redis", "client", "materializer")
+Fault = Literal["redis", "redis_materializing", "client", "materializer"]
+"""What is killed."""
 
 # Importing Feast takes six seconds; the processes of a run are forked from one that has done so.
 PROCESSES = multiprocessing.get_context("forkserver")
-PREPARED = ["larder.compute.push", "larder.offline.store", "larder.online.store", "larder.verify.proof", "deltalake"]
+PREPARED = ["larder.compute.engine", "larder.offline.store", "larder.online.store", "larder.verify.scope", "deltalake"]
 
 Numbers = NDArray[np.int64]
 Stamps = tuple[int, int]
@@ -76,14 +79,39 @@ class Shop:
     """One Feast project with a view over a Delta table, all of it in a folder of its own."""
 
     settings: Settings
-    view: Any
-    config: Any
     seed: int
 
+    @property
+    def registry(self) -> Path:
+        return self.settings.home / "registry.db"
+
     def within(self, folder: Path, seed: int) -> "Shop":
-        """The same definitions with tables and Redis in `folder`."""
-        settings = load_settings({"LARDER_HOME": str(folder)})
-        return Shop(settings, self.view, self.config.model_copy(update={"repo_path": folder}), seed)
+        """The same definitions with table and Redis in `folder`."""
+        folder.mkdir()
+        shutil.copy(self.registry, folder)
+        return Shop(load_settings({"LARDER_HOME": str(folder)}), seed)
+
+    def store(self) -> Any:
+        """The Feast store over the Redis that runs now."""
+        from feast import FeatureStore
+        from feast.repo_config import RepoConfig
+
+        os.environ["LARDER_CLOCK"] = INSTANT.isoformat()  # the stores ask it, and nothing is written from the future
+        return FeatureStore(
+            config=RepoConfig(
+                project=PROJECT,
+                provider="local",
+                repo_path=self.settings.home,
+                registry={"registry_type": "sql", "path": f"sqlite:///{self.registry}"},
+                offline_store={"type": "larder.offline.DeltaOfflineStore", "lake": "lake"},
+                online_store={
+                    "type": "larder.online.RedisOnlineStore",
+                    "connection_string": embedded.online_address(self.settings),
+                },
+                batch_engine={"type": "larder.compute.SparkFeatureEngine"},
+                entity_key_serialization_version=3,
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -103,13 +131,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="5 seconds and 5 seeds")
     parser.add_argument("--seconds", type=float, help="length of the concurrency run (60)")
-    parser.add_argument("--seeds", type=int, help="how often each of the three is killed (100)")
+    parser.add_argument("--seeds", type=int, help="how often each is killed (100)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         concurrency = concurrency_run(Path(folder), options.seconds or (5 if options.quick else 60))
         print(json.dumps(concurrency), flush=True)
         faults = faults_run(Path(folder), range(options.seeds or (5 if options.quick else 100)))
         print(json.dumps(faults), flush=True)
+        print(json.dumps(hung_run(Path(folder), times=20)), flush=True)
     return 1 if concurrency["violations"] or faults["lost"] or faults["different"] else 0
 
 
@@ -298,7 +327,7 @@ def outcome(shop: Shop, fault: Fault, *, after: float) -> Outcome:
     try:
         worker = _working(shop, fault)
         time.sleep(after)
-        if fault == "redis":
+        if fault.startswith("redis"):
             os.kill(_redis_pid(shop), signal.SIGKILL)
         else:
             worker.process.kill()
@@ -308,6 +337,30 @@ def outcome(shop: Shop, fault: Fault, *, after: float) -> Outcome:
     finally:
         embedded.stop(shop.settings)
         shutil.rmtree(shop.settings.home)
+
+
+def hung_run(folder: Path, times: int) -> dict[str, Any]:
+    """The bar: how long a reader waits while Redis is stopped, so many times."""
+    settings = load_settings({"LARDER_HOME": str(folder / "hung")})
+    address = embedded.start(settings)
+    pid = int(connect(address).info("server")["process_id"])
+    waited = []
+    try:
+        for _ in range(times):
+            read = _served_rows(connect(address))
+            list(read([1]))
+            os.kill(pid, signal.SIGSTOP)
+            begin = time.monotonic()
+            with suppress(OnlineStoreError):
+                list(read([1]))
+                raise SystemExit("A stopped Redis gave an answer.")
+            waited.append(time.monotonic() - begin)
+            os.kill(pid, signal.SIGCONT)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        embedded.stop(settings)
+    milliseconds = sorted(round(1_000 * seconds, 1) for seconds in waited)
+    return {"bar": "online-hung", "median_ms": milliseconds[times // 2], "longest_ms": milliseconds[-1], "times": times}
 
 
 def _seconds_of_work(shop: Shop, fault: Fault) -> float:
@@ -325,36 +378,27 @@ def _seconds_of_work(shop: Shop, fault: Fault) -> float:
 def _working(shop: Shop, fault: Fault) -> "Worker":
     """A process that has begun the work in which `fault` disturbs it."""
     _result(_started(_prepare, shop, fault))
-    worker = _started(_materialize if fault == "materializer" else _write_batches, shop)
+    worker = _started(FAULTS[fault], shop)
     worker.results.recv()
     return worker
 
 
 def _applied_shop(results: Connection, folder: Path) -> None:
-    from feast import Entity, FeatureStore, FeatureView, Field
-    from feast.repo_config import RepoConfig
+    from feast import Entity, FeatureView, Field
     from feast.types import Int64, String
     from feast.value_type import ValueType
 
     from larder.offline import DeltaSource
 
     folder.mkdir(parents=True)
-    config = RepoConfig(
-        project=PROJECT,
-        provider="local",
-        repo_path=folder,
-        registry={"registry_type": "sql", "path": f"sqlite:///{folder / 'registry.db'}"},
-        offline_store={"type": "larder.offline.DeltaOfflineStore", "lake": "lake"},
-        online_store={"type": "larder.online.RedisOnlineStore"},
-        entity_key_serialization_version=3,
-    )
-    store = FeatureStore(config=config)
+    shop = Shop(load_settings({"LARDER_HOME": str(folder)}), seed=0)
     customer = Entity(name="customer", join_keys=["customer"], value_type=ValueType.INT64)
     source = DeltaSource(path=VIEW, timestamp_field=EVENT_TIMESTAMP, created_timestamp_column=KNOWN_AT)
     types = {"customer": Int64, "event": Int64, "known": Int64, "word": String}
     fields = [Field(name=name, dtype=dtype) for name, dtype in types.items()]
-    store.apply([customer, FeatureView(name=VIEW, entities=[customer], source=source, schema=fields)])
-    results.send(Shop(load_settings({}), store.get_feature_view(VIEW), store.config, seed=0))
+    shop.store().apply([customer, FeatureView(name=VIEW, entities=[customer], source=source, schema=fields)])
+    embedded.stop(shop.settings)
+    results.send(shop)
 
 
 def _prepare(results: Connection, shop: Shop, fault: Fault) -> None:
@@ -365,8 +409,8 @@ def _prepare(results: Connection, shop: Shop, fault: Fault) -> None:
     half = BATCHES // 2
     write_deltalake(table, _rows(shop, range(half)))
     embedded.start(shop.settings)
-    if fault == "materializer":
-        _push(shop)
+    if FAULTS[fault] is _materialize:
+        _push(shop.store())
     write_deltalake(table, _rows(shop, range(half, BATCHES)), mode="append")
     results.send(None)
 
@@ -382,20 +426,33 @@ def _write_batches(results: Connection, shop: Shop) -> None:
             results.send(number)
 
 
-def _materialize(results: Connection, shop: Shop) -> None:
+def _write_through_feast(results: Connection, shop: Shop) -> None:
+    """`_write_batches` by Feast's `online_write_batch`."""
+    store, frames = shop.store(), [_rows(shop, [number]).to_pandas() for number in range(BATCHES)]
     results.send("ready")
-    _push(shop)
-    results.send(BATCHES - 1)
+    for number, frame in enumerate(frames):
+        store.write_to_online_store(VIEW, frame)
+        results.send(number)
+
+
+def _materialize(results: Connection, shop: Shop) -> None:
+    """Send the last batch's number once `feast materialize-incremental` is done."""
+    store = shop.store()
+    results.send("ready")
+    with suppress(OnlineStoreError):
+        _push(store)
+        results.send(BATCHES - 1)
 
 
 def _examined(results: Connection, shop: Shop, fault: Fault, acknowledged: list[int]) -> None:
     """Send how many entities lost what was acknowledged, and how many values differ after one rerun."""
-    from larder.offline.history import history_of
     from larder.online.position import read_position
-    from larder.verify.proof import compared_online_view
+    from larder.verify.scope import compared, everything
+    from larder.verify.views import verified_views
 
+    store = shop.store()
     client = connect(embedded.online_address(shop.settings), timeout_seconds=BULK_TIMEOUT_SECONDS)
-    if fault == "materializer":
+    if FAULTS[fault] is _materialize:
         # What its position says is what it acknowledged.
         position = read_position(client, PROJECT, VIEW)
         acknowledged = list(range(BATCHES // 2 * (1 if position is None else position.version + 1)))
@@ -404,18 +461,14 @@ def _examined(results: Connection, shop: Shop, fault: Fault, acknowledged: list[
         not is_whole or stamps is None or stamps < expected[customer]
         for customer, stamps, is_whole in stored_rows(client, list(expected))
     )
-    if fault == "materializer":
-        _push(shop)
-    else:
-        write_records(client, PLAN, PROJECT, _rows(shop, range(BATCHES)))
-    history = history_of(shop.view, shop.config)
-    results.send((lost, compared_online_view(shop.view, history, client, PROJECT, instant=INSTANT).different))
+    _push(store)
+    views = compared(verified_views(store), everything(client, clock=lambda: INSTANT), lambda *_: None)
+    results.send((lost, sum(view.different for view in views)))
 
 
-def _push(shop: Shop) -> None:
-    from larder.compute.push import push_latest
-
-    push_latest(shop.view, shop.config, shop.settings, instant=INSTANT)
+def _push(store: Any) -> None:
+    with redirect_stdout(io.StringIO()):  # Feast tells what it does
+        store.materialize_incremental(INSTANT)
 
 
 def _rows(shop: Shop, numbers: Iterable[int]) -> pa.Table:
@@ -427,6 +480,15 @@ def _redis_pid(shop: Shop) -> int:
     if address is None:
         raise SystemExit("Redis is gone before anybody killed it.")
     return int(connect(address).info("server")["process_id"])
+
+
+FAULTS: dict[Fault, Callable[..., None]] = {
+    "redis": _write_batches,
+    "redis_materializing": _materialize,
+    "client": _write_through_feast,
+    "materializer": _materialize,
+}
+"""What is under way at the kill."""
 
 
 # Processes
