@@ -9,8 +9,9 @@ from larder.contracts.clock import Clock
 from larder.contracts.errors import LarderError, OnlineStoreError
 from larder.contracts.plan import FeaturePlan
 from larder.contracts.settings import Settings
+from larder.online.compiled import FeatureRows
 from larder.online.position import read_position
-from larder.online.reader import FeatureReader, FeatureRows
+from larder.online.reader import FeatureReader
 from larder.online.server import embedded
 from larder.online.server.connection import connect, redis_failures
 

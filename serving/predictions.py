@@ -6,7 +6,7 @@ import msgspec
 
 from larder.contracts.answer import Answer
 from larder.contracts.errors import ConfigurationError
-from larder.online.reader import FeatureRows, Status
+from larder.online.compiled import FeatureRows, Status
 from serving.model import Model
 
 HIGH, LOW = "high", "low"

@@ -7,15 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from larder.online.reader import FeatureReader, FeatureRows, Status
+    from larder.online.compiled import FeatureRows, Status
+    from larder.online.reader import AsyncFeatureReader, FeatureReader
     from larder.online.store import RedisOnlineStore, RedisOnlineStoreConfig
 
-__all__ = ["FeatureReader", "FeatureRows", "RedisOnlineStore", "RedisOnlineStoreConfig", "Status"]
+__all__ = ["AsyncFeatureReader", "FeatureReader", "FeatureRows", "RedisOnlineStore", "RedisOnlineStoreConfig", "Status"]
 
 _MODULES = {
+    "AsyncFeatureReader": "reader",
     "FeatureReader": "reader",
-    "FeatureRows": "reader",
-    "Status": "reader",
+    "FeatureRows": "compiled",
+    "Status": "compiled",
     "RedisOnlineStore": "store",
     "RedisOnlineStoreConfig": "store",
 }

@@ -1,5 +1,7 @@
 """Bulk writes that cannot move a value backwards: compare-and-set inside Redis."""
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,7 +12,7 @@ import redis
 
 from larder.contracts.plan import ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.online.compare_and_set import write_newest
+from larder.online.compare_and_set import Records, write_newest
 from larder.online.packed.keys import view_prefix
 from larder.online.packed.packing import packed_keys, packed_records, typed_rows
 from larder.online.packed.record import Layout
@@ -66,12 +68,23 @@ def write_records(
     counts = WriteCounts(
         refused_future=storable.num_rows - dated.num_rows, refused_null_key=typed.num_rows - storable.num_rows
     )
-    for start in range(0, dated.num_rows, ROWS_PER_PIPELINE):
-        part = _by_time(dated.slice(start, ROWS_PER_PIPELINE).combine_chunks())
-        latest = dict(zip(packed_keys(prefix, view, part), packed_records(layout, part), strict=True))
-        written = write_newest(client, latest)
-        counts += WriteCounts(written=written, kept=part.num_rows - written)
-    return counts
+    parts = (
+        _by_time(dated.slice(start, ROWS_PER_PIPELINE).combine_chunks())
+        for start in range(0, dated.num_rows, ROWS_PER_PIPELINE)
+    )
+    latest = (dict(zip(packed_keys(prefix, view, part), packed_records(layout, part), strict=True)) for part in parts)
+    written = _written(client, latest)
+    return counts + WriteCounts(written=written, kept=dated.num_rows - written)
+
+
+def _written(client: redis.Redis, parts: Iterable[Records]) -> int:
+    """How many records of the parts were stored, one part after the other: of equal instants the last one counts."""
+    written, under_way = 0, None
+    with ThreadPoolExecutor(1) as sender:
+        for part in parts:  # is packed while Redis takes the one before
+            written += under_way.result() if under_way else 0
+            under_way = sender.submit(write_newest, client, part)
+        return written + (under_way.result() if under_way else 0)
 
 
 def _without_null_keys(view: ViewPlan, rows: pa.Table) -> pa.Table:

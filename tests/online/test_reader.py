@@ -1,3 +1,4 @@
+import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,9 @@ import redis
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError, SchemaMismatchError
 from larder.contracts.plan import Column, Feature, FeaturePlan, OnDemandPlan, ViewPlan
-from larder.online import FeatureReader, Status
+from larder.contracts.settings import Settings
+from larder.online import AsyncFeatureReader, FeatureReader, FeatureRows, Status
+from larder.online.server.embedded import online_address
 from larder.online.writer import write_records
 from tests.online.rows import NOON, at, plan, view, visits
 
@@ -58,6 +61,24 @@ def test_present_null_missing_and_too_old_are_told_apart(redis_client: redis.Red
 
     assert rows.values == [[1.0], [None], [None], [None], [None]]
     assert rows.statuses == [(PRESENT,), (PRESENT,), (NOT_FOUND,), (OUTSIDE_MAX_AGE,), (NOT_FOUND,)]
+
+
+def test_a_reader_in_an_event_loop_gives_the_same_answers_to_many_at_once(
+    redis_client: redis.Redis, redis_settings: Settings
+) -> None:
+    short_lived = view(ttl_seconds=600.0)
+    users = [f"user {number}" for number in range(50)]
+    write_records(redis_client, short_lived, "shop", visits(*((name, 0, 0, float(len(name))) for name in users)))
+    requests = [[{"user": name}, {"user": "eve"}] for name in users]
+
+    async def read_all() -> list[FeatureRows]:
+        loop_reader = AsyncFeatureReader(plan(short_lived), online_address(redis_settings), lambda: at(0))
+        try:
+            return list(await asyncio.gather(*map(loop_reader.read, requests)))
+        finally:
+            await loop_reader.close()
+
+    assert asyncio.run(read_all()) == [reader(redis_client, plan(short_lived)).read(rows) for rows in requests]
 
 
 def test_a_value_is_withheld_only_after_its_ttl(redis_client: redis.Redis) -> None:

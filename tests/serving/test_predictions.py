@@ -5,7 +5,7 @@ import pytest
 from larder.contracts.answer import Answer
 from larder.contracts.bundle import Manifest, write_bundle
 from larder.contracts.plan import FeaturePlan
-from larder.online.reader import FeatureRows, Status
+from larder.online.compiled import FeatureRows, Status
 from serving.model import Model, load_model
 from serving.predictions import Prediction, predictions
 

@@ -64,7 +64,9 @@ class Cluster(RedisCluster):
                 sent = [(None, before), *batch] if before else batch
                 connection = self.get_redis_connection(node).connection_pool.get_connection()
                 waiting.append((node, connection, sent))
-                connection.send_packed_command(connection.pack_commands([command for _, command in sent]))
+                # In one piece: redis-py would send each 6 kB by itself.
+                packed = b"".join(connection.pack_commands([command for _, command in sent]))
+                connection.send_packed_command([packed])
             while waiting:
                 node, connection, sent = waiting[0]
                 answers |= _answers(connection, sent)
@@ -115,8 +117,13 @@ class Cluster(RedisCluster):
 def places_by_slot(keys: Iterable[bytes]) -> dict[int, list[int]]:
     """Places in `keys`, by the slot of Redis Cluster that the key is in."""
     places: dict[int, list[int]] = {}
+    slots: dict[bytes, int] = {}  # of hash tags: the views of one entity share theirs
     for place, key in enumerate(keys):
-        places.setdefault(key_slot(key), []).append(place)
+        tag = key[max(0, key.find(b"{")) :] if key.endswith(b"}") else key
+        slot = slots.get(tag)
+        if slot is None:
+            slot = slots[tag] = key_slot(tag)
+        places.setdefault(slot, []).append(place)
     return places
 
 

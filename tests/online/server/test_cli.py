@@ -1,3 +1,4 @@
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ from larder.contracts.errors import ConfigurationError, OnlineStoreError
 from larder.contracts.settings import Settings
 from larder.online.server import embedded
 from larder.online.server.cli import down, up
+from tests.online.server.conftest import Server, cluster_address
 
 
 def test_up_starts_redis_and_down_stops_it(own_redis: Settings) -> None:
@@ -41,3 +43,19 @@ def test_a_configured_redis_is_neither_started_nor_stopped(own_redis: Settings) 
         CliRunner().invoke(up, obj=elsewhere, catch_exceptions=False, standalone_mode=False)
     with pytest.raises(ConfigurationError, match=r"did not start"):
         CliRunner().invoke(down, obj=elsewhere, catch_exceptions=False, standalone_mode=False)
+
+
+def test_up_checks_every_primary_of_a_cluster_and_hides_the_password(
+    own_redis: Settings, cluster: list[Server]
+) -> None:
+    for node in cluster:
+        with closing(node.client()) as admin:
+            admin.execute_command("ACL", "SETUSER", "ann", "on", ">secret", "~*", "+@all")
+            admin.config_set("maxmemory-policy", "noeviction" if node is cluster[0] else "allkeys-lru")
+    address = cluster_address(cluster).replace("//", "//ann:secret@")
+
+    output = CliRunner().invoke(up, obj=replace(own_redis, redis=address), catch_exceptions=False).output
+
+    assert str(cluster[0].port) in output
+    assert "secret" not in output
+    assert "allkeys-lru" in output

@@ -14,7 +14,7 @@ from larder.online.contents import count_entities, delete_view, read_view
 from larder.online.many_keys import multi_get_async
 from larder.online.position import Position, read_position, write_position
 from larder.online.reader import FeatureReader
-from larder.online.server.cluster import Cluster
+from larder.online.server.cluster import Cluster, places_by_slot
 from larder.online.server.connection import client_address, connect, connect_async
 from larder.online.writer import WriteCounts, write_records
 from tests.online.rows import NOON, at, plan, view, visits
@@ -61,6 +61,14 @@ def test_what_is_written_to_a_cluster_is_read_counted_and_deleted(cluster: list[
     delete_view(client, "shop", "visits")
     assert client.dbsize() == 0
     client.close()
+
+
+def test_slots_are_those_of_redis(cluster: list[Server]) -> None:
+    prefix = b"larder:4:shop:6:visits:"
+    for key in (prefix + b"{s3:ann}", prefix + b"{s3:}b}", prefix + b"position", b"{}", b"a{b}{c}", b"a}b{", b"{a}b{c"):
+        slot = execute(cluster[0], "CLUSTER", "KEYSLOT", key)
+
+        assert places_by_slot([b"x{other}", key, key]) == {slot: [1, 2], key_slot(b"other"): [0]}
 
 
 def test_one_request_sends_one_command_per_entity_and_waits_once_per_node(cluster: list[Server]) -> None:

@@ -9,10 +9,11 @@ import pytest
 import redis
 
 from larder.contracts.errors import OnlineStoreError
+from larder.online.compiled import Status
 from larder.online.contents import count_entities, delete_project
 from larder.online.packed.keys import view_prefix
 from larder.online.position import read_position
-from larder.online.reader import FeatureReader, Status
+from larder.online.reader import FeatureReader
 from larder.online.server.connection import connect, redis_failures
 from larder.online.writer import WriteCounts, write_records
 from tests.online.rows import NOON, plan, view, visits
@@ -64,7 +65,7 @@ def test_a_reader_never_takes_another_type_for_a_value(redis_client: redis.Redis
 
     rows = FeatureReader(plan(view()), redis_client, lambda: NOON).read([{"user": "ann"}])
 
-    assert (rows.values, rows.statuses) == ([[None]], [[Status.NOT_FOUND]])
+    assert (rows.values, list(rows.statuses[0])) == ([[None]], [Status.NOT_FOUND])
 
 
 def test_a_position_of_another_type_is_one_sentence(redis_client: redis.Redis) -> None:
