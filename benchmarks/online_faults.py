@@ -56,7 +56,7 @@ INSTANT = START + timedelta(days=1)
 WRITERS = READERS = 8
 BUSY_CUSTOMERS = BUSY_ROWS = 100
 """Customers that all writers and readers of the concurrency run share; rows per write."""
-CUSTOMERS, BATCHES, BATCH_ROWS = 2_000, 6, 5_000
+CUSTOMERS, BATCHES, BATCH_ROWS = 1_000, 6, 2_000
 LONGEST = 50
 """Of the words of varying length in the rows."""
 AT_ONCE = 2
@@ -520,8 +520,8 @@ def _messages(worker: Worker) -> Iterator[Any]:
 def _result(worker: Worker) -> Any:
     """The last thing that the process sends."""
     messages = list(_messages(worker))
-    if worker.process.exitcode or not messages:
-        raise SystemExit(f"A process ended with {worker.process.exitcode}; its error is above.")
+    if not messages:
+        raise SystemExit("A process ended without a result; its error is above.")
     return messages[-1]
 
 

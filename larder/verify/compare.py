@@ -76,8 +76,8 @@ def same(online: Any, offline: Any) -> bool:
     """Whether a caller could not tell the values apart."""
     if isinstance(online, float) and isinstance(offline, float):
         return online == offline or (online != online and offline != offline)
-    if isinstance(online, Mapping):
-        pairs = dict(offline) if isinstance(offline, Mapping | list) else {}  # Arrow tells a map as a list of pairs
+    if isinstance(online, Mapping) and isinstance(offline, Mapping | list):
+        pairs = dict(offline)  # Arrow tells a map inside another type as a list of pairs
         return online.keys() == pairs.keys() and all(same(value, pairs[key]) for key, value in online.items())
     if isinstance(online, list | tuple) and isinstance(offline, list | tuple):
         return len(online) == len(offline) and all(map(same, online, offline))

@@ -3,20 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from larder.contracts.plan import ViewPlan
+from larder.contracts.plan import Feature, ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
 from larder.offline.join.as_of import INSTANT, Asked
 from larder.offline.join.held import NO_INSTANT
 from larder.offline.join.keys import NONE
 from larder.offline.reading import StoredRows, conditions
+from larder.online.packed.arrow_types import fitted
+from larder.online.packed.cells import packed_cells
 from larder.online.packed.packing import packed_records, typed_rows
 from larder.online.packed.record import Layout
+from larder.online.packed.types import MAPS, cell_decoder
 from larder.verify.causes import Stamps
 from larder.verify.compare import Offline
 
@@ -44,7 +48,7 @@ class HistorySide:
     """What a history says of some entities at one instant."""
 
     rows: pa.Table
-    """As they would be written: keys, features and stamps in the types of the view, row for row."""
+    """Keys, features and stamps, row for row; without a row of history the features are null."""
     event_timestamp: list[int]
     known_at: list[int]
     """Microseconds; what they are without a row, has no meaning."""
@@ -52,9 +56,9 @@ class HistorySide:
     is_valid: list[bool]
 
     def part(self, view: ViewPlan, places: slice) -> Offline:
-        """The rows at `places` as Python values."""
+        """The rows at `places` as Python values. Raises InvalidDataError for a column that does not fit the view."""
         rows = self.rows.slice(places.start, places.stop - places.start)
-        columns = [rows[feature.name].to_pylist() for feature in view.features]
+        columns = [_values(rows[feature.name], feature) for feature in view.features]
         stamps = map(Stamps, self.event_timestamp[places], self.known_at[places])
         return Offline(
             values=list(zip(*columns, strict=True)) if columns else [()] * rows.num_rows,
@@ -64,15 +68,15 @@ class HistorySide:
 
     def records(self, view: ViewPlan, first: int, places: Sequence[int]) -> list[bytes | None]:
         """What Redis should hold at `places`, counted from `first`; None where history has no row."""
-        rows = [first + place for place in places]
-        packed = packed_records(Layout(view), self.rows.take(pa.array(rows, pa.int64())).combine_chunks())
-        return [record if self.has_row[row] else None for record, row in zip(packed, rows, strict=True)]
+        wanted = [first + place for place in places]
+        packed = packed_records(Layout(view), typed_rows(view, self.rows.take(pa.array(wanted, pa.int64()))))
+        return [record if self.has_row[row] else None for record, row in zip(packed, wanted, strict=True)]
 
 
-def history_side(history: History, view: ViewPlan, keys: pa.Table, *, instant: datetime) -> HistorySide:
+def history_side(history: History, keys: pa.Table, *, instant: datetime) -> HistorySide:
     """The latest rows of the entities `keys` at `instant` (UTC). The table is read in batches.
 
-    Raises what reading it raises, and InvalidDataError for columns that do not fit the view.
+    Raises what reading it raises.
     """
     at = pa.repeat(pa.scalar(instant, INSTANT), keys.num_rows)
     # A row past its ttl is asked for too: it tells the cause of a difference, and what belongs into Redis.
@@ -93,9 +97,19 @@ def history_side(history: History, view: ViewPlan, keys: pa.Table, *, instant: d
         zip(features.column_names, features.columns, strict=True)
     )
     return HistorySide(
-        typed_rows(view, pa.table(columns | stamps)),
+        pa.table(columns | stamps),
         event.tolist(),
         known.tolist(),
         has_row.tolist(),
         (asked.answering(held, history.ttl) != NONE).tolist(),
     )
+
+
+def _values(column: pa.ChunkedArray, feature: Feature) -> list[Any]:
+    """As the reader returns them."""
+    fitting = fitted(column, feature)
+    if feature.dtype not in MAPS:
+        return list(fitting.to_pylist())
+    # Maps have no one type in Arrow; what they are in Python, their cells tell.
+    decode = cell_decoder(feature.dtype)
+    return [None if cell is None else decode(cell) for cell in packed_cells(fitting, feature).to_pylist()]

@@ -55,7 +55,7 @@ def checked_entities(
         keys = redis_keys(view.plan, view.project, chunk)
         stored = stored_records(client, keys)
         instant, history = clock(), pinned(view.history)
-        side = history_side(history, view.plan, chunk, instant=instant)
+        side = history_side(history, chunk, instant=instant)
         at = _circumstances(history, position, instant)
         for first in range(0, chunk.num_rows, ENTITIES_PER_PART):
             places = slice(first, min(first + ENTITIES_PER_PART, chunk.num_rows))

@@ -2,12 +2,18 @@
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from larder.contracts.plan import Feature
 from larder.online.packed.packing import packed_records, typed_rows
 from larder.online.packed.record import Layout
 from larder.verify.causes import Circumstances, Stamps
 from larder.verify.compare import Offline, compared_part, same
+from larder.verify.history_side import HistorySide
+from tests.online.packed.values import DTYPES, column, values_of
 from tests.online.rows import view, visits
 
 NAN, NOON = float("nan"), datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -62,3 +68,24 @@ def test_only_the_feature_that_differs_is_counted():
 
     (difference,) = part.differences
     assert (difference.place, difference.cause, difference.features) == (0, "bug", (1,))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_a_record_of_any_type_equals_the_row_that_it_was_made_of_and_no_other(data: st.DataObject):
+    dtype = data.draw(DTYPES)
+    values = data.draw(st.lists(st.none() | values_of(dtype), min_size=2, max_size=4))
+    plan = msgspec.structs.replace(view(), features=(Feature("value", dtype),))
+    number = len(values)
+    rows = visits(*((str(place), 0, 0, 1.0) for place in range(number)))
+    rows = rows.append_column("value", column(values, dtype))
+    records = packed_records(Layout(plan), typed_rows(plan, rows))
+    stamps = Stamps(*Layout(plan).decode(records[0])[:2])
+    side = HistorySide(rows, [stamps[0]] * number, [stamps[1]] * number, [True] * number, [True] * number)
+    offline, at = side.part(plan, slice(0, number)), Circumstances(stamps[0], stamps[0], False, True, 0)
+
+    assert compared_part(records, offline, plan, at).differences == ()
+    assert side.records(plan, 0, range(number)) == records
+    others = compared_part(records[1:] + records[:1], offline, plan, at).differences
+    moved = zip(values, values[1:] + values[:1], strict=True)
+    assert [found.place for found in others] == [place for place, pair in enumerate(moved) if not same(*pair)]
