@@ -1,0 +1,24 @@
+"""A push in this process."""
+
+from datetime import datetime
+
+from larder.offline.history import History
+from larder.push.latest import latest_of, stored_batches
+from larder.push.plan import Pushed, PushPlan
+from larder.push.quarantine import Refused, keep_refused
+from larder.push.write import Online, remove_others, write_latest
+
+
+def push_here(
+    online: Online, history: History, plan: PushPlan, instant: datetime, *, now: datetime, quarantine: str
+) -> Pushed:
+    """Read what the plan says and write each entity's latest row; refused rows go to the table `quarantine`."""
+    refused = Refused(history, now)
+    batches = stored_batches(history, None if plan.files is None else list(plan.files))
+    rows = latest_of(refused.noting(batches), history, instant)
+    quarantined = keep_refused(quarantine, refused.rows, history, now)
+    written = 0 if rows is None else write_latest(online, plan, rows)
+    removed = 0
+    if plan.is_correcting:
+        removed = remove_others(online, set() if rows is None else set(online.packed(rows)))
+    return Pushed(written, removed, quarantined)
