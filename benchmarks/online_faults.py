@@ -42,8 +42,8 @@ from larder.contracts.errors import OnlineStoreError
 from larder.contracts.plan import Column, Feature, FeaturePlan, ViewPlan
 from larder.contracts.settings import Settings, load_settings
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
+from larder.online import FeatureReader, Status
 from larder.online.contents import read_view
-from larder.online.reader import FeatureReader, Status
 from larder.online.server import embedded
 from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect
 from larder.online.writer import write_records
