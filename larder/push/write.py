@@ -14,6 +14,7 @@ from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
 from larder.online.contents import read_view, stored_keys
 from larder.online.many_keys import multi_get
+from larder.online.packed.arrow_types import fitted
 from larder.online.packed.keys import view_prefix
 from larder.online.packed.packing import packed_keys, packed_records, typed_rows
 from larder.online.packed.record import HEADER, Layout
@@ -140,7 +141,11 @@ def _winners(online: Online, rows: pa.Table) -> pa.Table:
     stored = stored.filter(stored[EVENT_TIMESTAMP].is_valid())
     features = tuple(feature.name for feature in plan.features)
     both = History("", tuple(names), features, EVENT_TIMESTAMP, KNOWN_AT)
-    tables = [table.select([*names, *features, EVENT_TIMESTAMP, KNOWN_AT]) for table in (typed, stored)]
+    # Typed rows hold texts and lists as a record does; here they are told apart as what they are.
+    values = {feature.name: fitted(rows[feature.name], feature) for feature in plan.features}
+    times = {name: typed[name] for name in (EVENT_TIMESTAMP, KNOWN_AT)}
+    new = pa.table({name: typed[name] for name in names} | values | times)
+    tables = [new, stored.select(new.column_names).cast(new.schema)]
     last = max(pc.max(table[EVENT_TIMESTAMP]).as_py() for table in tables if table.num_rows)
     return latest_stamped(tables, both, last)
 
