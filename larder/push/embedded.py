@@ -6,7 +6,7 @@ from larder.offline.history import History
 from larder.push.latest import latest_of, stored_batches
 from larder.push.plan import Pushed, PushPlan
 from larder.push.quarantine import Refused, keep_refused
-from larder.push.write import Online, remove_others, write_latest
+from larder.push.write import Online, record_keys, remove_others, write_latest
 
 
 def push_here(
@@ -20,5 +20,5 @@ def push_here(
     written = 0 if rows is None else write_latest(online, plan, rows)
     removed = 0
     if plan.is_correcting:
-        removed = remove_others(online, set() if rows is None else set(online.packed(rows)))
+        removed = remove_others(online, set() if rows is None else set(record_keys(online.plan, online.project, rows)))
     return Pushed(written, removed, quarantined)

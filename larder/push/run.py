@@ -33,35 +33,47 @@ def push_history(online: Online, history: History, engine: Engine, *, instant: d
     Follows the table's version, not event times. An instant before the one that Redis holds moves nothing back, and
     one after `now`, the present, counts as `now`. The position is written last, so that after an interruption at
     any instant the next push ends right. Two pushes at once are safe: the one that ends second finds the position
-    moved and makes everything what the history says. Raises what reading and writing raise.
+    moved and starts again from where it first did. Raises what reading and writing raise.
     """
-    why = ""
-    for _ in range(ATTEMPTS):
+    since: Position | None = None
+    """What Redis held at least when this push first wrote to it."""
+    for attempt in range(ATTEMPTS):
         seen = stored_position(online.client, online.project, online.plan.name)
         # Pinned after the position is read: so a version before the position's means that the table went back.
         current = pinned(history)
-        reached, notes = decoded_position(seen, online.plan.name), []
-        if reached is not None and reached.instant > now + FUTURE_TOLERANCE:
-            why = f"the position online lay in the future, at {reached.instant:%Y-%m-%d %H:%M:%S}Z"
-            reached = None
+        reached, why = _trusted(decoded_position(seen, online.plan.name), now + FUTURE_TOLERANCE)
         target = _target(online, current, reached, min(instant, now + FUTURE_TOLERANCE))
-        if target.instant > instant:
-            notes.append(f"online already holds {target.instant:%Y-%m-%d %H:%M:%S}Z")
-        elif target.instant < instant:
-            notes.append(f"nothing is pushed beyond the present, {target.instant:%Y-%m-%d %H:%M:%S}Z")
-        if not why and target == reached and current.version is not None:
-            return PushReport(note=", ".join(notes))
-        plan = correcting_plan(current, why) if why else push_plan(current, reached, target)
+        if not attempt and target == reached and current.version is not None:
+            return PushReport(note=_note(target, instant))
+        since = since or reached
+        plan = correcting_plan(current, why) if why else push_plan(current, since, target)
         pushed = engine(online, current, plan, target.instant)
-        if plan.why_full:
-            notes.append(f"whole history read because {plan.why_full}")
         if move_position(online.client, online.project, online.plan.name, seen=seen, to=target):
-            return PushReport(pushed.written, pushed.removed, pushed.quarantined, ", ".join(notes))
-        why = "another process pushed at the same time"
+            return PushReport(pushed.written, pushed.removed, pushed.quarantined, _note(target, instant, plan.why_full))
+        since = since or target
     raise OnlineStoreError(
         f"Other processes pushed view {online.plan.name!r} {ATTEMPTS} times while this one tried. Materialize it "
         "in one process at a time."
     )
+
+
+def _trusted(reached: Position | None, latest: datetime) -> tuple[Position | None, str]:
+    """The position, unless some clock put it beyond `latest`, where it would hide what is not there yet; or why not."""
+    if reached is None or reached.instant <= latest:
+        return reached, ""
+    return None, f"the position online lay in the future, at {reached.instant:%Y-%m-%d %H:%M:%S}Z"
+
+
+def _note(target: Position, instant: datetime, why_full: str = "") -> str:
+    """In words: another instant than the one asked for, and why everything was read."""
+    notes = []
+    if target.instant > instant:
+        notes.append(f"online already holds {target.instant:%Y-%m-%d %H:%M:%S}Z")
+    elif target.instant < instant:
+        notes.append(f"nothing is pushed beyond the present, {target.instant:%Y-%m-%d %H:%M:%S}Z")
+    if why_full:
+        notes.append(f"whole history read because {why_full}")
+    return ", ".join(notes)
 
 
 def _target(online: Online, history: History, reached: Position | None, instant: datetime) -> Position:

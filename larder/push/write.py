@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import redis
@@ -13,6 +14,7 @@ from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
 from larder.online.contents import read_view, stored_keys
 from larder.online.many_keys import multi_get
+from larder.online.packed.arrow_types import fitted
 from larder.online.packed.keys import view_prefix
 from larder.online.packed.packing import packed_keys, packed_records, typed_rows
 from larder.online.packed.record import HEADER, Layout
@@ -45,6 +47,13 @@ class Online:
             return multi_get(self.client)(keys) if keys else []
 
 
+def record_keys(view: ViewPlan, project: str, rows: pa.Table) -> list[bytes]:
+    """The Redis key of each row."""
+    columns = [*(key.name for key in view.join_keys), EVENT_TIMESTAMP, KNOWN_AT]
+    typed = typed_rows(msgspec.structs.replace(view, features=()), rows.select(columns))
+    return packed_keys(view_prefix(project, view.name), view, typed)
+
+
 def write_latest(online: Online, plan: PushPlan, rows: pa.Table) -> int:
     """Each entity's latest row into Redis as the plan needs it; how many entities were written."""
     if plan.is_correcting:
@@ -72,15 +81,14 @@ def write_newer(online: Online, rows: pa.Table) -> int:
 
 
 def write_exactly(online: Online, rows: pa.Table) -> int:
-    """Make each row, one per entity, its entity's record, even where a later one is stored; how many were touched."""
-    written: int = write_records(online.client, online.plan, online.project, rows).written
+    """Make each row, one per entity, its entity's record, even where a later one is stored; how many had another."""
+    written = 0
     for part in _parts(rows):
         records = online.packed(part)
         stored = online.stored(list(records))
         others = [(key, old, new) for (key, new), old in zip(records.items(), stored, strict=True) if old != new]
         if others:
-            keys, old, new = zip(*others, strict=True)
-            written += replace_if_same(online.client, keys, old, new)
+            written += replace_if_same(online.client, *zip(*others, strict=True))
     return written
 
 
@@ -133,7 +141,11 @@ def _winners(online: Online, rows: pa.Table) -> pa.Table:
     stored = stored.filter(stored[EVENT_TIMESTAMP].is_valid())
     features = tuple(feature.name for feature in plan.features)
     both = History("", tuple(names), features, EVENT_TIMESTAMP, KNOWN_AT)
-    tables = [table.select([*names, *features, EVENT_TIMESTAMP, KNOWN_AT]) for table in (typed, stored)]
+    # Typed rows hold texts and lists as a record does; here they are told apart as what they are.
+    values = {feature.name: fitted(rows[feature.name], feature) for feature in plan.features}
+    times = {name: typed[name] for name in (EVENT_TIMESTAMP, KNOWN_AT)}
+    new = pa.table({name: typed[name] for name in names} | values | times)
+    tables = [new, stored.select(new.column_names).cast(new.schema)]
     last = max(pc.max(table[EVENT_TIMESTAMP]).as_py() for table in tables if table.num_rows)
     return latest_stamped(tables, both, last)
 

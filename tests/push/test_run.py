@@ -10,6 +10,7 @@ from threading import Thread
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pytest
 import redis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -238,8 +239,7 @@ def test_a_changed_schema_is_a_full_push_and_a_position_without_one_counts_as_no
 
 def test_rows_that_only_redis_has_stay_while_the_table_only_grows(redis_client: redis.Redis, table: Table):
     pushed(redis_client, table.place, 5)
-    streamed = rows(("a", 4, 4, 40.0)).rename_columns(["user", "event_timestamp", "known_at", "score"])
-    write_records(redis_client, PLAN, "shop", streamed)
+    write_records(redis_client, PLAN, "shop", streamed(("a", 4, 4, 40.0)))
     table.append([("a", 3, 3, 3.0)])
     pushed(redis_client, table.place, 5)
 
@@ -286,25 +286,58 @@ def test_interrupted_at_any_instant_the_next_push_ends_right(
     assert held(redis_client) == expected(table.now, 5, cutoff=True)
 
 
-def test_a_push_that_ends_after_another_one_makes_everything_what_the_table_says(
-    redis_client: redis.Redis, table: Table
+@pytest.mark.parametrize("is_first", [False, True], ids=["after another push", "the first of all"])
+def test_a_push_that_ends_after_another_one_leaves_nothing_that_was_deleted_meanwhile(
+    redis_client: redis.Redis, table: Table, is_first: bool
 ):
     """The slow one read the row of b before it was deleted, and writes it after the fast one was through."""
+    if not is_first:
+        pushed(redis_client, table.place, 5)
+        table.append([("b", 4, 4, 4.0)])
+
+    def meanwhile() -> None:
+        table.delete("b")
+        pushed(redis_client, table.place, 5)
+        assert "b" not in held(redis_client)
+
+    report = pushed(redis_client, table.place, 5, engine=interrupted_once(meanwhile, table.place))
+
+    assert "took rows away" in report.note
+    assert held(redis_client) == expected(table.now, 5, cutoff=True)
+
+
+def test_a_push_that_ends_after_another_one_of_a_growing_table_takes_nothing_away(
+    redis_client: redis.Redis, table: Table
+):
     pushed(redis_client, table.place, 5)
     table.append([("b", 4, 4, 4.0)])
-    usual, is_first = partial(push_here, now=LATER, quarantine=f"{table.place}_quarantine"), [True]
 
-    def slow(online: Online, history: History, plan: PushPlan, instant: Any) -> Pushed:
-        if is_first.pop() if is_first else False:
-            table.delete("b")
-            pushed(redis_client, table.place, 5)
-            assert "b" not in held(redis_client)
-        return usual(online, history, plan, instant)
+    def meanwhile() -> None:
+        table.append([("b", 4, 4, 9.0), ("c", 4, 4, 4.0)])
+        pushed(redis_client, table.place, 5)
+        write_records(redis_client, PLAN, "shop", streamed(("d", 4, 4, 40.0)))
 
-    report = pushed(redis_client, table.place, 5, engine=slow)
+    report = pushed(redis_client, table.place, 5, engine=interrupted_once(meanwhile, table.place))
 
-    assert report.note == "whole history read because another process pushed at the same time"
-    assert held(redis_client) == expected(table.now, 5, cutoff=True)
+    assert report.note == ""
+    assert held(redis_client) == expected([*table.now, ("d", 4, 4, 40.0)], 5, cutoff=True)
+
+
+def interrupted_once(meanwhile: Callable[[], None], table: str) -> run.Engine:
+    """The usual engine, but the first time something happens between what it reads and what it writes."""
+    waiting = [meanwhile]
+
+    def engine(online: Online, history: History, plan: PushPlan, instant: Any) -> Pushed:
+        if waiting:
+            waiting.pop()()
+        return push_here(online, history, plan, instant, now=LATER, quarantine=f"{table}_quarantine")
+
+    return engine
+
+
+def streamed(*given: Row) -> pa.Table:
+    """Rows as `store.push` writes them, past the table."""
+    return rows(*given).rename_columns(["user", "event_timestamp", "known_at", "score"])
 
 
 def test_pushes_from_several_threads_while_the_table_changes_end_at_what_it_says(
