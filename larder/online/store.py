@@ -15,7 +15,7 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.repo_config import FeastConfigBaseModel
 from pydantic import PositiveFloat, StrictStr
 
-from larder.contracts.errors import UnsupportedError
+from larder.contracts.errors import ConfigurationError, UnsupportedError
 from larder.contracts.settings import Settings, load_settings
 from larder.online.feast_values import EntityRow
 from larder.online.layouts.checks import EntityRows, Features
@@ -188,6 +188,19 @@ def configured_address(config: RedisOnlineStoreConfig, settings: Settings) -> st
     if settings.redis == EMBEDDED and config.connection_string != EMBEDDED:
         return config.connection_string
     return online_address(settings)
+
+
+def packed_address(online: Any, settings: Settings) -> str:
+    """Where the packed records are that `online`, the configured store, holds.
+
+    Raises ConfigurationError for another store or layout.
+    """
+    if not isinstance(online, RedisOnlineStoreConfig) or online.layout != "larder":
+        raise ConfigurationError(
+            f"The online store is {online.type} with layout {getattr(online, 'layout', 'of its own')!r}, which holds no "
+            "packed records. Set online_store.type to larder.online.RedisOnlineStore and leave `layout` out."
+        )
+    return configured_address(online, settings)
 
 
 def _no_vector_search() -> UnsupportedError:

@@ -68,14 +68,16 @@ class Proof:
 
     def __init__(self, settings: Settings, sample: int | None, seeds: Random) -> None:
         from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect
-        from larder.online.server.embedded import online_address
+        from larder.online.store import packed_address
         from larder.registry import feature_store
         from larder.verify.views import verified_views
 
         self.started = time.monotonic()
         self.settings = settings
-        self.client = connect(online_address(settings), timeout_seconds=BULK_TIMEOUT_SECONDS)
-        self.views = verified_views(feature_store(settings))
+        store = feature_store(settings)
+        address = packed_address(store.config.online_store, settings)
+        self.client = connect(address, timeout_seconds=BULK_TIMEOUT_SECONDS)
+        self.views = verified_views(store)
         self._sample, self._seeds = sample, seeds
 
     def scope(self) -> "Scope":

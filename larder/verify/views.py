@@ -8,7 +8,7 @@ from larder.contracts.plan import ViewPlan
 from larder.offline.history import History, history_of
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.integrity import check_content
-from larder.online.planning import view_plan
+from larder.online.planning import stored_plan
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
@@ -38,7 +38,7 @@ def verified_views(store: "FeatureStore") -> list[VerifiedView]:
 
 
 def verified_view(view: "FeatureView", store: "FeatureStore") -> VerifiedView:
-    return VerifiedView(view_plan(view), history_of(view, store.config), store.project)
+    return VerifiedView(stored_plan(view, store.config), history_of(view, store.config), store.project)
 
 
 def check_history(history: History) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,24 @@ def _until(look: Callable[[], str], is_enough: Callable[[str], bool]) -> str:
 def _counted(text: str, name: str) -> float:
     found = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
     return float(found.group(1)) if found else 0.0
+
+
+def test_redis_is_found_where_the_online_store_says_it_is(settings: Settings, tmp_path: Path):
+    file = tmp_path / "feature_repo" / "feature_store.yaml"
+    store = f"{{type: larder.online.RedisOnlineStore, connection_string: {settings.redis!r}}}"
+    file.write_text(file.read_text().replace("{type: larder.online.RedisOnlineStore}", store))
+
+    result = called(replace(settings, redis="embedded"))
+
+    assert "All 3 online values equal" in result.output
+    assert not (settings.state / "redis").exists()  # no other Redis was started
+
+
+def test_a_layout_without_packed_records_is_refused(settings: Settings, tmp_path: Path):
+    file = tmp_path / "feature_repo" / "feature_store.yaml"
+    file.write_text(file.read_text().replace("RedisOnlineStore}", "RedisOnlineStore, layout: feast}"))
+
+    result = called(settings)
+
+    assert result.exit_code == 2
+    assert "layout 'feast', which holds no packed records" in result.output
