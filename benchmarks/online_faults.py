@@ -26,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stdout, suppress
+from contextlib import closing, redirect_stdout, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
@@ -112,6 +112,15 @@ class Shop:
                 entity_key_serialization_version=3,
             )
         )
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a piece of work takes when nobody kills it."""
+
+    seconds: float
+    commands: int
+    """That Redis takes."""
 
 
 @dataclass(frozen=True)
@@ -299,15 +308,10 @@ def faults_run(folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
     PROCESSES.set_forkserver_preload(PREPARED)
     started = time.monotonic()
     shop = _result(_started(_applied_shop, folder / "registry"))
-    work = {fault: _seconds_of_work(shop.within(folder / fault, seed=0), fault) for fault in FAULTS}
+    work = {fault: _undisturbed(shop.within(folder / fault, seed=0), fault) for fault in FAULTS}
 
     def outcomes(seed: int) -> list[Outcome]:
-        chance = random.Random(seed)
-        return [
-            # From the instant at which the work begins to a little after its end.
-            outcome(shop.within(folder / f"{seed} {fault}", seed), fault, after=chance.uniform(0, 1.1 * work[fault]))
-            for fault in FAULTS
-        ]
+        return [outcome(shop.within(folder / f"{seed} {fault}", seed), fault, work[fault]) for fault in FAULTS]
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         flat = [found for of_seed in pool.map(outcomes, seeds) for found in of_seed]
@@ -322,11 +326,11 @@ def faults_run(folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def outcome(shop: Shop, fault: Fault, *, after: float) -> Outcome:
-    """Kill so many seconds after the work began, start again what must run, look, run the work once more, compare."""
+def outcome(shop: Shop, fault: Fault, work: Work) -> Outcome:
+    """Kill while the work is under way, start again what must run, look, materialize once, compare."""
     try:
         worker = _working(shop, fault)
-        time.sleep(after)
+        _wait_for_instant(shop, random.Random(shop.seed), work)
         if fault.startswith("redis"):
             os.kill(_redis_pid(shop), signal.SIGKILL)
         else:
@@ -363,16 +367,40 @@ def hung_run(folder: Path, times: int) -> dict[str, Any]:
     return {"bar": "online-hung", "median_ms": milliseconds[times // 2], "longest_ms": milliseconds[-1], "times": times}
 
 
-def _seconds_of_work(shop: Shop, fault: Fault) -> float:
-    """How long the work takes when nobody kills it."""
-    worker = _working(shop, fault)
-    begin = time.monotonic()
-    acknowledged = list(_messages(worker))
-    seconds = time.monotonic() - begin
-    if (lost_and_different := _result(_started(_examined, shop, fault, acknowledged))) != (0, 0):
-        raise SystemExit(f"Without a kill too, {fault}: {lost_and_different} (lost, different).")
-    embedded.stop(shop.settings)
-    return seconds
+def _wait_for_instant(shop: Shop, chance: random.Random, work: Work) -> None:
+    """Even seeds wait a random time, odd ones until Redis has taken a random number of commands.
+
+    Most of the work is reading and packing; so half of the kills fall in between two writes.
+    """
+    if shop.seed % 2 == 0:
+        time.sleep(chance.uniform(0, 1.1 * work.seconds))
+        return
+    number, until = chance.randint(1, work.commands), time.monotonic() + 10 * work.seconds
+    with closing(_client(shop)) as client:
+        while _commands(client) < number and time.monotonic() < until:
+            pass
+
+
+def _commands(client: Any) -> int:
+    """How many reads and writes of data Redis has taken since `_prepare`."""
+    calls = client.info("commandstats")
+    return sum(calls.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("get", "mget", "eval", "evalsha"))
+
+
+def _undisturbed(shop: Shop, fault: Fault) -> Work:
+    """What the work takes when nobody kills it."""
+    try:
+        worker = _working(shop, fault)
+        begin = time.monotonic()
+        acknowledged = list(_messages(worker))
+        seconds = time.monotonic() - begin
+        with closing(_client(shop)) as client:
+            commands = _commands(client)
+        if (lost_and_different := _result(_started(_examined, shop, fault, acknowledged))) != (0, 0):
+            raise SystemExit(f"Without a kill too, {fault}: {lost_and_different} (lost, different).")
+        return Work(seconds, commands)
+    finally:
+        embedded.stop(shop.settings)
 
 
 def _working(shop: Shop, fault: Fault) -> "Worker":
@@ -412,12 +440,14 @@ def _prepare(results: Connection, shop: Shop, fault: Fault) -> None:
     if FAULTS[fault] is _materialize:
         _push(shop.store())
     write_deltalake(table, _rows(shop, range(half, BATCHES)), mode="append")
+    with closing(_client(shop)) as client:
+        client.config_resetstat()
     results.send(None)
 
 
 def _write_batches(results: Connection, shop: Shop) -> None:
     """Send each batch's number once Redis has acknowledged it."""
-    client = connect(embedded.online_address(shop.settings), timeout_seconds=BULK_TIMEOUT_SECONDS)
+    client = _client(shop)
     tables = [_rows(shop, [number]) for number in range(BATCHES)]
     results.send("ready")
     with suppress(OnlineStoreError):  # when it is Redis that is killed
@@ -451,7 +481,7 @@ def _examined(results: Connection, shop: Shop, fault: Fault, acknowledged: list[
     from larder.verify.views import verified_views
 
     store = shop.store()
-    client = connect(embedded.online_address(shop.settings), timeout_seconds=BULK_TIMEOUT_SECONDS)
+    client = _client(shop)
     if FAULTS[fault] is _materialize:
         # What its position says is what it acknowledged.
         position = read_position(client, PROJECT, VIEW)
@@ -473,6 +503,10 @@ def _push(store: Any) -> None:
 
 def _rows(shop: Shop, numbers: Iterable[int]) -> pa.Table:
     return pa.concat_tables([sales(*batch(shop.seed, number)) for number in numbers])
+
+
+def _client(shop: Shop) -> Any:
+    return connect(embedded.online_address(shop.settings), timeout_seconds=BULK_TIMEOUT_SECONDS)
 
 
 def _redis_pid(shop: Shop) -> int:

@@ -14,7 +14,7 @@ from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
 from larder.online.contents import read_view, stored_keys
 from larder.online.many_keys import multi_get
-from larder.online.packed.arrow_types import fitted
+from larder.online.packed.columns import decoded_columns
 from larder.online.packed.keys import view_prefix
 from larder.online.packed.packing import packed_keys, packed_records, typed_rows
 from larder.online.packed.record import HEADER, Layout
@@ -139,13 +139,13 @@ def _winners(online: Online, rows: pa.Table) -> pa.Table:
     typed = typed_rows(plan, rows)
     stored = read_view(online.client, plan, online.project, typed.select(names))
     stored = stored.filter(stored[EVENT_TIMESTAMP].is_valid())
+    # Typed rows hold texts and lists as bytes; both sides have to be in the types of the offline join.
+    layout = Layout(plan)
+    decoded = decoded_columns(layout, packed_records(layout, typed))
+    given = pa.table({name: typed[name] for name in names} | decoded)
     features = tuple(feature.name for feature in plan.features)
     both = History("", tuple(names), features, EVENT_TIMESTAMP, KNOWN_AT)
-    # Typed rows hold texts and lists as a record does; here they are told apart as what they are.
-    values = {feature.name: fitted(rows[feature.name], feature) for feature in plan.features}
-    times = {name: typed[name] for name in (EVENT_TIMESTAMP, KNOWN_AT)}
-    new = pa.table({name: typed[name] for name in names} | values | times)
-    tables = [new, stored.select(new.column_names).cast(new.schema)]
+    tables = [table.select([*names, *features, EVENT_TIMESTAMP, KNOWN_AT]) for table in (given, stored)]
     last = max(pc.max(table[EVENT_TIMESTAMP]).as_py() for table in tables if table.num_rows)
     return latest_stamped(tables, both, last)
 
