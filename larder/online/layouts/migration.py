@@ -95,7 +95,8 @@ def delete_migrated(source: redis.Redis, batch: Batch) -> int:
     fields = [batch.view.timestamp, *batch.view.features.values()]
     with redis_failures(source), source.pipeline(transaction=False) as pipeline:
         for row in batch.rows:
-            pipeline.eval(DELETE_UNCHANGED, 1, row.key, fields[0], row.stamp, *fields[1:])
+            # A Cluster's pipeline has no `eval`, but sends it.
+            pipeline.execute_command("EVAL", DELETE_UNCHANGED, 1, row.key, fields[0], row.stamp, *fields[1:])
         return sum(pipeline.execute())
 
 

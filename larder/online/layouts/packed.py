@@ -215,12 +215,13 @@ class PackedLayout(OnlineStore):
         their identity tells whether anything was applied since; the lookups keep them, so no identity recurs.
         """
         kind = (config.project, *((id(view), *names) for view, names in refs))
-        if kind not in self._lookups:
+        lookup = self._lookups.get(kind)
+        if lookup is None:
             if len(self._lookups) >= LOOKUPS_KEPT:
                 self._lookups.clear()
             views = [ViewLookup(projected_plan(view, view.projection, config), view, names) for view, names in refs]
-            self._lookups[kind] = Lookup(config.project, views)
-        return self._lookups[kind]
+            lookup = self._lookups[kind] = Lookup(config.project, views)
+        return lookup
 
     def _delete(self, config: RepoConfig, table: FeatureView) -> None:
         """All versions of the view."""
