@@ -15,7 +15,7 @@ from feast.repo_config import FeastConfigBaseModel
 from larder.compute.declaration import window_definition
 from larder.compute.events import EventSource
 from larder.compute.gold import Refresh, refresh_gold
-from larder.compute.job import FinishedJob, Materialized
+from larder.compute.job import FinishedJob, Materialized, materialized
 from larder.compute.position import gold_position
 from larder.compute.push import push_latest
 from larder.contracts.errors import ConfigurationError
@@ -61,11 +61,8 @@ class SparkFeatureEngine(ComputeEngine):
         appended = None
         if isinstance(view, StreamFeatureView) and view.aggregations:
             appended = self._refresh(view, task.start_time.astimezone(UTC), instant).appended
-        pushed, note = None, ""
-        if view.online:
-            push = push_latest(view, self.repo_config, self._settings, instant=instant)
-            pushed, note = push.written, push.note
-        result = Materialized(view.name, instant, appended, pushed, time.monotonic() - started, note)
+        push = push_latest(view, self.repo_config, self._settings, instant=instant) if view.online else None
+        result = materialized(view.name, instant, appended, push, time.monotonic() - started)
         self.report(result)
         return FinishedJob(task, result)
 

@@ -1,9 +1,12 @@
 """What materializing one view did, as Feast and as people want to know it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from feast.infra.common.materialization_job import MaterializationJob, MaterializationJobStatus, MaterializationTask
+
+from larder.push.run import PushReport
 
 
 @dataclass(frozen=True)
@@ -19,12 +22,27 @@ class Materialized:
     """Entities written online; None for a view that is not online."""
     seconds: float
     note: str = ""
+    removed: int = 0
+    """Entities deleted online because the history has them no longer."""
+    quarantined: Mapping[str, int] = field(default_factory=dict)
+    """Rows newly set aside because no entity can be served from them, by reason."""
 
     def __str__(self) -> str:
         parts = [] if self.appended is None else [f"{self.appended:,} rows appended to gold"]
         parts += [] if self.pushed is None else [f"{self.pushed:,} entities written online"]
+        parts += [f"{self.removed:,} removed"] if self.removed else []
+        parts += [f"{rows:,} rows quarantined ({reason})" for reason, rows in sorted(self.quarantined.items())]
         parts += [self.note] if self.note else []
         return f"{self.view}: {', '.join(parts) or 'nothing to do'} in {self.seconds:.1f} s"
+
+
+def materialized(
+    view: str, instant: datetime, appended: int | None, push: PushReport | None, seconds: float
+) -> Materialized:
+    """`push` is None for a view that is not online."""
+    if push is None:
+        return Materialized(view, instant, appended, None, seconds)
+    return Materialized(view, instant, appended, push.written, seconds, push.note, push.removed, push.quarantined)
 
 
 class FinishedJob(MaterializationJob):

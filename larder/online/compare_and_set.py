@@ -76,7 +76,7 @@ def write_newest(client: redis.Redis, records: Records) -> int:
             try:
                 return _by_script(client, records)
             except ResponseError as problem:
-                if not _forbids_scripts(problem):
+                if not forbids_scripts(problem):
                     raise
                 _without_scripts.add(client)
         return _by_watching(client, records)
@@ -147,7 +147,7 @@ def _is_later(old: bytes, new: bytes) -> bool:
     return (magic, fingerprint) == (new_magic, new_fingerprint) and instants > new_instants
 
 
-def _forbids_scripts(problem: ResponseError) -> bool:
+def forbids_scripts(problem: ResponseError) -> bool:
     """Whether the user may not run scripts, or the server has none."""
     text = str(problem)
     if isinstance(problem, NoPermissionError):

@@ -36,9 +36,14 @@ def read_view(client: redis.Redis, view: ViewPlan, project: str, keys: pa.Table)
     return pa.table(columns)
 
 
+def stored_keys(client: redis.Redis, project: str, view: str) -> Iterator[bytes]:
+    """The Redis keys of the view's records, each once; looks at every key of the server."""
+    return _scan(client, view_prefix(project, view) + b"{*")
+
+
 def count_entities(client: redis.Redis, project: str, view: str) -> int:
     """How many entities the view has in Redis; looks at every key of the server."""
-    return sum(1 for _ in _scan(client, view_prefix(project, view) + b"{*"))
+    return sum(1 for _ in stored_keys(client, project, view))
 
 
 def delete_view(client: redis.Redis, project: str, view: str) -> None:

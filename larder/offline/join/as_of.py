@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
@@ -39,8 +40,16 @@ def as_of_join(requests: pa.Table, history_rows: pa.Table, history: History, *, 
 def latest_at(history_rows: pa.Table, history: History, *, instant: datetime) -> pa.Table:
     """What serving holds at `instant`, before any ttl: one row per key.
 
-    Columns are the keys, the features, `event_timestamp` and `known_at`, the last two in UTC microseconds.
+    Columns are the keys, the features, `event_timestamp` and `known_at`, the last two in UTC microseconds;
+    `known_at` is the event timestamp where the row has none.
     """
+    latest = latest_rows(history_rows, history, instant=instant)
+    known = pc.coalesce(latest[KNOWN_AT], latest[EVENT_TIMESTAMP])
+    return latest.set_column(latest.column_names.index(KNOWN_AT), KNOWN_AT, known)
+
+
+def latest_rows(history_rows: pa.Table, history: History, *, instant: datetime) -> pa.Table:
+    """As `latest_at`, with `known_at` null where the row has none: such rows can take part in a later choice."""
     keys = _frame(history_rows, history.keys).drop_nulls().unique() if history.keys else pl.DataFrame({"": [0]})
     at = pl.lit(instant).cast(pl.Datetime("us", "UTC")).alias(_AT)
     requests = keys.with_columns(at).to_arrow()
@@ -53,7 +62,7 @@ def latest_at(history_rows: pa.Table, history: History, *, instant: datetime) ->
         {name: requests[name].take(found) for name in history.keys}
         | dict(zip(asked.stored.names, held.features(answering[found]).columns, strict=True))
         | {EVENT_TIMESTAMP: pa.array(event).cast(INSTANT)}
-        | {KNOWN_AT: pa.array(np.where(known == NO_INSTANT, event, known)).cast(INSTANT)}
+        | {KNOWN_AT: pa.array(known, mask=known == NO_INSTANT).cast(INSTANT)}
     )
 
 

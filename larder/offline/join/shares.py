@@ -3,7 +3,7 @@ which costs ten times more than the reading.
 """
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -24,8 +24,14 @@ def file_shares(history: History, where: Iterable[Between], count: int) -> list[
 
     None where files do not say it all: a table with deletion vectors or column mapping needs an engine to read it.
     """
+    sizes = file_sizes(history, where)
+    return None if sizes is None else dealt(sizes, count)
+
+
+def file_sizes(history: History, where: Iterable[Between] = ()) -> dict[str, int] | None:
+    """Bytes by path of the files that may hold rows for the conditions `where`; None as for `file_shares`."""
     if history.format == "parquet":
-        return _dealt(ParquetFiles(history.table, history.storage_options).sizes(), count)
+        return ParquetFiles(history.table, history.storage_options).sizes()
     table = open_table(history.table, history.version, options=history.storage_options)
     check_files(table)
     # Statistics of times without a zone say nothing about instants.
@@ -36,7 +42,7 @@ def file_shares(history: History, where: Iterable[Between], count: int) -> list[
         return None
     added = pa.table(table.get_add_actions())
     sizes = dict(zip(added["path"].to_pylist(), added["size_bytes"].to_pylist(), strict=True))
-    return _dealt({fragment.path: sizes[fragment.path] for fragment in dataset.get_fragments()}, count)
+    return {fragment.path: sizes[fragment.path] for fragment in dataset.get_fragments()}
 
 
 def share_batches(history: History, columns: Sequence[str], paths: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -70,8 +76,8 @@ def _dataset(table: DeltaTable, predicate: str | None) -> ds.FileSystemDataset:
     return table.to_pyarrow_dataset(file_pruning_predicate=predicate, parquet_read_options=options)
 
 
-def _dealt(sizes: dict[str, int], count: int) -> list[list[str]]:
-    """The largest first, each to whoever has least."""
+def dealt(sizes: Mapping[str, int], count: int) -> list[list[str]]:
+    """Files in at most `count` shares. The largest first, each to whoever has least."""
     shares: list[list[str]] = [[] for _ in range(min(count, len(sizes)))]
     least = [(0, number) for number in range(len(shares))]
     for path, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):

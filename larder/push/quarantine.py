@@ -1,0 +1,91 @@
+"""Rows that no entity can be served from: they are kept beside the lake's other refused rows, with the reason."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from larder.offline.history import History
+from larder.offline.join.as_of import INSTANT
+from larder.offline.tables.delta_table import open_table
+from larder.offline.tables.delta_writing import append_rows, is_table
+from larder.online.writer import FUTURE_TOLERANCE
+
+FUTURE, NULL_KEY = "future-dated", "no key"
+SCHEMA = pa.schema(
+    [
+        ("reason", pa.string()),
+        ("record", pa.string()),
+        ("source", pa.string()),
+        ("source_version", pa.int64()),
+        ("quarantined_at", INSTANT),
+    ]
+)
+
+
+@dataclass
+class Refused:
+    """Rows set aside while a history comes by; `now` is the present instant, UTC."""
+
+    history: History
+    now: datetime
+    _found: list[pa.Table] = field(default_factory=list)
+
+    def noting(self, batches: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """The same batches; their refused rows are remembered."""
+        for batch in batches:
+            self._note(batch)
+            yield batch
+
+    @property
+    def rows(self) -> pa.Table:
+        """`reason` and `record` (the row as JSON), each different one once."""
+        return pa.concat_tables([_EMPTY, *self._found]).group_by(["reason", "record"]).aggregate([])
+
+    def _note(self, batch: pa.Table) -> None:
+        for reason, mask in _masks(batch, self.history, self.now):
+            if pc.any(mask).as_py():
+                records = _records(batch.filter(mask))
+                self._found.append(pa.table({"reason": [reason] * len(records), "record": records}, schema=_REASONED))
+
+
+_REASONED = pa.schema([SCHEMA.field("reason"), SCHEMA.field("record")])
+_EMPTY = _REASONED.empty_table()
+
+
+def keep_refused(place: str, rows: pa.Table, history: History, now: datetime) -> Mapping[str, int]:
+    """Append to the Delta table at `place` what it does not hold yet; how many rows, by reason.
+
+    So a repeated push, and a full one, adds nothing.
+    """
+    if not rows.num_rows:
+        return {}
+    new = rows
+    if is_table(place, {}):
+        held = open_table(place).to_pyarrow_table(columns=_REASONED.names)
+        new = rows.join(held.cast(_REASONED), _REASONED.names, join_type="left anti")
+    if new.num_rows:
+        more = {"source": history.table, "source_version": history.version, "quarantined_at": now}
+        columns = [new["reason"], new["record"]]
+        columns += [pa.array([value] * new.num_rows, SCHEMA.field(name).type) for name, value in more.items()]
+        append_rows(place, pa.table(columns, schema=SCHEMA))
+    counts = new["reason"].value_counts().to_pylist()
+    return {count["values"]: count["counts"] for count in counts}
+
+
+def _masks(batch: pa.Table, history: History, now: datetime) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    is_future = pc.greater(batch[history.event_timestamp], pa.scalar(now + FUTURE_TOLERANCE, INSTANT))
+    yield FUTURE, is_future.fill_null(False)
+    for key in history.keys:
+        yield NULL_KEY, batch[key].is_null()
+
+
+def _records(rows: pa.Table) -> pa.ChunkedArray:
+    """Each row as one JSON object; bytes as hexadecimal digits, instants as text in UTC."""
+    frame = pl.DataFrame(pl.from_arrow(rows))
+    readable = frame.with_columns(pl.col(pl.Binary).bin.encode("hex"), pl.col(pl.Datetime).dt.to_string("iso:strict"))
+    json = readable.select(pl.struct(pl.all()).struct.json_encode()).to_series()
+    return pa.chunked_array([json.to_arrow().cast(pa.string())])

@@ -1,0 +1,128 @@
+"""The latest rows of a history into Redis: forward only, or to exactly what the history says."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import redis
+
+from larder.contracts.errors import OnlineStoreError
+from larder.contracts.plan import ViewPlan
+from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
+from larder.offline.history import History
+from larder.online.contents import read_view, stored_keys
+from larder.online.many_keys import multi_get
+from larder.online.packed.keys import view_prefix
+from larder.online.packed.packing import packed_keys, packed_records, typed_rows
+from larder.online.packed.record import HEADER, Layout
+from larder.online.server.connection import client_address, redis_failures
+from larder.online.swap import KEYS_PER_SCRIPT, replace_if_same
+from larder.online.writer import ROWS_PER_PIPELINE, write_records
+from larder.push.latest import latest_stamped
+
+ATTEMPTS = 100
+"""How often one entity is tried whose record other writers change all the time."""
+
+
+@dataclass(frozen=True)
+class Online:
+    """Where one view's values are in Redis."""
+
+    client: redis.Redis
+    project: str
+    plan: ViewPlan
+
+    def packed(self, rows: pa.Table) -> dict[bytes, bytes]:
+        """Records by Redis key."""
+        typed = typed_rows(self.plan, rows)
+        prefix = view_prefix(self.project, self.plan.name)
+        return dict(zip(packed_keys(prefix, self.plan, typed), packed_records(Layout(self.plan), typed), strict=True))
+
+    def stored(self, keys: list[bytes]) -> list[bytes | None]:
+        with redis_failures(self.client):
+            return multi_get(self.client)(keys) if keys else []
+
+
+def write_newer(online: Online, rows: pa.Table) -> int:
+    """Let each row, one per entity, replace an earlier one; how many did, or were there already.
+
+    Of two rows with equal instants the one with the greater content stays, as in a history that holds both.
+    """
+    written = 0
+    for part in _parts(rows):
+        records = online.packed(part)
+        tied = [
+            stored is not None and stored[: HEADER.size] == new[: HEADER.size]
+            for new, stored in zip(records.values(), online.stored(list(records)), strict=True)
+        ]
+        counts = write_records(online.client, online.plan, online.project, part.filter(pc.invert(pa.array(tied))))
+        written += counts.written + _settle(online, part.filter(pa.array(tied)))
+    return written
+
+
+def write_exactly(online: Online, rows: pa.Table) -> int:
+    """Make each row, one per entity, its entity's record, even where a later one is stored; how many were touched."""
+    written: int = write_records(online.client, online.plan, online.project, rows).written
+    for part in _parts(rows):
+        records = online.packed(part)
+        stored = online.stored(list(records))
+        others = [(key, old, new) for (key, new), old in zip(records.items(), stored, strict=True) if old != new]
+        if others:
+            keys, old, new = zip(*others, strict=True)
+            written += replace_if_same(online.client, keys, old, new)
+    return written
+
+
+def remove_others(online: Online, keys: set[bytes]) -> int:
+    """Delete the view's records under other keys than `keys`, unless they change meanwhile; how many were deleted."""
+    removed = 0
+    strays = [key for key in stored_keys(online.client, online.project, online.plan.name) if key not in keys]
+    for start in range(0, len(strays), KEYS_PER_SCRIPT):
+        part = strays[start : start + KEYS_PER_SCRIPT]
+        removed += replace_if_same(online.client, part, online.stored(part), [None] * len(part))
+    return removed
+
+
+def _settle(online: Online, rows: pa.Table) -> int:
+    """Decide between rows and records with the same instants by their content."""
+    settled: int = rows.num_rows
+    for _ in range(ATTEMPTS):
+        if not rows.num_rows:
+            return settled
+        rows = _unsettled(online, rows)
+    raise OnlineStoreError(
+        f"Redis at {client_address(online.client)} changed a record of view {online.plan.name!r} {ATTEMPTS} times "
+        "while it was to be written. Write with fewer processes at once."
+    )
+
+
+def _unsettled(online: Online, rows: pa.Table) -> pa.Table:
+    """Try once; the rows whose record was changed by another writer meanwhile."""
+    candidates = online.packed(rows)
+    keys = list(candidates)
+    stored = online.stored(keys)
+    winners = online.packed(_winners(online, rows))
+    is_open = [
+        old != winners[key] and not replace_if_same(online.client, [key], [old], [winners[key]])
+        for key, old in zip(keys, stored, strict=True)
+    ]
+    return rows.filter(pa.array(is_open, pa.bool_()))
+
+
+def _winners(online: Online, rows: pa.Table) -> pa.Table:
+    plan = online.plan
+    names = [key.name for key in plan.join_keys]
+    typed = typed_rows(plan, rows)
+    stored = read_view(online.client, plan, online.project, typed.select(names))
+    stored = stored.filter(stored[EVENT_TIMESTAMP].is_valid())
+    features = tuple(feature.name for feature in plan.features)
+    both = History("", tuple(names), features, EVENT_TIMESTAMP, KNOWN_AT)
+    tables = [table.select([*names, *features, EVENT_TIMESTAMP, KNOWN_AT]) for table in (typed, stored)]
+    last = max(pc.max(table[EVENT_TIMESTAMP]).as_py() for table in tables if table.num_rows)
+    return latest_stamped(tables, both, last)
+
+
+def _parts(rows: pa.Table) -> Iterator[pa.Table]:
+    for start in range(0, rows.num_rows, ROWS_PER_PIPELINE):
+        yield rows.slice(start, ROWS_PER_PIPELINE)
