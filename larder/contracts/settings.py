@@ -28,7 +28,7 @@ class Settings:
     raw: Path
     """Where raw files arrive."""
     redis: str = "embedded"
-    """`embedded` (a private redis-server under `state`) or a `redis://`, `rediss://` or `unix://` address."""
+    """`embedded` (a private redis-server under `state`) or an address as docs/redis_servers.md lists them."""
     registry: str = ""
     """SQLAlchemy address of the Feast registry; empty means sqlite under `state`."""
     mlflow: str = ""

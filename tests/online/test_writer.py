@@ -37,7 +37,7 @@ def stored(client: redis.Redis, *users: str) -> dict[str, float]:
 INSTANTS = st.integers(-3, 3)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
 @given(
     st.lists(st.lists(st.tuples(st.sampled_from("abc"), INSTANTS, INSTANTS, st.floats(0, 9)), max_size=8), max_size=4)
 )
