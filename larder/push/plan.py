@@ -74,9 +74,9 @@ def _new_files(history: History, changes: Changes, since: datetime, until: datet
     if sizes is None:
         return None
     added = {unquote(path) for path in changes.added}
-    if not added <= {unquote(path) for path in sizes}:  # some were compacted into others since
+    if not added <= sizes.keys():  # some were compacted into others since
         added |= {unquote(path) for path in changes.rewritten}
-    found = {path: size for path, size in sizes.items() if unquote(path) in added}
+    found = {path: size for path, size in sizes.items() if path in added}
     if until > since:
         for column in history.times if history.cutoff else (history.event_timestamp,):
             found |= file_sizes(history, [Between(history.column(column), since, until)]) or {}
