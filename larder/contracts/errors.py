@@ -38,6 +38,14 @@ class InvalidDataError(LarderError):
         self.field = field
 
 
+class MissingKeyError(InvalidDataError, KeyError):
+    """A request does not name an entity. Feast raises KeyError for it, and so does this."""
+
+
+class UnsupportedError(LarderError, NotImplementedError):
+    """Something that Feast's interface has and a store of ours has not."""
+
+
 class DependencyError(LarderError):
     """A program or service that a step needs is absent: Java, Redis, an extra of this package."""
 

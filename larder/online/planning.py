@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import dill
-from feast import Entity, FeatureStore, FeatureView, Field, OnDemandFeatureView
+import msgspec
+from feast import Entity, FeatureStore, FeatureView, Field, OnDemandFeatureView, RepoConfig
 from feast.feature_view import DUMMY_ENTITY_ID
 from feast.feature_view_projection import FeatureViewProjection
 from feast.types import PrimitiveFeastType, from_value_type
@@ -39,7 +40,7 @@ def feature_plan(store: FeatureStore, service: str) -> FeaturePlan:
         else:
             sources = [projection]
         for source in sources:
-            stored = _projected(_stored_view(store, source, service), source)
+            stored = projected_plan(_stored_view(store, source, service), source, store.config)
             if views.setdefault(stored.reference, stored) != stored:
                 raise ConfigurationError(
                     f"Feature service {service!r} uses view {stored.reference!r} with two different key mappings. "
@@ -74,11 +75,45 @@ def view_plan(view: FeatureView, entities: Sequence[Entity] = ()) -> ViewPlan:
         join_keys=tuple(Feature(name, _dtype(types[name])) for name in names),
         request_keys=tuple(names),
         features=_features(feature_fields(view)),
-        ttl_seconds=_ttl_seconds(view.ttl),
+        # An on-demand view that is written to the online store has none.
+        ttl_seconds=_ttl_seconds(getattr(view, "ttl", None)),
     )
     check_key_types(plan)
     Layout(plan)
     return plan
+
+
+def stored_plan(view: FeatureView, config: RepoConfig) -> ViewPlan:
+    """The plan of that version of the view which is in use; each version has records of its own.
+
+    A version is part of the stored name, after an @, which no view's name holds. It is 0, and left out, unless the
+    registry is told to keep online versions.
+    """
+    plan = view_plan(view)
+    return msgspec.structs.replace(plan, name=versioned_name(plan.name, view_version(view, config)))
+
+
+def versioned_name(name: str, version: int) -> str:
+    return f"{name}@v{version}" if version else name
+
+
+def view_version(view: FeatureView, config: RepoConfig) -> int:
+    """The version asked for by a reference like visits@v2, else the current one."""
+    if not config.registry.enable_online_feature_view_versioning:
+        return 0
+    asked = view.projection.version_tag
+    return (view.current_version_number if asked is None else asked) or 0
+
+
+def projected_plan(view: FeatureView, projection: FeatureViewProjection, config: RepoConfig) -> ViewPlan:
+    """The view's plan as a request sees it: key names and the view's name as `projection` maps them."""
+    plan = stored_plan(view, config)
+    name = projection.name_to_use()
+    return msgspec.structs.replace(
+        plan,
+        request_keys=tuple(projection.join_key_map.get(key.name, key.name) for key in plan.join_keys),
+        alias=None if name == plan.name else name,
+    )
 
 
 def _stored_view(store: FeatureStore, projection: FeatureViewProjection, service: str) -> FeatureView:
@@ -88,19 +123,6 @@ def _stored_view(store: FeatureStore, projection: FeatureViewProjection, service
     raise ConfigurationError(
         f"Feature service {service!r} reads {projection.name!r}, a {type(view).__name__}, from an on-demand view or "
         "the online store, which hold feature views only. Take it out of the service."
-    )
-
-
-def _projected(view: FeatureView, projection: FeatureViewProjection) -> ViewPlan:
-    plan = view_plan(view)
-    alias = projection.name_to_use()
-    return ViewPlan(
-        name=plan.name,
-        join_keys=plan.join_keys,
-        request_keys=tuple(projection.join_key_map.get(key.name, key.name) for key in plan.join_keys),
-        features=plan.features,
-        ttl_seconds=plan.ttl_seconds,
-        alias=None if alias == plan.name else alias,
     )
 
 

@@ -1,47 +1,29 @@
-"""Feast's online store interface over packed records."""
+"""Feast's online store interface: the class that `online_store.type` names."""
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
 
-import pyarrow as pa
-import redis
 from feast import Entity, FeatureView, RepoConfig
-from feast.feature_view import DUMMY_ENTITY_ID
+from feast.infra.infra_object import InfraObject
 from feast.infra.online_stores.online_store import OnlineStore
+from feast.infra.registry.base_registry import BaseRegistry
+from feast.infra.supported_async_methods import SupportedAsyncMethods
+from feast.online_response import OnlineResponse
+from feast.protos.feast.core.Registry_pb2 import Registry
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel
-from feast.type_map import NULL_TIMESTAMP_INT_VALUE
-from pydantic import StrictStr
+from pydantic import PositiveFloat, StrictStr
 
-from larder.contracts.errors import ConfigurationError, InvalidDataError
-from larder.contracts.plan import Feature, ViewPlan
+from larder.contracts.errors import UnsupportedError
 from larder.contracts.settings import Settings, load_settings
-from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.online.contents import delete_view, read_view
-from larder.online.packed.packing import ARROW_TYPES
-from larder.online.packed.record import EPOCH
-from larder.online.planning import view_plan
-from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect
+from larder.online.feast_values import EntityRow
+from larder.online.layouts.checks import EntityRows, Features
+from larder.online.layouts.clients import Clients
+from larder.online.layouts.feast import FeastLayout
+from larder.online.layouts.packed import PackedLayout, StoredRow
+from larder.online.server.connection import SERVING_TIMEOUT_SECONDS, redis_failures
 from larder.online.server.embedded import EMBEDDED, online_address
-from larder.online.writer import write_records
-
-EntityRow = tuple[EntityKey, Mapping[str, Value], datetime, datetime | None]
-StoredRow = tuple[datetime | None, dict[str, Value] | None]
-
-VALUE_FIELDS = {
-    "float64": "double_val",
-    "float32": "float_val",
-    "int64": "int64_val",
-    "int32": "int32_val",
-    "bool": "bool_val",
-    "string": "string_val",
-    "bytes": "bytes_val",
-    "unix_timestamp": "unix_timestamp_val",
-}
-"""Field of Feast's Value for each type; its timestamps count whole seconds."""
 
 
 class RedisOnlineStoreConfig(FeastConfigBaseModel):
@@ -49,26 +31,35 @@ class RedisOnlineStoreConfig(FeastConfigBaseModel):
 
     type: StrictStr = "larder.online.RedisOnlineStore"
     connection_string: StrictStr = EMBEDDED
-    """`embedded` or a `redis://`, `rediss://` or `unix://` address; LARDER_REDIS overrides it."""
+    """`embedded` or an address as docs/redis_servers.md lists them; LARDER_REDIS overrides it."""
+    layout: Literal["larder", "feast"] = "larder"
+    """`feast`: read and write the hashes of Feast's own Redis store, for servers that know no other."""
+    read_timeout_seconds: PositiveFloat = SERVING_TIMEOUT_SECONDS
+    """How long a read may wait for Redis to connect, and for each part of its answer; layout `larder` only."""
 
 
 class RedisOnlineStore(OnlineStore):
-    """Latest values in Redis. A missing record and one past its ttl are both reported as not found,
-    since Feast's interface knows no third answer; `FeatureReader` tells them apart."""
+    """Latest values in Redis, in the layout that the configuration names.
+
+    Every failure of Redis is an OnlineStoreError. One object serves one configuration at a time.
+    """
+
+    @property
+    def async_supported(self) -> SupportedAsyncMethods:
+        return SupportedAsyncMethods(read=True, write=True)
 
     def online_write_batch(
-        self,
-        config: RepoConfig,
-        table: FeatureView,
-        data: list[EntityRow],
-        progress: Callable[[int], Any] | None,
+        self, config: RepoConfig, table: FeatureView, data: list[EntityRow], progress: Callable[[int], Any] | None
     ) -> None:
-        """Store each entity's latest row by (event timestamp, created timestamp). Naive instants are UTC."""
-        plan = view_plan(table)
-        now = self._settings.clock()
-        write_records(self._client(config), plan, config.project, _table(plan, data), now=now)
-        if progress:
-            progress(len(data))
+        """Store rows; an instant without time zone is UTC."""
+        with self._layout(config) as (layout, config):
+            layout.online_write_batch(config, table, data, progress)
+
+    async def online_write_batch_async(
+        self, config: RepoConfig, table: FeatureView, data: list[EntityRow], progress: Callable[[int], Any] | None
+    ) -> None:
+        with self._layout(config) as (layout, config):
+            await layout.online_write_batch_async(config, table, data, progress)
 
     def online_read(
         self,
@@ -77,60 +68,119 @@ class RedisOnlineStore(OnlineStore):
         entity_keys: list[EntityKey],
         requested_features: list[str] | None = None,
     ) -> list[StoredRow]:
-        """Event timestamp and values per key; (None, None) where Redis has nothing that is young enough."""
-        plan = view_plan(table)
-        keys = _keys_table(plan, entity_keys)
-        rows = read_view(self._client(config), plan, config.project, keys)
-        now = self._settings.clock()
-        names = [f for f in plan.features if requested_features is None or f.name in requested_features]
-        columns = [[_value(item, f.dtype) for item in rows[f.name].to_pylist()] for f in names]
-        answers: list[StoredRow] = []
-        for index, event_timestamp in enumerate(rows[EVENT_TIMESTAMP].to_pylist()):
-            if event_timestamp is None or _is_too_old(plan, event_timestamp, now):
-                answers.append((None, None))
-            else:
-                answers.append((event_timestamp, {f.name: c[index] for f, c in zip(names, columns, strict=True)}))
-        return answers
+        """Event timestamp and values per key."""
+        with self._layout(config) as (layout, config):
+            rows: list[StoredRow] = layout.online_read(config, table, entity_keys, requested_features)
+            return rows
+
+    async def online_read_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[EntityKey],
+        requested_features: list[str] | None = None,
+    ) -> list[StoredRow]:
+        with self._layout(config) as (layout, config):
+            rows: list[StoredRow] = await layout.online_read_async(config, table, entity_keys, requested_features)
+            return rows
+
+    def get_online_features(
+        self,
+        config: RepoConfig,
+        features: Features,
+        entity_rows: EntityRows,
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,
+        include_feature_view_version_metadata: bool = False,
+    ) -> OnlineResponse:
+        """Values and statuses of all rows, from all views in one round trip; on-demand views as Feast runs them."""
+        with self._layout(config) as (layout, config):
+            return layout.get_online_features(
+                config,
+                features,
+                entity_rows,
+                registry,
+                project,
+                full_feature_names,
+                include_feature_view_version_metadata,
+            )
+
+    async def get_online_features_async(
+        self,
+        config: RepoConfig,
+        features: Features,
+        entity_rows: EntityRows,
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,
+        include_feature_view_version_metadata: bool = False,
+    ) -> OnlineResponse:
+        with self._layout(config) as (layout, config):
+            return await layout.get_online_features_async(
+                config,
+                features,
+                entity_rows,
+                registry,
+                project,
+                full_feature_names,
+                include_feature_view_version_metadata,
+            )
 
     def update(
         self,
         config: RepoConfig,
         tables_to_delete: Sequence[FeatureView],
         tables_to_keep: Sequence[FeatureView],
-        entities_to_delete: Sequence[Entity],  # noqa: ARG002  # the interface is Feast's
+        entities_to_delete: Sequence[Entity],
         entities_to_keep: Sequence[Entity],
-        partial: bool,  # noqa: ARG002
+        partial: bool,
     ) -> None:
-        """Check that the kept views can be stored, then delete the data of the deleted ones."""
-        for table in tables_to_keep:
-            if not isinstance(table, FeatureView):
-                raise ConfigurationError(
-                    f"View {table.name!r} is a {type(table).__name__}; the online store keeps feature views only. "
-                    "On-demand views run at request time: take write_to_online_store off."
-                )
-            view_plan(table, [entity for entity in entities_to_keep if entity.name in table.entities])
-        for table in tables_to_delete:
-            delete_view(self._client(config), config.project, table.name)
+        """Delete the data of the deleted views, once it is known that the kept ones can be stored."""
+        with self._layout(config) as (layout, config):
+            layout.update(config, tables_to_delete, tables_to_keep, entities_to_delete, entities_to_keep, partial)
 
-    def teardown(
-        self,
-        config: RepoConfig,
-        tables: Sequence[FeatureView],
-        entities: Sequence[Entity],  # noqa: ARG002
-    ) -> None:
+    def plan(self, config: RepoConfig, desired_registry_proto: Registry) -> list[InfraObject]:
+        with self._layout(config) as (layout, config):
+            objects: list[InfraObject] = layout.plan(config, desired_registry_proto)
+            return objects
+
+    def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
         """Delete the data of `tables`."""
-        for table in tables:
-            delete_view(self._client(config), config.project, table.name)
+        with self._layout(config) as (layout, config):
+            layout.teardown(config, tables, entities)
 
-    @cached_property
-    def _settings(self) -> Settings:
-        return load_settings()
+    def retrieve_online_documents(self, *_: Any, **__: Any) -> Any:
+        raise _no_vector_search()
 
-    def _client(self, config: RepoConfig) -> redis.Redis:
-        if not hasattr(self, "_connected"):
-            address = configured_address(config.online_store, self._settings)
-            self._connected = connect(address, timeout_seconds=BULK_TIMEOUT_SECONDS)
-        return self._connected
+    def retrieve_online_documents_v2(self, *_: Any, **__: Any) -> Any:
+        raise _no_vector_search()
+
+    async def initialize(self, config: RepoConfig) -> None:
+        """Connect now, so that a server that does not answer is found at start-up."""
+        with self._layout(config) as (layout, config):
+            await layout.initialize(config)
+
+    async def close(self) -> None:
+        """Close the connections; the next use opens them again."""
+        if hasattr(self, "_clients"):
+            await self._clients.close()
+
+    @contextmanager
+    def _layout(self, config: RepoConfig) -> Iterator[tuple[OnlineStore, RepoConfig]]:
+        """The layout and the configuration that it understands."""
+        online = config.online_store
+        if getattr(self, "_configured", None) is not online:
+            settings = load_settings()
+            self._clients = Clients(configured_address(online, settings), online.read_timeout_seconds)
+            self._packed = PackedLayout(self._clients, settings.clock)
+            self._feast = FeastLayout(self._clients)
+            self._configured = online
+        with redis_failures(self._clients.address):
+            if online.layout == "feast":
+                yield self._feast, self._feast.configuration(config)
+            else:
+                yield self._packed, config
 
 
 def configured_address(config: RedisOnlineStoreConfig, settings: Settings) -> str:
@@ -140,58 +190,8 @@ def configured_address(config: RedisOnlineStoreConfig, settings: Settings) -> st
     return online_address(settings)
 
 
-def _table(plan: ViewPlan, data: Sequence[EntityRow]) -> pa.Table:
-    """Feast's rows as the columns that `write_records` takes."""
-    table = _keys_table(plan, [key for key, _, _, _ in data])
-    for feature in plan.features:
-        table = _with_column(table, feature, [_python(values.get(feature.name)) for _, values, _, _ in data])
-    table = _with_column(table, Feature(EVENT_TIMESTAMP, "unix_timestamp"), [_utc(event) for _, _, event, _ in data])
-    return _with_column(table, Feature(KNOWN_AT, "unix_timestamp"), [_utc(created) for _, _, _, created in data])
-
-
-def _keys_table(plan: ViewPlan, keys: Sequence[EntityKey]) -> pa.Table:
-    """Entity keys as columns; Feast names the parts of each key and orders them as it likes."""
-    parts = [dict(zip(key.join_keys, key.entity_values, strict=True)) for key in keys]
-    # A view without entities has no key column; the place keeps the number of rows.
-    table = pa.table({DUMMY_ENTITY_ID: pa.nulls(len(keys))})
-    for key in plan.join_keys:
-        table = _with_column(table, key, [_python(part.get(key.name)) for part in parts])
-    return table
-
-
-def _with_column(table: pa.Table, feature: Feature, values: list[Any]) -> pa.Table:
-    try:
-        return table.append_column(feature.name, pa.array(values, ARROW_TYPES[feature.dtype]))
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
-        raise InvalidDataError(
-            f"{feature.name!r} does not fit {feature.dtype}: {problem}. Correct the value.", field=feature.name
-        ) from problem
-
-
-def _python(value: Value | None) -> Any:
-    kind = None if value is None else value.WhichOneof("val")
-    if value is None or kind is None:
-        return None
-    content = getattr(value, kind)
-    if kind != "unix_timestamp_val":
-        return content
-    return None if content == NULL_TIMESTAMP_INT_VALUE else EPOCH + timedelta(seconds=content)
-
-
-def _value(content: Any, dtype: str) -> Value:
-    if content is None:
-        return Value()
-    if dtype == "unix_timestamp":
-        content = (content - EPOCH) // timedelta(seconds=1)
-    return Value(**{VALUE_FIELDS[dtype]: content})
-
-
-def _utc(instant: datetime | None) -> datetime | None:
-    """Feast's interface says that a naive instant is UTC."""
-    if instant is None:
-        return None
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-
-
-def _is_too_old(plan: ViewPlan, event_timestamp: datetime, now: datetime) -> bool:
-    return plan.ttl_seconds is not None and now - event_timestamp > timedelta(seconds=plan.ttl_seconds)
+def _no_vector_search() -> UnsupportedError:
+    return UnsupportedError(
+        "larder.online.RedisOnlineStore has no vector search: it finds values by entity key only. "
+        "Keep embeddings in a store that has it (Feast's Milvus, Qdrant or pgvector) and read them from there."
+    )

@@ -2,14 +2,11 @@
 
 from datetime import datetime
 
-import pyarrow as pa
-
 from larder.offline.history import History
-from larder.online.writer import write_records
 from larder.push.latest import latest_of, stored_batches
 from larder.push.plan import Pushed, PushPlan
 from larder.push.quarantine import Refused, keep_refused
-from larder.push.write import Online, remove_others, write_exactly, write_newer
+from larder.push.write import Online, remove_others, write_latest
 
 
 def push_here(
@@ -25,12 +22,3 @@ def push_here(
     if plan.is_correcting:
         removed = remove_others(online, set() if rows is None else set(online.packed(rows)))
     return Pushed(written, removed, quarantined)
-
-
-def write_latest(online: Online, plan: PushPlan, rows: pa.Table) -> int:
-    """As the plan needs it; how many entities were written."""
-    if plan.is_correcting:
-        return write_exactly(online, rows)
-    if plan.why_full:
-        return write_records(online.client, online.plan, online.project, rows).written
-    return write_newer(online, rows)

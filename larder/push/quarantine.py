@@ -1,6 +1,6 @@
 """Rows that no entity can be served from: they are kept beside the lake's other refused rows, with the reason."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -43,7 +43,7 @@ class Refused:
     @property
     def rows(self) -> pa.Table:
         """`reason` and `record` (the row as JSON), each different one once."""
-        return pa.concat_tables([_EMPTY, *self._found]).group_by(["reason", "record"]).aggregate([])
+        return distinct(self._found)
 
     def _note(self, batch: pa.Table) -> None:
         for reason, mask in _masks(batch, self.history, self.now):
@@ -53,7 +53,11 @@ class Refused:
 
 
 _REASONED = pa.schema([SCHEMA.field("reason"), SCHEMA.field("record")])
-_EMPTY = _REASONED.empty_table()
+
+
+def distinct(found: Sequence[pa.Table]) -> pa.Table:
+    """Refused rows from several places, each different one once."""
+    return pa.concat_tables([_REASONED.empty_table(), *found]).group_by(_REASONED.names).aggregate([])
 
 
 def keep_refused(place: str, rows: pa.Table, history: History, now: datetime) -> Mapping[str, int]:

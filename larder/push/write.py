@@ -1,6 +1,6 @@
 """The latest rows of a history into Redis: forward only, or to exactly what the history says."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -20,6 +20,7 @@ from larder.online.server.connection import client_address, redis_failures
 from larder.online.swap import KEYS_PER_SCRIPT, replace_if_same
 from larder.online.writer import ROWS_PER_PIPELINE, write_records
 from larder.push.latest import latest_stamped
+from larder.push.plan import PushPlan
 
 ATTEMPTS = 100
 """How often one entity is tried whose record other writers change all the time."""
@@ -39,9 +40,18 @@ class Online:
         prefix = view_prefix(self.project, self.plan.name)
         return dict(zip(packed_keys(prefix, self.plan, typed), packed_records(Layout(self.plan), typed), strict=True))
 
-    def stored(self, keys: list[bytes]) -> list[bytes | None]:
+    def stored(self, keys: Sequence[bytes]) -> list[bytes | None]:
         with redis_failures(self.client):
             return multi_get(self.client)(keys) if keys else []
+
+
+def write_latest(online: Online, plan: PushPlan, rows: pa.Table) -> int:
+    """Each entity's latest row into Redis as the plan needs it; how many entities were written."""
+    if plan.is_correcting:
+        return write_exactly(online, rows)
+    if plan.why_full:
+        return write_records(online.client, online.plan, online.project, rows).written
+    return write_newer(online, rows)
 
 
 def write_newer(online: Online, rows: pa.Table) -> int:
@@ -76,10 +86,15 @@ def write_exactly(online: Online, rows: pa.Table) -> int:
 
 def remove_others(online: Online, keys: set[bytes]) -> int:
     """Delete the view's records under other keys than `keys`, unless they change meanwhile; how many were deleted."""
-    removed = 0
     strays = [key for key in stored_keys(online.client, online.project, online.plan.name) if key not in keys]
-    for start in range(0, len(strays), KEYS_PER_SCRIPT):
-        part = strays[start : start + KEYS_PER_SCRIPT]
+    return remove_records(online, strays)
+
+
+def remove_records(online: Online, keys: Sequence[bytes]) -> int:
+    """Delete these records unless they change meanwhile; how many were deleted."""
+    removed = 0
+    for start in range(0, len(keys), KEYS_PER_SCRIPT):
+        part = keys[start : start + KEYS_PER_SCRIPT]
         removed += replace_if_same(online.client, part, online.stored(part), [None] * len(part))
     return removed
 

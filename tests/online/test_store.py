@@ -15,6 +15,7 @@ from larder.online.contents import count_entities
 from larder.online.planning import feature_plan
 from larder.online.server.embedded import online_address
 from tests.online import feast_shop
+from tests.online.feast_shop import answers
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*experimental:RuntimeWarning")
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -71,11 +72,35 @@ def test_feast_is_told_which_values_are_missing_or_too_old(store: FeatureStore) 
     )
     store.write_to_online_store("visits", two)
 
-    answer = store.get_online_features(["visits:score"], [{"user_id": name} for name in ("ann", "eve", "old", "nil")])
+    assert answers(store, "visits:score", *({"user_id": name} for name in ("ann", "eve", "old", "nil"))) == [
+        (4.0, "PRESENT"),
+        (None, "NOT_FOUND"),
+        (None, "OUTSIDE_MAX_AGE"),
+        (None, "NULL_VALUE"),
+    ]
 
-    statuses = answer.proto.results[list(answer.proto.metadata.feature_names.val).index("score")].statuses
-    assert answer.to_dict()["score"] == [4.0, None, None, None]
-    assert [int(status) for status in statuses] == [1, 3, 3, 1]  # PRESENT, NOT_FOUND, NOT_FOUND, PRESENT
+
+def test_each_value_comes_with_its_event_timestamp_even_when_it_is_withheld(store: FeatureStore) -> None:
+    _write(store, "visits", NOW - timedelta(minutes=11, microseconds=1), user_id="old", score=9.0)
+
+    answer = store.get_online_features(["visits:score"], [{"user_id": name} for name in ("ann", "eve", "old")])
+
+    stamps = answer.proto.results[list(answer.proto.metadata.feature_names.val).index("score")].event_timestamps
+    assert [stamp.ToDatetime(UTC) for stamp in stamps] == [
+        NOW,
+        datetime(1970, 1, 1, tzinfo=UTC),
+        NOW - timedelta(minutes=11, microseconds=1),
+    ]
+
+
+def test_a_value_is_too_old_only_after_its_ttl(store: FeatureStore) -> None:
+    _write(store, "visits", NOW - timedelta(minutes=10), user_id="ten", score=1.0)
+    _write(store, "visits", NOW - timedelta(minutes=10, microseconds=1), user_id="old", score=1.0)
+
+    assert answers(store, "visits:score", {"user_id": "ten"}, {"user_id": "old"}) == [
+        (1.0, "PRESENT"),
+        (None, "OUTSIDE_MAX_AGE"),
+    ]
 
 
 def test_a_service_with_request_data_agrees_with_the_reader(store: FeatureStore, redis_client: redis.Redis) -> None:

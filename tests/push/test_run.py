@@ -343,3 +343,22 @@ def test_a_position_in_the_future_hides_nothing(redis_client: redis.Redis, table
 
     assert "the position online lay in the future" in report.note
     assert held(redis_client)["a"] == (at(1), at(1), 1.0)
+
+
+def test_of_rows_with_equal_instants_the_greater_stays_whichever_came_first(redis_client: redis.Redis, table: Table):
+    seen = []
+    for score in (9.0, 3.0, 11.0, None):
+        table.append([("a", 5, 5, score)])
+        pushed(redis_client, table.place, 8)
+        seen.append(held(redis_client)["a"][2])
+
+    assert seen == [9.0, 9.0, 11.0, 11.0]
+
+
+def test_a_row_is_found_when_the_instant_has_come_from_which_it_was_known(redis_client: redis.Redis, table: Table):
+    table.append([("a", 3, 9, 3.0)])
+    pushed(redis_client, table.place, 8)
+    before = held(redis_client)["a"]
+    pushed(redis_client, table.place, 9)
+
+    assert [before[2], held(redis_client)["a"][2]] == [1.0, 3.0]

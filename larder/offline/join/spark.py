@@ -52,14 +52,14 @@ def features_as_of(
     columns: dict[str, pa.ChunkedArray] = {}
     for lookup in lookups:
         spark = session()
-        with session_options(spark, READABLE), _task_errors():
+        with session_options(spark, READABLE), task_errors():
             answered = _answers(spark, lookup, requests, at=at)
         columns |= _in_order(answered, lookup, requests.num_rows)
     return columns
 
 
 @contextmanager
-def _task_errors() -> Iterator[None]:
+def task_errors() -> Iterator[None]:
     """What a task refuses comes out as our error again, not as the traceback of a worker."""
     from pyspark.errors import PythonException
 
@@ -82,7 +82,7 @@ def _answers(spark: "SparkSession", lookup: Lookup, requests: pa.Table, *, at: s
     for first_row in range(0, keyed.num_rows, ROWS_ASKED_AT_ONCE):
         chunk = keyed.slice(first_row, ROWS_ASKED_AT_ONCE)
         asked = Asked(chunk, stored.schema, lookup.history, at=REQUESTED_AT)
-        parts = Parts.of(asked, _shuffle_partitions(spark))
+        parts = Parts.of(asked, shuffle_partitions(spark))
         found = _candidates(spark, asked, parts, stored).repartitionById(len(parts), PART)
         answered = found.mapInArrow(partial(answers, asked, dtypes, first_row), f"{PACKED} binary").toArrow()
         tables += unpacked(answered[PACKED])
@@ -91,22 +91,23 @@ def _answers(spark: "SparkSession", lookup: Lookup, requests: pa.Table, *, at: s
 
 def _candidates(spark: "SparkSession", asked: Asked, parts: Parts, stored: StoredRows) -> "DataFrame":
     schema = f"`{PART}` int, {PACKED} binary"
-    shares = file_shares(asked.history, conditions(asked), _shuffle_partitions(spark))
+    shares = file_shares(asked.history, conditions(asked), shuffle_partitions(spark))
     if shares is None:
-        rows = _history_rows(spark, asked.history, stored)
+        rows = history_rows(spark, asked.history, stored)
         return rows.mapInArrow(partial(candidates_in_rows, asked, parts), schema)
     numbers = spark.range(0, len(shares), 1, numPartitions=max(1, len(shares)))
     return numbers.mapInArrow(partial(candidates_in_files, asked, parts, shares), schema)
 
 
-def _history_rows(spark: "SparkSession", history: History, stored: StoredRows) -> "DataFrame":
+def history_rows(spark: "SparkSession", history: History, stored: StoredRows) -> "DataFrame":
+    """The rows of the table under the names of the view."""
     from pyspark.sql import functions as F
 
     table = spark.read.format("delta").option("versionAsOf", str(history.version)).load(history.table)
     return table.select(*(F.col(f"`{history.column(name)}`").alias(name) for name in stored.schema.names))
 
 
-def _shuffle_partitions(spark: "SparkSession") -> int:
+def shuffle_partitions(spark: "SparkSession") -> int:
     return int(spark.conf.get("spark.sql.shuffle.partitions", "200"))
 
 

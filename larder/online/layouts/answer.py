@@ -1,0 +1,72 @@
+"""What rows found, as Feast's response: one column per feature, built from what its cells have in common."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from feast.metrics import track_feature_statuses
+from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
+from feast.protos.feast.types.Value_pb2 import Value
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from larder.online.compiled import Status
+from larder.online.feast_values import value_of
+from larder.online.layouts.lookup import NO_VALUE, Found, ViewLookup
+
+STATUSES = {
+    Status.PRESENT: FieldStatus.PRESENT,
+    Status.NOT_FOUND: FieldStatus.NOT_FOUND,
+    Status.OUTSIDE_MAX_AGE: FieldStatus.OUTSIDE_MAX_AGE,
+}
+
+
+def append_views(
+    response: GetOnlineFeaturesResponse, views: Sequence[ViewLookup], found: Sequence[Sequence[Found]], *, is_full: bool
+) -> None:
+    """Append the columns of each view, given what each row found in it.
+
+    A present null is NULL_VALUE; a value that is too old leaves its event timestamp. `is_full` says whether feature
+    names are preceded by that of their view.
+    """
+    for view, rows in zip(views, found, strict=True):
+        prefix = f"{view.view.projection.name_to_use()}__" if is_full else ""
+        response.metadata.feature_names.val.extend([prefix + name for name in view.names])
+        _append_columns(response, view, rows)
+        present = sum(row.status is Status.PRESENT for row in rows) * len(view.names)
+        track_feature_statuses(view.view.name, present, len(rows) * len(view.names) - present)
+
+
+def append_versions(response: GetOnlineFeaturesResponse, views: Sequence[ViewLookup]) -> None:
+    """Append the current version of each view, once."""
+    for view in views:
+        projection = view.view.projection
+        name = projection.name_alias or projection.name
+        if name not in [known.name for known in response.metadata.feature_view_metadata]:
+            response.metadata.feature_view_metadata.add(name=name, version=view.view.current_version_number or 0)
+
+
+def _append_columns(response: GetOnlineFeaturesResponse, view: ViewLookup, rows: Sequence[Found]) -> None:
+    # All features of a row share status and timestamp: protobuf copies both faster than it makes them.
+    common = GetOnlineFeaturesResponse.FeatureVector(
+        statuses=[STATUSES[row.status] for row in rows],
+        event_timestamps=[_timestamp(row.event_timestamp) for row in rows],
+    )
+    for place in view.places:
+        column = [None if row.values is None else row.values[place] for row in rows]
+        response.results.append(common)
+        vector = response.results[-1]
+        vector.values.extend(_values(column, view.plan.features[place].dtype))
+        if None in column:
+            for index, row in enumerate(rows):
+                if row.values is not None and column[index] is None:
+                    vector.statuses[index] = FieldStatus.NULL_VALUE
+
+
+def _values(column: list[Any], dtype: str) -> list[Value]:
+    return [NO_VALUE if content is None else value_of(content, dtype) for content in column]
+
+
+def _timestamp(microseconds: int | None) -> Timestamp:
+    if microseconds is None:
+        return Timestamp()
+    seconds, rest = divmod(microseconds, 1_000_000)
+    return Timestamp(seconds=seconds, nanos=rest * 1_000)

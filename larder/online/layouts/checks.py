@@ -1,0 +1,123 @@
+"""What is refused before anything is stored or read: views, services and entity rows that do not fit.
+
+Entity rows are checked before Feast converts them: it would read 7.5 as entity 7.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from feast import Entity, FeatureService, FeatureView
+from feast.feature_view import DUMMY_ENTITY_ID
+from feast.infra.registry.base_registry import BaseRegistry
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.utils import _get_cached_request_context
+from feast.value_type import ValueType
+
+from larder.contracts.errors import ConfigurationError, InvalidDataError
+from larder.online.planning import view_plan
+from larder.online.request import wrong_type
+
+Columns = Mapping[str, Any]
+"""Name -> one value per row: a sequence, or Feast's RepeatedValue."""
+
+
+EntityRows = list[dict[str, Any]] | Columns
+Features: TypeAlias = "list[str] | FeatureService"
+
+
+def check_storable(view: FeatureView, entities: Sequence[Entity]) -> None:
+    """Raise ConfigurationError, naming the field, for a view that cannot be stored."""
+    view_plan(view, [entity for entity in entities if entity.name in view.entities])
+
+
+def check_service(service: FeatureService) -> None:
+    """Raise ConfigurationError for a service that wants its values prepared."""
+    if service.precompute_online:
+        raise ConfigurationError(
+            f"Feature service {service.name!r} has precompute_online=True, which larder.online.RedisOnlineStore does "
+            "not use: it reads all views of a service in one round trip anyway. Take the option off and apply again."
+        )
+
+
+def checked_columns(
+    features: Features, rows: EntityRows, registry: BaseRegistry, project: str, full_names: bool
+) -> Columns:
+    """The entity rows of a request as columns, with keys of the types that Feast resolves for it.
+
+    Raises ConfigurationError for a service, InvalidDataError for rows that cannot be answered.
+    """
+    if isinstance(features, FeatureService):
+        check_service(features)
+    columns = entity_columns(rows)
+    (_, _, _, types, *_) = _get_cached_request_context(registry, project, features, full_names)
+    check_keys(columns, types)
+    return columns
+
+
+def entity_columns(rows: EntityRows) -> Columns:
+    """Rows as columns; an empty row asks for views without entities.
+
+    Raises InvalidDataError for no rows, and for rows whose names differ.
+    """
+    if not isinstance(rows, list):
+        return rows
+    if not rows:
+        raise InvalidDataError("The request has no entity rows. Give one row per answer that you want.")
+    names = rows[0].keys()
+    for row in rows:
+        if row.keys() != names:
+            raise InvalidDataError(
+                f"Entity rows must name the same keys; one has {sorted(names)}, another {sorted(row)}. Make them equal."
+            )
+    if not names:
+        return {DUMMY_ENTITY_ID: [""] * len(rows)}
+    return {name: [row[name] for row in rows] for name in names}
+
+
+def check_keys(columns: Columns, types: Mapping[str, ValueType]) -> None:
+    """Raise InvalidDataError, naming the key, for a value that is not of its type and does not become so unchanged."""
+    for name, values in columns.items():
+        if types.get(name) in _CHECKS and isinstance(values, Sequence):
+            is_fit, expected = _CHECKS[types[name]]
+            for value in values:
+                if not (isinstance(value, Value) or _is_null(value) or is_fit(value)):
+                    raise wrong_type(name, expected, value)
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or pd.isna(value) is True
+
+
+def _is_integer_of(bits: int) -> Callable[[Any], bool]:
+    bound = 1 << (bits - 1)
+
+    def is_fit(value: Any) -> bool:
+        """Integers, and floats and text that are one: a column of integers with a null is a column of floats."""
+        if isinstance(value, str):
+            is_whole = value.strip().lstrip("+-").isdecimal()
+        else:
+            is_whole = isinstance(value, int | float | np.integer | np.floating) and float(value).is_integer()
+        return is_whole and not isinstance(value, bool) and -bound <= int(value) < bound
+
+    return is_fit
+
+
+def _is_text(value: Any) -> bool:
+    """Text, and integers, whose text is the same everywhere."""
+    if isinstance(value, str):
+        return value.isascii() or value.encode(errors="ignore").decode() == value
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _is_bytes(value: Any) -> bool:
+    return isinstance(value, bytes)
+
+
+_CHECKS: Mapping[ValueType, tuple[Callable[[Any], bool], str]] = {
+    ValueType.INT64: (_is_integer_of(64), "an integer of 64 bits"),
+    ValueType.INT32: (_is_integer_of(32), "an integer of 32 bits"),
+    ValueType.STRING: (_is_text, "Unicode text"),
+    ValueType.BYTES: (_is_bytes, "bytes"),
+}

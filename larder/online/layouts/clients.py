@@ -1,0 +1,64 @@
+"""The connections of one online store: short waits for reads, long ones for bulk, one client per event loop."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from larder.online.many_keys import multi_get, multi_get_async
+from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect, connect_async
+
+if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
+
+
+class Clients:
+    """Connects on first use; safe to share between threads and event loops.
+
+    `read_timeout_seconds` bounds each wait of a read.
+    """
+
+    def __init__(self, address: str, read_timeout_seconds: float) -> None:
+        self.address = address
+        self._read_timeout_seconds = read_timeout_seconds
+        # A connection belongs to the event loop that opened it.
+        self._of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis] = WeakKeyDictionary()
+
+    @cached_property
+    def bulk(self) -> "redis.Redis":
+        """For writes, scans and deletes."""
+        return connect(self.address, timeout_seconds=BULK_TIMEOUT_SECONDS)
+
+    @cached_property
+    def reading(self) -> "redis.Redis":
+        return connect(self.address, timeout_seconds=self._read_timeout_seconds)
+
+    @property
+    def in_loop(self) -> "redis.asyncio.Redis":
+        """The client of the running event loop."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._of_loop:
+            self._of_loop[loop] = connect_async(self.address, timeout_seconds=self._read_timeout_seconds)
+        return self._of_loop[loop]
+
+    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of `keys`, None where there is none; one round trip."""
+        return self._get(keys) if keys else []
+
+    async def get_async(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return await multi_get_async(self.in_loop)(keys) if keys else []
+
+    async def close(self) -> None:
+        """Close what is open, the running loop's client included; the next use connects again."""
+        client = self._of_loop.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+        for name in ("bulk", "reading"):
+            if name in vars(self):
+                vars(self)[name].close()
+
+    @cached_property
+    def _get(self) -> Callable[[Sequence[bytes]], list[bytes | None]]:
+        return multi_get(self.reading)
