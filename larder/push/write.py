@@ -35,10 +35,14 @@ class Online:
     plan: ViewPlan
 
     def packed(self, rows: pa.Table) -> dict[bytes, bytes]:
-        """Records by Redis key."""
+        """Records by Redis key, the last one of each."""
+        return dict(self.entries(rows))
+
+    def entries(self, rows: pa.Table) -> list[tuple[bytes, bytes]]:
+        """Redis key and record of each row."""
         typed = typed_rows(self.plan, rows)
         prefix = view_prefix(self.project, self.plan.name)
-        return dict(zip(packed_keys(prefix, self.plan, typed), packed_records(Layout(self.plan), typed), strict=True))
+        return list(zip(packed_keys(prefix, self.plan, typed), packed_records(Layout(self.plan), typed), strict=True))
 
     def stored(self, keys: Sequence[bytes]) -> list[bytes | None]:
         with redis_failures(self.client):
@@ -60,7 +64,7 @@ def write_newer(online: Online, rows: pa.Table) -> int:
     Of two rows with equal instants the one with the greater content stays, as in a history that holds both.
     """
     written = 0
-    for part in _parts(rows):
+    for part in parts_of(rows):
         records = online.packed(part)
         tied = [
             stored is not None and stored[: HEADER.size] == new[: HEADER.size]
@@ -74,7 +78,7 @@ def write_newer(online: Online, rows: pa.Table) -> int:
 def write_exactly(online: Online, rows: pa.Table) -> int:
     """Make each row, one per entity, its entity's record, even where a later one is stored; how many were touched."""
     written: int = write_records(online.client, online.plan, online.project, rows).written
-    for part in _parts(rows):
+    for part in parts_of(rows):
         records = online.packed(part)
         stored = online.stored(list(records))
         others = [(key, old, new) for (key, new), old in zip(records.items(), stored, strict=True) if old != new]
@@ -97,6 +101,11 @@ def remove_records(online: Online, keys: Sequence[bytes]) -> int:
         part = keys[start : start + KEYS_PER_SCRIPT]
         removed += replace_if_same(online.client, part, online.stored(part), [None] * len(part))
     return removed
+
+
+def parts_of(rows: pa.Table) -> Iterator[pa.Table]:
+    for start in range(0, rows.num_rows, ROWS_PER_PIPELINE):
+        yield rows.slice(start, ROWS_PER_PIPELINE)
 
 
 def _settle(online: Online, rows: pa.Table) -> int:
@@ -127,17 +136,13 @@ def _unsettled(online: Online, rows: pa.Table) -> pa.Table:
 
 def _winners(online: Online, rows: pa.Table) -> pa.Table:
     plan = online.plan
-    names = [key.name for key in plan.join_keys]
-    typed = typed_rows(plan, rows)
-    stored = read_view(online.client, plan, online.project, typed.select(names))
-    stored = stored.filter(stored[EVENT_TIMESTAMP].is_valid())
-    features = tuple(feature.name for feature in plan.features)
-    both = History("", tuple(names), features, EVENT_TIMESTAMP, KNOWN_AT)
-    tables = [table.select([*names, *features, EVENT_TIMESTAMP, KNOWN_AT]) for table in (typed, stored)]
+    keys, features = (tuple(part.name for part in parts) for parts in (plan.join_keys, plan.features))
+    stored = read_view(online.client, plan, online.project, rows.select(list(keys)))
+    both = History("", keys, features, EVENT_TIMESTAMP, KNOWN_AT)
+    columns = [*keys, *features, EVENT_TIMESTAMP, KNOWN_AT]
+    known_at = pc.coalesce(rows[KNOWN_AT], rows[EVENT_TIMESTAMP])
+    candidates = rows.set_column(rows.column_names.index(KNOWN_AT), KNOWN_AT, known_at).select(columns)
+    stored = stored.filter(stored[EVENT_TIMESTAMP].is_valid()).select(columns)
+    tables = [candidates.cast(stored.schema), stored]
     last = max(pc.max(table[EVENT_TIMESTAMP]).as_py() for table in tables if table.num_rows)
     return latest_stamped(tables, both, last)
-
-
-def _parts(rows: pa.Table) -> Iterator[pa.Table]:
-    for start in range(0, rows.num_rows, ROWS_PER_PIPELINE):
-        yield rows.slice(start, ROWS_PER_PIPELINE)
