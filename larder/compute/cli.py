@@ -53,6 +53,9 @@ def _print_table(console: "Console", results: "list[Materialized]", instant: str
     appended, pushed = sum(view.appended or 0 for view in results), sum(view.pushed or 0 for view in results)
     table.add_row("Total", _count(appended), _count(pushed), f"{seconds:.1f}")
     console.print(table)
+    for view in results:
+        if view.quarantined or view.removed:
+            console.print(view, style="yellow", highlight=False)
 
 
 def _count(rows: int | None) -> str:

@@ -7,10 +7,9 @@ import pyarrow as pa
 import redis
 
 from larder.contracts.plan import ViewPlan
-from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.online.many_keys import multi_delete, multi_get
+from larder.online.packed.columns import decoded_columns
 from larder.online.packed.keys import entity_encoder, project_prefix, view_prefix
-from larder.online.packed.packing import ARROW_TYPES, INSTANT
 from larder.online.packed.record import Layout
 from larder.online.server.connection import redis_failures
 
@@ -20,19 +19,13 @@ KEYS_PER_CALL = 1_000
 def read_view(client: redis.Redis, view: ViewPlan, project: str, keys: pa.Table) -> pa.Table:
     """The stored rows of `keys` (columns: the view's join keys), row for row, whatever their age.
 
-    Columns: join keys, features, event_timestamp, known_at. All but the keys are null where Redis has no
-    record. Raises SchemaMismatchError or OnlineStoreError like the reader.
+    Columns: join keys, features in the types of the offline join, event_timestamp, known_at. All but the keys are
+    null where Redis has no record. Raises SchemaMismatchError or OnlineStoreError like the reader.
     """
     encode, prefix, layout = entity_encoder(view), view_prefix(project, view.name), Layout(view)
     names = [key.name for key in view.join_keys]
     wanted = [prefix + encode(dict(zip(view.request_keys, row, strict=True))) for row in _rows(keys, names)]
-    records = [None if stored is None else layout.decode(stored) for stored in _fetch(client, wanted)]
-    columns: dict[str, Any] = {name: keys[name] for name in names}
-    for index, feature in enumerate(view.features):
-        values = [None if record is None else record.values[index] for record in records]
-        columns[feature.name] = pa.array(values, ARROW_TYPES[feature.dtype])
-    columns[EVENT_TIMESTAMP] = pa.array([record and record.event_timestamp for record in records], INSTANT)
-    columns[KNOWN_AT] = pa.array([record and record.known_at for record in records], INSTANT)
+    columns = {name: keys[name] for name in names} | decoded_columns(layout, _fetch(client, wanted))
     return pa.table(columns)
 
 

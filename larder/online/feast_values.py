@@ -1,35 +1,46 @@
 """Values between Feast's protobuf, Python and Arrow."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
+import msgspec
 import pyarrow as pa
 from feast.feature_view import DUMMY_ENTITY_ID
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
-from feast.type_map import NULL_TIMESTAMP_INT_VALUE
+from feast.protos.feast.types.Value_pb2 import Map, MapKey, MapList, RepeatedValue, Value, ZonedTimestamp
+from feast.type_map import NULL_TIMESTAMP_INT_VALUE, python_values_to_proto_values
+from feast.value_type import ValueType
 
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.plan import Feature, ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.online.packed.packing import ARROW_TYPES
-from larder.online.packed.record import EPOCH
+from larder.online.packed.arrow_types import arrow_type
+from larder.online.packed.types import EPOCH, opened
 
 EntityRow = tuple[EntityKey, Mapping[str, Value], datetime, datetime | None]
 StoredRow = tuple[datetime | None, dict[str, Value] | None]
 
-VALUE_FIELDS = {
+SECOND = timedelta(seconds=1)
+SCALAR_FIELDS = {
     "float64": "double_val",
     "float32": "float_val",
     "int64": "int64_val",
     "int32": "int32_val",
     "bool": "bool_val",
     "string": "string_val",
+    "json": "json_val",
+    "uuid": "uuid_val",
+    "time_uuid": "time_uuid_val",
+    "decimal": "decimal_val",
     "bytes": "bytes_val",
+    "pdf_bytes": "bytes_val",
+    "image_bytes": "bytes_val",
     "unix_timestamp": "unix_timestamp_val",
 }
 """Field of Feast's Value for each type; its timestamps count whole seconds."""
+MAP_TYPES = {"map": ValueType.MAP, "scalar_map": ValueType.SCALAR_MAP}
 
 
 def rows_table(plan: ViewPlan, data: Sequence[EntityRow]) -> pa.Table:
@@ -53,7 +64,10 @@ def keys_table(plan: ViewPlan, keys: Sequence[EntityKey]) -> pa.Table:
 
 def _with_column(table: pa.Table, feature: Feature, values: list[Any]) -> pa.Table:
     try:
-        return table.append_column(feature.name, pa.array(values, ARROW_TYPES[feature.dtype]))
+        if feature.dtype in MAP_TYPES:  # no Arrow type holds the mixed values that they may have
+            cells = [None if value is None else msgspec.msgpack.encode(value) for value in values]
+            return table.append_column(feature.name, pa.array(cells, pa.large_binary()))
+        return table.append_column(feature.name, pa.array(values, arrow_type(feature.dtype)))
     except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
         raise InvalidDataError(
             f"{feature.name!r} does not fit {feature.dtype}: {problem}. Correct the value.", field=feature.name
@@ -61,21 +75,95 @@ def _with_column(table: pa.Table, feature: Feature, values: list[Any]) -> pa.Tab
 
 
 def python_of(value: Value | None) -> Any:
+    """A set as a list, texts as they are; an instant in UTC."""
     kind = None if value is None else value.WhichOneof("val")
     if value is None or kind is None:
         return None
     content = getattr(value, kind)
-    if kind != "unix_timestamp_val":
-        return content
-    return None if content == NULL_TIMESTAMP_INT_VALUE else EPOCH + timedelta(seconds=content)
+    convert = _FROM_FEAST.get(kind)
+    if convert is not None:
+        return convert(content)
+    return list(content.val) if kind.endswith(("_list_val", "_set_val")) else content
 
 
 def value_of(content: Any, dtype: str) -> Value:
+    """The inverse of `python_of`. Raises InvalidDataError for what Feast's Value cannot say."""
     if content is None:
         return Value()
-    if dtype == "unix_timestamp":
-        content = (content - EPOCH) // timedelta(seconds=1)
-    return Value(**{VALUE_FIELDS[dtype]: content})
+    field = SCALAR_FIELDS.get(dtype)
+    if field is not None:
+        return _value(field, _seconds(content) if dtype == "unix_timestamp" else content)
+    try:
+        return _compound_value(content, dtype)
+    except TypeError as problem:
+        raise InvalidDataError(
+            f"Feast's protobuf has no place for a value of type {dtype}, such as a null in a list: {problem}. "
+            "Read it with larder.online.FeatureReader, or fill the null in the source."
+        ) from problem
+
+
+def _compound_value(content: Any, dtype: str) -> Value:
+    outer, inner = opened(dtype)
+    if dtype == "zoned_timestamp":
+        return Value(zoned_timestamp_val=ZonedTimestamp(unix_timestamp=_seconds(content), zone="UTC"))
+    if dtype in MAP_TYPES:
+        value: Value = python_values_to_proto_values([content], MAP_TYPES[dtype])[0]
+        return value
+    if outer == "struct":
+        types = {unquote(name): part for name, _, part in (field.partition(":") for field in inner)}
+        return Value(struct_val=Map(val={name: value_of(part, types[name]) for name, part in content.items()}))
+    element, ending = inner[0], "list_val" if outer == "array" else "set_val"
+    if element in SCALAR_FIELDS:
+        items = [_seconds(item) for item in content] if element == "unix_timestamp" else content
+        return _value(SCALAR_FIELDS[element].removesuffix("val") + ending, {"val": items})
+    values = [value_of(item, element) for item in content]
+    if element == "map":
+        return Value(map_list_val=MapList(val=[value.map_val for value in values]))
+    if element.startswith("struct"):
+        return Value(struct_list_val=MapList(val=[value.struct_val for value in values]))
+    return _value(ending, RepeatedValue(val=values))
+
+
+def _value(field: str, content: Any) -> Value:
+    return Value(**{field: content})
+
+
+def _seconds(instant: datetime | None) -> int:
+    return NULL_TIMESTAMP_INT_VALUE if instant is None else (instant - EPOCH) // SECOND
+
+
+def _instant(seconds: int) -> datetime | None:
+    return None if seconds == NULL_TIMESTAMP_INT_VALUE else EPOCH + seconds * SECOND
+
+
+def _instants(content: Any) -> list[datetime | None]:
+    return [_instant(seconds) for seconds in content.val]
+
+
+def _map(content: Map) -> dict[str, Any]:
+    return {name: python_of(item) for name, item in content.val.items()}
+
+
+def _map_key(key: MapKey) -> Any:
+    kind = key.WhichOneof("key")
+    content: Any = None if kind is None else getattr(key, kind)
+    return EPOCH + content * SECOND if kind == "unix_timestamp_key" else content
+
+
+_FROM_FEAST: Mapping[str, Callable[[Any], Any]] = {
+    "unix_timestamp_val": _instant,
+    "zoned_timestamp_val": lambda content: _instant(content.unix_timestamp),
+    "unix_timestamp_list_val": _instants,
+    "unix_timestamp_set_val": _instants,
+    "map_val": _map,
+    "struct_val": _map,
+    "map_list_val": lambda content: [_map(item) for item in content.val],
+    "struct_list_val": lambda content: [_map(item) for item in content.val],
+    "scalar_map_val": lambda content: {_map_key(entry.key): python_of(entry.value) for entry in content.val},
+    "list_val": lambda content: [python_of(item) for item in content.val],
+    "set_val": lambda content: [python_of(item) for item in content.val],
+}
+"""Fields of Value that are neither a scalar nor a list of scalars."""
 
 
 def _utc(instant: datetime | None) -> datetime | None:

@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Any
+from urllib.parse import quote
 
 import dill
 import msgspec
 from feast import Entity, FeatureStore, FeatureView, Field, OnDemandFeatureView, RepoConfig
 from feast.feature_view import DUMMY_ENTITY_ID
 from feast.feature_view_projection import FeatureViewProjection
-from feast.types import PrimitiveFeastType, from_value_type
+from feast.types import Array, FeastType, PrimitiveFeastType, Set, Struct, from_value_type
 
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.plan import Column, Feature, FeaturePlan, OnDemandPlan, ViewPlan
@@ -170,7 +170,15 @@ def _features(fields: Iterable[Field]) -> tuple[Feature, ...]:
     return tuple(Feature(field.name, _dtype(field.dtype)) for field in fields)
 
 
-def _dtype(dtype: Any) -> str:
+def _dtype(dtype: FeastType) -> str:
+    """The name of a type in a plan, which outlives Feast's own spelling of it."""
+    if isinstance(dtype, Array):
+        return f"array<{_dtype(dtype.base_type)}>"
+    if isinstance(dtype, Set):
+        return f"set<{_dtype(dtype.base_type)}>"
+    if isinstance(dtype, Struct):
+        parts = [f"{quote(name, safe='')}:{_dtype(part)}" for name, part in dtype.fields.items()]
+        return f"struct<{','.join(parts)}>"
     return dtype.name.lower() if isinstance(dtype, PrimitiveFeastType) else str(dtype)
 
 

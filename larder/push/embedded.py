@@ -7,7 +7,7 @@ from larder.push.gone import take_back
 from larder.push.latest import latest_of, stored_batches
 from larder.push.plan import Pushed, PushPlan
 from larder.push.quarantine import Refused, keep_refused
-from larder.push.write import Online, remove_others, write_latest
+from larder.push.write import Online, record_keys, remove_others, write_latest
 
 
 def push_here(
@@ -19,8 +19,8 @@ def push_here(
     rows = latest_of(refused.noting(batches), history, instant)
     quarantined = keep_refused(quarantine, refused.rows, history, now)
     written = 0 if rows is None else write_latest(online, plan, rows)
-    latest = {} if rows is None else online.packed(rows)
     if plan.is_correcting:
-        return Pushed(written, remove_others(online, set(latest)), quarantined)
-    back, removed = take_back(online, history, plan.removed, latest, instant)
+        keys = [] if rows is None else record_keys(online.plan, online.project, rows)
+        return Pushed(written, remove_others(online, set(keys)), quarantined)
+    back, removed = take_back(online, history, plan.removed, rows, instant)
     return Pushed(written + back, removed, quarantined)

@@ -26,14 +26,17 @@ _INSTANTS = slice(HEADER.size - 16, HEADER.size)
 
 
 def take_back(
-    online: Online, history: History, removed: Mapping[int, Files], latest: Mapping[bytes, bytes], instant: datetime
+    online: Online, history: History, removed: Mapping[int, Files], came: pa.Table | None, instant: datetime
 ) -> tuple[int, int]:
     """Put each entity's latest row in the place of a record that is gone; how many were replaced, how many deleted.
 
-    `latest` has the records of files that came, which are in Redis by now. Reads the removed files, and the older
-    rows of the entities concerned. A record that another writer changes meanwhile stays. Raises MissingTableError
-    when VACUUM came first.
+    `came` has the latest rows of the files that came, which are in Redis by now. Reads the removed files, and the
+    older rows of the entities concerned. A record that another writer changes meanwhile stays. Raises
+    MissingTableError when VACUUM came first.
     """
+    if not removed:
+        return 0, 0
+    latest = {} if came is None else online.packed(came)
     found = [part for version, files in removed.items() for part in _gone(online, history, version, files, latest)]
     if not found:
         return 0, 0

@@ -15,7 +15,7 @@ from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect
 from larder.push.latest import latest_of, latest_stamped, stored_batches
 from larder.push.plan import PushPlan
 from larder.push.quarantine import FUTURE, NULL_KEY, Refused, distinct, keep_refused
-from larder.push.write import Online, write_latest
+from larder.push.write import Online, record_keys, write_latest
 
 COUNTS = ("written", "entities", FUTURE, NULL_KEY)
 """Columns of what `write_share` returns."""
@@ -72,8 +72,7 @@ def keys_of_share(work: Work, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.
     """All that tasks found for some keys in; out, the Redis keys of the entities."""
     rows, _ = _received(work, batches)
     if rows is not None:
-        client = connect(work.address)
-        keys = list(Online(client, work.project, work.view).packed(rows))
+        keys = record_keys(work.view, work.project, rows)
         yield pa.record_batch([pa.array(keys, pa.binary())], ["key"])
 
 

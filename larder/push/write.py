@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import redis
@@ -11,6 +12,7 @@ from larder.contracts.errors import OnlineStoreError
 from larder.contracts.plan import ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
+from larder.online.compare_and_set import write_newest
 from larder.online.contents import read_view, stored_keys
 from larder.online.many_keys import multi_get
 from larder.online.packed.keys import view_prefix
@@ -49,6 +51,13 @@ class Online:
             return multi_get(self.client)(keys) if keys else []
 
 
+def record_keys(view: ViewPlan, project: str, rows: pa.Table) -> list[bytes]:
+    """The Redis key of each row."""
+    columns = [*(key.name for key in view.join_keys), EVENT_TIMESTAMP, KNOWN_AT]
+    typed = typed_rows(msgspec.structs.replace(view, features=()), rows.select(columns))
+    return packed_keys(view_prefix(project, view.name), view, typed)
+
+
 def write_latest(online: Online, plan: PushPlan, rows: pa.Table) -> int:
     """Each entity's latest row into Redis as the plan needs it; how many entities were written."""
     if plan.is_correcting:
@@ -76,15 +85,17 @@ def write_newer(online: Online, rows: pa.Table) -> int:
 
 
 def write_exactly(online: Online, rows: pa.Table) -> int:
-    """Make each row, one per entity, its entity's record, even where a later one is stored; how many were touched."""
-    written: int = write_records(online.client, online.plan, online.project, rows).written
+    """Make each row, one per entity, its entity's record, even where a later one is stored; how many had another."""
+    written = 0
     for part in parts_of(rows):
         records = online.packed(part)
         stored = online.stored(list(records))
-        others = [(key, old, new) for (key, new), old in zip(records.items(), stored, strict=True) if old != new]
-        if others:
-            keys, old, new = zip(*others, strict=True)
-            written += replace_if_same(online.client, keys, old, new)
+        others = {key: old for key, old in zip(records, stored, strict=True) if old != records[key]}
+        new = {key: records[key] for key in others}
+        # Forward first: what another writer stores meanwhile, and is earlier, must not stay.
+        write_newest(online.client, new)
+        replace_if_same(online.client, list(new), list(others.values()), list(new.values()))
+        written += len(others)
     return written
 
 

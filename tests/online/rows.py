@@ -49,4 +49,4 @@ def visits(*rows: tuple[Any, float, float, Any]) -> pa.Table:
 
 
 def _features(words: str) -> Iterable[Feature]:
-    return (Feature(*word.split(":")) for word in words.split())
+    return (Feature(*word.split(":", 1)) for word in words.split())

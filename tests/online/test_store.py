@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import redis
 from feast import FeatureStore
-from feast.types import Array, Float64
+from feast.types import ScalarMap, Struct
 
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.settings import Settings
@@ -164,7 +164,7 @@ def test_teardown_empties_the_project(store: FeatureStore, redis_client: redis.R
 def test_a_type_that_cannot_be_stored_is_refused_at_apply(store: FeatureStore) -> None:
     from feast import Field
 
-    tags = feast_shop.view("tags", [feast_shop.user], Field(name="weights", dtype=Array(Float64)))
+    tags = feast_shop.view("tags", [feast_shop.user], Field(name="weights", dtype=Struct({"a": ScalarMap})))
 
-    with pytest.raises(ConfigurationError, match=r"'weights' of view 'tags' has type Array\(Float64\)"):
+    with pytest.raises(ConfigurationError, match=r"'weights' of view 'tags' has type struct<a:scalar_map>"):
         store.apply([tags])

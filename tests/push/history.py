@@ -92,6 +92,17 @@ class Table:
         left = DeltaTable(self.place).to_pyarrow_table(columns=["user", "seen_at", "known_at", "score"])
         self._became([_row(row) for row in left.to_pylist()])
 
+    def insert(self, new: list[Row]) -> None:
+        """MERGE the rows of users that the table does not have, and no others."""
+        merge = DeltaTable(self.place).merge(rows(*new), "t.user = s.user", source_alias="s", target_alias="t")
+        merge.when_not_matched_insert_all().execute()
+        users = {row[0] for row in self.now}
+        self._became([*self.now, *(row for row in new if row[0] not in users)])
+
+    def update(self, user: str, score: float) -> None:
+        DeltaTable(self.place).update(updates={"score": str(score)}, predicate=f"user = '{user}'")
+        self._became([(*row[:3], score) if row[0] == user else row for row in self.now])
+
     def merge(self, new: list[Row]) -> None:
         """Replace each user's rows; of several new rows of one user the first counts."""
         first = {row[0]: row for row in reversed(new) if row[0] is not None}

@@ -219,6 +219,15 @@ def test_an_update_and_a_merge_reach_redis_even_where_instants_stay_and_values_s
     assert held(redis_client)["a"] == (at(1), at(1), -1.0)
 
 
+def test_a_merge_that_only_inserts_is_no_loss(redis_client: redis.Redis, table: Table):
+    pushed(redis_client, table.place, 5)
+    table.insert([("c", 4, 4, 4.0), ("a", 4, 4, 4.0)])
+    report = pushed(redis_client, table.place, 5)
+
+    assert (report.note, report.written) == ("", 1)
+    assert held(redis_client) == expected(table.now, 5, cutoff=True)
+
+
 def test_what_others_wrote_to_redis_stays_when_rows_are_taken_away(redis_client: redis.Redis, table: Table):
     pushed(redis_client, table.place, 5)
     stream(redis_client, ("b", 4, 4, 40.0), ("z", 4, 4, 41.0))

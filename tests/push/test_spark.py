@@ -14,7 +14,7 @@ from larder.online.server.embedded import online_address
 from larder.push.embedded import push_here
 from larder.push.run import Engine, PushReport, push_history
 from larder.push.spark import push_on_spark
-from tests.push.history import Row, Table, at, history, online
+from tests.push.history import Row, Table, at, history, online, rows
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -68,6 +68,29 @@ def test_first_push_late_rows_ties_and_deletes_give_the_same_bytes_and_counts(
     assert spark_reports == reports
     assert [report.quarantined for report in reports] == [{}, {"no key": 1}, {"future-dated": 1}]
     assert reports[2].removed == 1 and len(left[2]) == 400  # user 50; a value of user 1 went back
+
+
+def test_a_table_with_deletion_vectors_is_pushed_the_same_way_by_both(
+    redis_client: redis.Redis, redis_settings: Settings, spark: "SparkSession", tmp_path: Path
+):
+    place, address = str(tmp_path / "scores"), online_address(redis_settings)
+    given = [user(number, 1, float(number)) for number in range(6)]
+    frame = spark.createDataFrame(rows(*given)).coalesce(1).write.format("delta")
+    frame.option("delta.enableDeletionVectors", "true").save(place)
+    on_spark = partial(push_on_spark, now=NOW, quarantine=f"{place}_q", address=address, session=lambda: spark)
+    here = partial(push_here, now=NOW, quarantine=f"{place}_q")
+
+    def pushed(engine: Engine) -> str:
+        return push_history(online(redis_client), history(place), engine, instant=at(9), now=NOW).note
+
+    pushed(on_spark)
+    spark.sql(f"DELETE FROM delta.`{place}` WHERE score IN (2.0, 4.0)")
+    note, by_spark = pushed(on_spark), bytes_of(redis_client)
+    redis_client.flushall()
+    pushed(here)
+
+    assert "DELETE in version 1" in note
+    assert bytes_of(redis_client) == by_spark and len(by_spark) == 4
 
 
 def test_tasks_load_neither_feast_nor_spark():

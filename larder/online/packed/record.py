@@ -1,11 +1,14 @@
 """The packed record: one entity's values of one feature view. Byte by byte in docs/record_format.md."""
 
 import struct
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from larder.contracts.errors import ConfigurationError, OnlineStoreError, SchemaMismatchError
 from larder.contracts.plan import ViewPlan
+from larder.online.packed.types import EPOCH, FIXED_CODES, INSTANTS, POSSIBLE, cell_decoder, instant, is_storable
+
+__all__ = ["EPOCH", "HEADER", "MAGIC", "MAX_BYTES", "Layout", "Record"]
 
 MAGIC = b"LDR\x01"
 """Three letters and the format version."""
@@ -13,9 +16,8 @@ MAGIC = b"LDR\x01"
 HEADER = struct.Struct("<4s8sqq")
 """Magic, schema fingerprint, event timestamp, known at; instants in microseconds since 1970, UTC."""
 
-FIXED_CODES = {"float64": "d", "float32": "f", "int64": "q", "int32": "i", "bool": "?", "unix_timestamp": "q"}
-VARIABLE_TYPES = ("string", "bytes")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_BYTES = 64 * 1024 * 1024
+"""Of a record. Redis takes eight times as much, but serves nobody else while it does."""
 
 
 class Record(NamedTuple):
@@ -26,6 +28,15 @@ class Record(NamedTuple):
     values: tuple[Any, ...]
 
 
+class Records(NamedTuple):
+    """Many decoded records, column by column."""
+
+    event_timestamps: Sequence[int]
+    known_ats: Sequence[int]
+    values: Sequence[tuple[Any, ...]]
+    """Per record what `Record.values` holds."""
+
+
 class Layout:
     """Where everything lies in the records of one view, resolved once.
 
@@ -34,23 +45,27 @@ class Layout:
 
     def __init__(self, view: ViewPlan) -> None:
         for feature in view.features:
-            if feature.dtype not in (*FIXED_CODES, *VARIABLE_TYPES):
+            if not is_storable(feature.dtype):
                 raise ConfigurationError(
                     f"Feature {feature.name!r} of view {view.name!r} has type {feature.dtype}, which the online store "
-                    f"cannot hold; it holds {', '.join((*FIXED_CODES, *VARIABLE_TYPES))}. Change the type of the field."
+                    f"cannot hold; it holds {', '.join(POSSIBLE)}. Change the type of the field."
                 )
+        dtypes = [feature.dtype for feature in view.features]
         self.view = view
         self.prefix = MAGIC + view.fingerprint
-        self.bitmap_size = (len(view.features) + 7) // 8
-        self.codes = [FIXED_CODES.get(feature.dtype, "I") for feature in view.features]
-        self.struct = struct.Struct(f"<12sqq{self.bitmap_size}s{''.join(self.codes)}")
+        self.bitmap_size = (len(dtypes) + 7) // 8
+        codes = [FIXED_CODES.get(dtype, "I") for dtype in dtypes]
+        self.struct = struct.Struct(f"<12sqq{self.bitmap_size}s{''.join(codes)}")
         head = HEADER.size + self.bitmap_size
-        self.offsets = [head + struct.calcsize("<" + "".join(self.codes[:index])) for index in range(len(self.codes))]
+        self.offsets = [head + struct.calcsize("<" + "".join(codes[:index])) for index in range(len(codes))]
         self.fixed_size = self.struct.size
-        self.variable = [index for index, feature in enumerate(view.features) if feature.dtype in VARIABLE_TYPES]
-        self.timestamps = [i for i, feature in enumerate(view.features) if feature.dtype == "unix_timestamp"]
+        self.variable = [index for index, dtype in enumerate(dtypes) if dtype not in FIXED_CODES]
+        self._instants = [index for index, dtype in enumerate(dtypes) if dtype in INSTANTS]
+        self._decoders = [(index, cell_decoder(dtypes[index])) for index in self.variable]
         self._no_nulls = bytes(self.bitmap_size)
-        self._is_plain = not self.variable and not self.timestamps
+        self._is_plain = not self.variable and not self._instants
+        self._heads = struct.Struct(f"<12sqq{self.bitmap_size}s{self.fixed_size - head}x")
+        self._slots = struct.Struct(f"<{head}x{''.join(codes)}")
 
     def decode(self, record: bytes) -> Record:
         """The record's content; values in the view's order.
@@ -59,32 +74,57 @@ class Layout:
         not a whole record.
         """
         if len(record) < self.fixed_size or not record.startswith(self.prefix):
-            raise self._refusal(record)
+            raise self.refusal(record)
         parts = self.struct.unpack_from(record)
         if self._is_plain and parts[3] == self._no_nulls and len(record) == self.fixed_size:
             return Record(parts[1], parts[2], parts[4:])
-        return Record(parts[1], parts[2], self._converted(record, parts[3], list(parts[4:])))
+        try:
+            return Record(parts[1], parts[2], self._converted(record, parts[3], list(parts[4:])))
+        except (OverflowError, ValueError, RecursionError):
+            raise self.refusal(record) from None
+
+    def decode_all(self, records: Sequence[bytes]) -> Records:
+        """`decode` of each; more than twice as fast where all features have a fixed width and few are null."""
+        if not self._is_plain or not records or set(map(len, records)) != {self.fixed_size}:
+            return self._one_by_one(records)
+        joined = b"".join(records)
+        prefixes, events, known, bitmaps = zip(*self._heads.iter_unpack(joined), strict=True)
+        if set(prefixes) != {self.prefix}:
+            return self._one_by_one(records)
+        values = list(self._slots.iter_unpack(joined))
+        if set(bitmaps) != {self._no_nulls}:
+            for index, bitmap in enumerate(bitmaps):
+                if bitmap != self._no_nulls:
+                    values[index] = self.decode(records[index]).values
+        return Records(events, known, values)
+
+    def _one_by_one(self, records: Sequence[bytes]) -> Records:
+        decoded = [self.decode(record) for record in records]
+        return Records(
+            [record.event_timestamp for record in decoded],
+            [record.known_at for record in decoded],
+            [record.values for record in decoded],
+        )
 
     def _converted(self, record: bytes, bitmap: bytes, values: list[Any]) -> tuple[Any, ...]:
-        start = self.fixed_size
-        try:
-            for index in self.timestamps:
-                values[index] = EPOCH + timedelta(microseconds=values[index])
-            for index in self.variable:
-                end = self.fixed_size + values[index]
-                if not start <= end <= len(record):
-                    raise self._refusal(record)
-                text = record[start:end]
-                values[index] = text.decode() if self.view.features[index].dtype == "string" else text
-                start = end
-        except (OverflowError, UnicodeDecodeError):
-            raise self._refusal(record) from None
-        if start != len(record):
-            raise self._refusal(record)
+        """`values` as Python means them; ValueError for a record that is not whole."""
         nulls = int.from_bytes(bitmap, "little")
+        start = self.fixed_size
+        for index, decode in self._decoders:
+            end = self.fixed_size + values[index]
+            is_null = nulls >> index & 1
+            if not start <= end <= len(record) or (is_null and start != end):
+                raise ValueError
+            values[index] = None if is_null else decode(record[start:end])
+            start = end
+        if start != len(record) or nulls >> len(values):
+            raise ValueError
+        for index in self._instants:
+            values[index] = instant(values[index])
         return tuple(None if nulls >> index & 1 else value for index, value in enumerate(values))
 
-    def _refusal(self, record: bytes) -> OnlineStoreError | SchemaMismatchError:
+    def refusal(self, record: bytes) -> OnlineStoreError | SchemaMismatchError:
+        """What is wrong with bytes that are no record of this layout, and what to do."""
         again = f"Materialize view {self.view.name!r} again (`larder features`)."
         if len(record) < HEADER.size or not record.startswith(MAGIC):
             return OnlineStoreError(

@@ -11,7 +11,7 @@ import redis
 from feast import FeatureStore, FeatureView, Field
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from feast.types import Array, Float64
+from feast.types import Float64, ScalarMap, Struct
 
 from larder.contracts.errors import ConfigurationError, OnlineStoreError, UnsupportedError
 from larder.contracts.settings import Settings
@@ -169,7 +169,7 @@ def test_nothing_is_written_to_a_redis_that_would_drop_it(store: FeatureStore, r
 
 
 def test_plan_refuses_what_apply_would_refuse(store: FeatureStore) -> None:
-    weights = Field(name="weights", dtype=Array(Array(Float64)))
+    weights = Field(name="weights", dtype=Struct({"a": ScalarMap}))
     proto = store.registry.proto()
     assert store._get_provider().plan_infra(store.config, proto).infra_objects == []
 

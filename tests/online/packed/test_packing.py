@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from larder.contracts.errors import InvalidDataError, MissingColumnsError
+from larder.online.packed.arrow_types import arrow_type
 from larder.online.packed.keys import entity_encoder, view_prefix
-from larder.online.packed.packing import ARROW_TYPES, packed_keys, typed_rows
+from larder.online.packed.packing import packed_keys, typed_rows
 from tests.online.rows import NOON, view
 
 KEYS = {
@@ -25,7 +26,7 @@ def test_bulk_writer_and_reader_agree_on_every_key(dtypes: list[str], data: st.D
     plan = view(keys=" ".join(f"k{i}:{dtype}" for i, dtype in enumerate(dtypes)), features="x:float64")
     values = [data.draw(KEYS[dtype]) for dtype in dtypes]
     columns: dict[str, Any] = {
-        key.name: pa.array([value], ARROW_TYPES[key.dtype]) for key, value in zip(plan.join_keys, values, strict=True)
+        key.name: pa.array([value], arrow_type(key.dtype)) for key, value in zip(plan.join_keys, values, strict=True)
     }
     rows = typed_rows(plan, pa.table(columns | {"x": [1.0], "event_timestamp": [NOON]}))
     prefix = view_prefix("shop", plan.name)

@@ -1,0 +1,147 @@
+from collections.abc import Callable
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from larder.contracts.errors import LarderError, OnlineStoreError, SchemaMismatchError
+from larder.contracts.plan import ViewPlan
+from larder.online.packed.arrow_types import arrow_type
+from larder.online.packed.columns import decoded_columns
+from larder.online.packed.packing import packed_records, typed_rows
+from larder.online.packed.record import Layout
+from tests.online.packed.values import DTYPES, MAP_TYPES, column, values_of
+from tests.online.rows import NOON, at, view
+
+
+@st.composite
+def stored_tables(draw: st.DrawFn) -> tuple[ViewPlan, pa.Table]:
+    """A view of up to six features and up to five rows of it."""
+    dtypes, size = draw(st.lists(DTYPES, max_size=6)), draw(st.integers(0, 5))
+    plan = view(features=" ".join(f"f{index}:{dtype}" for index, dtype in enumerate(dtypes)))
+    columns = {
+        f.name: column(draw(st.lists(st.none() | values_of(f.dtype), min_size=size, max_size=size)), f.dtype)
+        for f in plan.features
+    }
+    stamps = {"event_timestamp": [at(i) for i in range(size)], "known_at": [at(2 * i) for i in range(size)]}
+    instants = {name: column(values, "unix_timestamp") for name, values in stamps.items()}
+    return plan, pa.table({"user": pa.array(["ann"] * size, pa.string())} | columns | instants)
+
+
+def records(plan: ViewPlan, rows: pa.Table) -> list[bytes]:
+    return packed_records(Layout(plan), typed_rows(plan, rows))
+
+
+@settings(deadline=None)
+@given(stored_tables())
+def test_columns_come_back_with_their_values_and_types(case: tuple[ViewPlan, pa.Table]) -> None:
+    plan, rows = case
+
+    found = decoded_columns(Layout(plan), records(plan, rows))
+
+    assert list(found) == [*(feature.name for feature in plan.features), "event_timestamp", "known_at"]
+    for name, values in found.items():
+        assert repr(values.to_pylist()) == repr(rows[name].to_pylist())
+    for feature in plan.features:
+        if feature.dtype not in MAP_TYPES:
+            assert found[feature.name].type == arrow_type(feature.dtype)
+
+
+@settings(deadline=None, max_examples=50)
+@given(stored_tables())
+def test_both_bulk_decoders_say_what_decode_says(case: tuple[ViewPlan, pa.Table]) -> None:
+    plan, rows = case
+    stored = records(plan, rows)
+
+    one_by_one = [Layout(plan).decode(record) for record in stored]
+
+    assert repr(list(zip(*Layout(plan).decode_all(stored), strict=True))) == repr([tuple(r) for r in one_by_one])
+    events = decoded_columns(Layout(plan), stored)["event_timestamp"].cast(pa.int64()).to_pylist()
+    assert events == [record.event_timestamp for record in one_by_one]
+
+
+@settings(deadline=None, max_examples=50)
+@given(stored_tables(), st.data())
+def test_the_bulk_decoders_refuse_what_decode_refuses(case: tuple[ViewPlan, pa.Table], data: st.DataObject) -> None:
+    plan, rows = case
+    stored = records(plan, rows)
+    if not stored:
+        return
+    place = data.draw(st.integers(0, len(stored) - 1))
+    length = data.draw(st.integers(0, len(stored[place]) - 1))
+    for damaged in (stored[place][:length], stored[place] + b"\0", b"X" + stored[place][1:]):
+        spoilt = [*stored[:place], damaged, *stored[place + 1 :]]
+        with pytest.raises(OnlineStoreError):
+            Layout(plan).decode_all(spoilt)
+        with pytest.raises(OnlineStoreError):
+            decoded_columns(Layout(plan), spoilt)
+
+
+@settings(deadline=None, max_examples=200)
+@given(stored_tables(), st.data())
+def test_a_flipped_bit_never_makes_the_two_decoders_differ(
+    case: tuple[ViewPlan, pa.Table], data: st.DataObject
+) -> None:
+    plan, rows = case
+    stored = records(plan, rows)
+    if not stored:
+        return
+    bit = data.draw(st.integers(0, len(stored[0]) * 8 - 1))
+    flipped = bytes(byte ^ ((1 << bit % 8) if at == bit // 8 else 0) for at, byte in enumerate(stored[0]))
+
+    assert answer(lambda: list(zip(*Layout(plan).decode_all([flipped]), strict=True))) == answer(
+        lambda: [tuple(Layout(plan).decode(flipped))]
+    )
+    answer(lambda: decoded_columns(Layout(plan), [flipped]))
+
+
+def answer(decode: Callable[[], object]) -> str:
+    """What `decode` returns or the error that users see; any other error fails the test."""
+    try:
+        return repr(decode())
+    except LarderError as problem:
+        return str(problem)
+
+
+def test_missing_records_are_null_rows() -> None:
+    plan = view(features="score:float64 tags:array<string>")
+    rows = pa.table({"user": ["a"], "score": [1.5], "tags": [["x"]], "event_timestamp": [NOON]})
+
+    found = decoded_columns(Layout(plan), [None, *records(plan, rows), None])
+
+    assert pa.table(found).select(["score", "tags", "event_timestamp"]).to_pylist() == [
+        {"score": None, "tags": None, "event_timestamp": None},
+        {"score": 1.5, "tags": ["x"], "event_timestamp": NOON},
+        {"score": None, "tags": None, "event_timestamp": None},
+    ]
+    assert decoded_columns(Layout(plan), [None])["score"].to_pylist() == [None]
+
+
+def test_a_record_of_another_schema_is_named_among_thousands() -> None:
+    plan, old = view(features="score:float64"), view(features="points:float64")
+    good = records(plan, pa.table({"user": ["a"], "score": [1.0], "event_timestamp": [NOON]}))
+    bad = records(old, pa.table({"user": ["a"], "points": [1.0], "event_timestamp": [NOON]}))
+
+    for decode in (Layout(plan).decode_all, lambda stored: decoded_columns(Layout(plan), stored)):
+        with pytest.raises(SchemaMismatchError, match="'visits'"):
+            decode(good * 2_000 + bad)
+
+
+def test_a_null_here_and_there_does_not_stop_bulk_decoding() -> None:
+    plan = view(features="a:float64 b:int64")
+    rows = pa.table({"user": ["x"] * 3, "a": [1.0, None, 3.0], "b": [None, 2, 3], "event_timestamp": [NOON] * 3})
+
+    assert Layout(plan).decode_all(records(plan, rows)).values == [(1.0, None), (None, 2), (3.0, 3)]
+    assert Layout(plan).decode_all([]).values == []
+
+
+def test_a_map_of_mixed_values_comes_back_as_messagepack() -> None:
+    import msgspec
+
+    plan = view(features="extra:map")
+    cell = msgspec.msgpack.encode({"a": 1, "b": "x"})
+    stored = records(plan, pa.table({"user": ["a"], "extra": [cell], "event_timestamp": [NOON]}))
+
+    assert Layout(plan).decode(stored[0]).values == ({"a": 1, "b": "x"},)
+    assert decoded_columns(Layout(plan), stored)["extra"].to_pylist() == [cell]
