@@ -10,7 +10,7 @@ import msgspec
 
 
 class Feature(msgspec.Struct, frozen=True):
-    """One field of a view. `dtype` is the lower-case name of Feast's type: `float64`, `int64`, `string`, ..."""
+    """One field of a view. `dtype` is the lower-case name of Feast's type: `float64`, `string`, `array<int64>`, ..."""
 
     name: str
     dtype: str

@@ -21,6 +21,24 @@ def test_a_view_is_read_row_for_row_whatever_its_age(redis_client: redis.Redis) 
     ]
 
 
+def test_values_of_every_shape_come_back_in_the_types_of_the_offline_join(redis_client: redis.Redis) -> None:
+    shapes = view(features="vector:array<float32> size:struct<cm:int32> note:json at:unix_timestamp big:float64")
+    columns = {
+        "vector": pa.array([[0.5, None], []], pa.list_(pa.float32())),
+        "size": pa.array([{"cm": 3}, None], pa.struct({"cm": pa.int32()})),
+        "note": pa.array(['{"a": 1}', "2"], pa.large_string()),
+        "at": pa.array([NOON, at(1)], pa.timestamp("us", "UTC")),
+        "big": pa.array([float("inf"), -0.0]),
+    }
+    write_records(
+        redis_client, shapes, "shop", pa.table(columns | {"user": ["ann", "bob"], "event_timestamp": [NOON] * 2})
+    )
+
+    rows = read_view(redis_client, shapes, "shop", pa.table({"user": ["ann", "bob"]}))
+
+    assert rows.select(list(columns)).equals(pa.table(columns))
+
+
 def test_entities_are_counted_per_view(redis_client: redis.Redis) -> None:
     write_records(redis_client, view(), "shop", visits(("ann", 0, 0, 1.0), ("bob", 0, 0, 1.0)))
     write_records(redis_client, view("visits2"), "shop", visits(("ann", 0, 0, 1.0)))

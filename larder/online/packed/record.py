@@ -121,7 +121,9 @@ class Layout:
             raise ValueError
         for index in self._instants:
             values[index] = instant(values[index])
-        return tuple(None if nulls >> index & 1 else value for index, value in enumerate(values))
+        if not nulls:
+            return tuple(values)
+        return tuple([None if nulls >> index & 1 else value for index, value in enumerate(values)])
 
     def refusal(self, record: bytes) -> OnlineStoreError | SchemaMismatchError:
         """What is wrong with bytes that are no record of this layout, and what to do."""
