@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pytest
 import redis
 from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import DeltaError
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -87,8 +89,8 @@ def test_after_each_push_redis_holds_what_one_loop_over_the_table_finds(
                 redis_client.flushall()
                 furthest = 0
             elif step == "restore":
-                if len(table.versions) > 1:
-                    table.restore(detail % (len(table.versions) - 1))
+                with suppress(DeltaError):  # VACUUM took files of that version
+                    table.restore(detail % len(table.versions))
             elif step in ("optimize", "vacuum"):
                 getattr(table, step)()
             else:
@@ -407,6 +409,24 @@ def test_a_push_that_is_overtaken_while_it_makes_everything_exact_ends_right(red
 
     assert before == held(redis_client) == expected(table.now, 5, cutoff=True)
     assert report.removed == 1  # c, which the slow one did not know; its next attempt brought it back
+
+
+def test_a_push_takes_back_what_one_of_an_earlier_version_wrote_after_it(redis_client: redis.Redis, table: Table):
+    """Both found Redis empty. The other one had read b before it was deleted, and was the first to end."""
+    table.delete("b")
+    usual, left = partial(push_here, now=LATER, quarantine=f"{table.place}_quarantine"), []
+
+    def fast(online: Online, history: History, plan: PushPlan, instant: Any) -> Pushed:
+        done = usual(online, history, plan, instant)
+        if not left:
+            push_history(online, replace(history, version=0), usual, instant=at(5), now=LATER)
+            left.append(held(redis_client))
+        return done
+
+    pushed(redis_client, table.place, 5, engine=fast)
+
+    assert "b" in left[0]
+    assert held(redis_client) == {"a": (at(1), at(1), 1.0)}
 
 
 def overtaken(client: redis.Redis, table: Table, change: Callable[[], None]) -> tuple[PushReport, dict[str, Any]]:
