@@ -15,6 +15,7 @@ from larder.offline.history import History
 from larder.online.compare_and_set import write_newest
 from larder.online.contents import read_view, stored_keys
 from larder.online.many_keys import multi_get
+from larder.online.packed.arrow_types import fitted
 from larder.online.packed.keys import view_prefix
 from larder.online.packed.packing import packed_keys, packed_records, typed_rows
 from larder.online.packed.record import HEADER, Layout
@@ -147,13 +148,16 @@ def _unsettled(online: Online, rows: pa.Table) -> pa.Table:
 
 def _winners(online: Online, rows: pa.Table) -> pa.Table:
     plan = online.plan
-    keys, features = (tuple(part.name for part in parts) for parts in (plan.join_keys, plan.features))
-    stored = read_view(online.client, plan, online.project, rows.select(list(keys)))
-    both = History("", keys, features, EVENT_TIMESTAMP, KNOWN_AT)
-    columns = [*keys, *features, EVENT_TIMESTAMP, KNOWN_AT]
-    known_at = pc.coalesce(rows[KNOWN_AT], rows[EVENT_TIMESTAMP])
-    candidates = rows.set_column(rows.column_names.index(KNOWN_AT), KNOWN_AT, known_at).select(columns)
-    stored = stored.filter(stored[EVENT_TIMESTAMP].is_valid()).select(columns)
-    tables = [candidates.cast(stored.schema), stored]
+    names = [key.name for key in plan.join_keys]
+    typed = typed_rows(plan, rows)
+    stored = read_view(online.client, plan, online.project, typed.select(names))
+    stored = stored.filter(stored[EVENT_TIMESTAMP].is_valid())
+    features = tuple(feature.name for feature in plan.features)
+    both = History("", tuple(names), features, EVENT_TIMESTAMP, KNOWN_AT)
+    # Typed rows hold texts and lists as a record does; here they are told apart as what they are.
+    values = {feature.name: fitted(rows[feature.name], feature) for feature in plan.features}
+    times = {name: typed[name] for name in (EVENT_TIMESTAMP, KNOWN_AT)}
+    new = pa.table({name: typed[name] for name in names} | values | times)
+    tables = [new, stored.select(new.column_names).cast(new.schema)]
     last = max(pc.max(table[EVENT_TIMESTAMP]).as_py() for table in tables if table.num_rows)
     return latest_stamped(tables, both, last)

@@ -1,119 +1,116 @@
-"""Comparing one view's online and offline values at one instant, entity by entity."""
+"""Comparing the two sides of one view, entity by entity: what Redis would serve and what history says."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import polars as pl
+from larder.contracts.errors import OnlineStoreError, SchemaMismatchError
+from larder.contracts.plan import ViewPlan
+from larder.online.packed.record import Layout, Record
+from larder.verify.causes import Cause, Circumstances, Stamps
 
-from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-
-STAMPS = (EVENT_TIMESTAMP, KNOWN_AT)
-_ONLINE = "@online"
-_CAUSE = "@cause"
-
-
-@dataclass(frozen=True)
-class FeatureComparison:
-    """One feature over all entities of its view; equal + stale + different = entities."""
-
-    feature: str
-    equal: int
-    """Same value on both sides, or absent on both."""
-    stale: int
-    """Past its ttl on both sides, hence withheld."""
-    missing: int
-    """Of the different ones: Redis lacks the entity."""
-    different: int
-    causes: dict[str, int] = field(default_factory=dict)
-    """Different ones by cause: missing, extra, behind, ahead, value."""
+Values = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class ViewComparison:
-    """All entities of one view."""
+class Offline:
+    """What history says of some entities, row for row."""
 
-    view: str
+    values: Sequence[Values]
+    """In the order of the view's features."""
+    stamps: Sequence[Stamps | None]
+    """None where history has no row at the instant."""
+    is_valid: Sequence[bool]
+    """Whether there is a row and it is within its ttl."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An entity of which at least one feature differs."""
+
+    place: int
+    """Among the entities compared."""
+    cause: Cause
+    features: tuple[int, ...]
+    """Places of the features that differ, in the view's order."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some entities of a view, compared."""
+
     entities: int
-    features: tuple[FeatureComparison, ...]
+    stale: int
+    """Entities past their ttl on both sides."""
+    differences: tuple[Difference, ...]
     strays: int = 0
-    """Entities in Redis that the history has never heard of; each of their features is different."""
-
-    @property
-    def compared(self) -> int:
-        return (self.entities + self.strays) * len(self.features)
-
-    @property
-    def different(self) -> int:
-        return sum(item.different for item in self.features) + self.strays * len(self.features)
+    """Further entities, of which history knows nothing; each has a difference without features."""
 
 
-def compared_view(
-    view: str,
-    online: pl.DataFrame,
-    offline: pl.DataFrame,
-    *,
-    keys: Sequence[str],
-    features: Sequence[str],
-    instant: datetime,
-    ttl: timedelta | None,
-) -> ViewComparison:
-    """Both sides hold one row per entity: `keys`, `features` and the two stamps, UTC.
+def compared_part(stored: Sequence[bytes | None], offline: Offline, view: ViewPlan, at: Circumstances) -> Part:
+    """`stored` is what Redis holds for the same entities, None where it holds nothing.
 
-    `online` is what Redis holds, before its ttl; an entity that Redis lacks has no row. `offline` is the
-    as-of value at `instant` after its ttl: null stamps mean that no value is valid. Floats are equal when
-    they have the same value; NaN equals NaN, null equals null.
+    Values are equal when a caller could not tell them apart: NaN equals NaN, null equals null, also inside
+    lists and maps. Where one side has a value to serve and the other has none, all features differ.
     """
-    both = _side_by_side(online, offline, keys=keys, instant=instant, ttl=ttl)
-    return ViewComparison(view, both.height, tuple(_feature(both, name) for name in features))
+    layout, oldest = Layout(view), _oldest_served(view, at.instant)
+    everything = tuple(range(len(view.features)))
+    differences, stale = [], 0
+    sides = zip(stored, offline.values, offline.stamps, offline.is_valid, strict=True)
+    for place, (record, values, stamps, is_valid) in enumerate(sides):
+        online = _decoded(layout, record)
+        if isinstance(online, str):
+            differences.append(Difference(place, online, everything))
+            continue
+        is_served = online is not None and online.event_timestamp >= oldest
+        if is_served != is_valid:
+            differences.append(Difference(place, _cause_of_absence(online, stamps, at), everything))
+        elif online is None or not is_served:
+            stale += online is not None
+        elif online.values != values and (features := _differing(online.values, values)):
+            differences.append(Difference(place, at.cause(_stamps(online), stamps), features))
+    return Part(len(stored), stale, tuple(differences))
 
 
-def _side_by_side(
-    online: pl.DataFrame, offline: pl.DataFrame, *, keys: Sequence[str], instant: datetime, ttl: timedelta | None
-) -> pl.DataFrame:
-    """One row per entity of either side, online columns suffixed, with the cause a difference would have."""
-    stale = pl.lit(False) if ttl is None else (pl.lit(instant) - pl.col(EVENT_TIMESTAMP) > ttl)
-    online = online.with_columns(stale.alias("@stale"), pl.lit(True).alias("@found"))
-    online = online.rename({name: name + _ONLINE for name in online.columns if name not in (*keys, "@stale", "@found")})
-    both = offline.with_columns(pl.lit(True).alias("@known")).join(online, on=list(keys), how="full", coalesce=True)
-    stamp = pl.struct(STAMPS)
-    offline_has = pl.col(EVENT_TIMESTAMP).is_not_null()
-    online_stamps = [pl.col(name + _ONLINE) for name in STAMPS]
-    is_behind = (online_stamps[0] < pl.col(EVENT_TIMESTAMP)) | (
-        (online_stamps[0] == pl.col(EVENT_TIMESTAMP)) & (online_stamps[1] < pl.col(KNOWN_AT))
-    )
-    same_stamp = stamp == pl.struct(online_stamps[0].alias(EVENT_TIMESTAMP), online_stamps[1].alias(KNOWN_AT))
-    return both.with_columns(
-        pl.col("@stale", "@found", "@known").fill_null(False),
-    ).with_columns(
-        pl.when(offline_has & ~pl.col("@found"))
-        .then(pl.lit("missing"))
-        .when(~offline_has)
-        .then(pl.lit("extra"))
-        .when(same_stamp)
-        .then(pl.lit("value"))
-        .when(is_behind)
-        .then(pl.lit("behind"))
-        .otherwise(pl.lit("ahead"))
-        .alias(_CAUSE)
-    )
+def same(online: Any, offline: Any) -> bool:
+    """Whether a caller could not tell the values apart."""
+    if isinstance(online, float) and isinstance(offline, float):
+        return online == offline or (online != online and offline != offline)
+    if isinstance(online, Mapping) and isinstance(offline, Mapping | list):
+        pairs = dict(offline)  # Arrow tells a map inside another type as a list of pairs
+        return online.keys() == pairs.keys() and all(same(value, pairs[key]) for key, value in online.items())
+    if isinstance(online, list | tuple) and isinstance(offline, list | tuple):
+        return len(online) == len(offline) and all(map(same, online, offline))
+    return bool(online == offline)
 
 
-def _feature(both: pl.DataFrame, name: str) -> FeatureComparison:
-    withheld = pl.col("@stale")
-    served = pl.when(withheld).then(None).otherwise(pl.col(name + _ONLINE))
-    # A value that both sides lack is equal only if both agree that there is none to serve.
-    both_serve = pl.col(EVENT_TIMESTAMP).is_not_null() == (pl.col("@found") & ~withheld)
-    rows = both.select((served.eq_missing(pl.col(name)) & both_serve).alias("same"), withheld.alias("stale"), _CAUSE)
-    stale = rows.filter(pl.col("same") & pl.col("stale")).height
-    equal = rows.filter(pl.col("same") & ~pl.col("stale")).height
-    differing = rows.filter(~pl.col("same"))
-    causes: dict[str, int] = dict(differing[_CAUSE].value_counts(sort=True).iter_rows())
-    return FeatureComparison(
-        feature=name,
-        equal=equal,
-        stale=stale,
-        missing=causes.get("missing", 0),
-        different=differing.height,
-        causes=causes,
-    )
+def _decoded(layout: Layout, record: bytes | None) -> Record | Cause | None:
+    if record is None:
+        return None
+    try:
+        return layout.decode(record)
+    except SchemaMismatchError:
+        return "schema"
+    except OnlineStoreError:
+        return "damaged"
+
+
+def _oldest_served(view: ViewPlan, instant: int) -> float:
+    """Earliest event timestamp that the reader does not withhold."""
+    return float("-inf") if view.ttl_seconds is None else instant - view.ttl_seconds * 1e6
+
+
+def _cause_of_absence(online: Record | None, offline: Stamps | None, at: Circumstances) -> Cause:
+    """Only one side has a value to serve."""
+    if online is None:
+        return "missing"
+    return "ttl" if _stamps(online) == offline else at.cause(_stamps(online), offline)
+
+
+def _differing(online: Values, offline: Values) -> tuple[int, ...]:
+    pairs: Iterator[tuple[Any, Any]] = zip(online, offline, strict=True)
+    return tuple(place for place, pair in enumerate(pairs) if not same(*pair))
+
+
+def _stamps(record: Record) -> Stamps:
+    return Stamps(record.event_timestamp, record.known_at)

@@ -1,73 +1,80 @@
-"""Reading both sides of the proof: Redis as it stands, and the as-of join that training uses."""
+"""The proof: what Redis holds against what history says, a bounded number of entities at a time."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
-import polars as pl
 import pyarrow as pa
 
-from larder.contracts.errors import ConfigurationError
-from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.offline.history import History, history_of
-from larder.offline.join.as_of import as_of_join
-from larder.offline.reading import read_history
-from larder.offline.tables.delta_table import open_table
-from larder.offline.tables.integrity import check_content
-from larder.online.contents import count_entities, read_view
-from larder.online.planning import view_plan
-from larder.verify.compare import ViewComparison, compared_view
+from larder.contracts.clock import Clock
+from larder.offline.history import History
+from larder.offline.reading import pinned
+from larder.online.packed.record import EPOCH
+from larder.online.position import Position, read_position
+from larder.online.writer import FUTURE_TOLERANCE
+from larder.verify.causes import Circumstances
+from larder.verify.compare import Part, compared_part
+from larder.verify.history_side import history_side
+from larder.verify.redis_side import redis_keys, stored_records
+from larder.verify.views import VerifiedView
 
 if TYPE_CHECKING:
     import redis
-    from feast import FeatureStore, FeatureView
 
-AT = "@instant"
+ENTITIES_AT_ONCE = 250_000
+"""For so many the table is read once; what is kept of each is one row and one record."""
+
+ENTITIES_PER_PART = 20_000
+"""So many are Python values at a time."""
 
 
-def compared_store(store: "FeatureStore", client: "redis.Redis", *, instant: datetime) -> Iterator[ViewComparison]:
-    """One comparison per online view of the registry, all entities that its history names, at `instant` (UTC).
+@dataclass(frozen=True)
+class Checked:
+    """A part, and what is needed to repair it."""
 
-    Raises InvalidDataError when the content of a view's table does not fit its checksums: it would prove nothing.
+    part: Part
+    keys: Sequence[bytes]
+    stored: Sequence[bytes | None]
+    records_at: Callable[[Sequence[int]], Sequence[bytes | None]]
+    """What Redis should hold at some places of the part; None: nothing."""
+
+
+def checked_entities(
+    view: VerifiedView, client: "redis.Redis", entities: pa.Table, *, clock: Clock
+) -> Iterator[Checked]:
+    """The rows of `entities` compared, in their order; columns are the view's join keys.
+
+    Redis is read before the table, and the clock in between: whatever a writer that runs meanwhile brought to
+    Redis is in the table by then, so only what Redis is to receive yet can look different because of it.
     """
-    views = [*store.list_stream_feature_views(), *store.list_feature_views()]
-    online = sorted((view for view in views if view.online), key=lambda view: view.name)
-    if not online:
-        raise ConfigurationError("The registry holds no online feature view. Run `larder features` first.")
-    for view in online:
-        history = history_of(view, store.config)
-        if history.format == "delta":
-            check_content(open_table(history.table, history.version, options=history.storage_options))
-        yield compared_online_view(view, history, client, store.project, instant=instant)
+    for start in range(0, entities.num_rows, ENTITIES_AT_ONCE):
+        chunk = entities.slice(start, ENTITIES_AT_ONCE)
+        position = read_position(client, view.project, view.name)
+        keys = redis_keys(view.plan, view.project, chunk)
+        stored = stored_records(client, keys)
+        instant, history = clock(), pinned(view.history)
+        side = history_side(history, chunk, instant=instant)
+        at = _circumstances(history, position, instant)
+        for first in range(0, chunk.num_rows, ENTITIES_PER_PART):
+            places = slice(first, min(first + ENTITIES_PER_PART, chunk.num_rows))
+            part = compared_part(stored[places], side.part(view.plan, places), view.plan, at)
+            yield Checked(part, keys[places], stored[places], partial(side.records, view.plan, first))
 
 
-def compared_online_view(
-    view: "FeatureView", history: History, client: "redis.Redis", project: str, *, instant: datetime
-) -> ViewComparison:
-    """The view's values in Redis against the as-of values of its history, for every entity of the history."""
-    plan = view_plan(view)
-    rows = read_history(history)
-    keys = pl.DataFrame(rows.select(list(history.keys))).drop_nulls().unique(maintain_order=True)
-    online = pl.DataFrame(read_view(client, plan, project, keys.to_arrow())).drop_nulls(EVENT_TIMESTAMP)
-    comparison = compared_view(
-        view.name,
-        online,
-        _offline(keys, rows, history, instant),
-        keys=history.keys,
-        features=[feature.name for feature in plan.features],
-        instant=instant,
-        ttl=None if plan.ttl_seconds is None else timedelta(seconds=plan.ttl_seconds),
+def _circumstances(history: History, position: Position | None, instant: datetime) -> Circumstances:
+    has_moved = position is not None and (
+        history.version is None or history.table != position.table or history.version > position.version
     )
-    return replace(comparison, strays=count_entities(client, project, view.name) - online.height)
+    return Circumstances(
+        instant=_microseconds(instant),
+        reached=None if position is None else _microseconds(position.instant),
+        has_table_moved=has_moved,
+        is_seen_when_known=history.cutoff,
+        tolerance=FUTURE_TOLERANCE // timedelta(microseconds=1),
+    )
 
 
-def _offline(keys: pl.DataFrame, rows: pa.Table, history: History, instant: datetime) -> pl.DataFrame:
-    """The as-of values of all keys, with the stamps of the rows they came from as further features."""
-    known_at = history.known_at or history.event_timestamp
-    stamped = rows.append_column(KNOWN_AT, rows[known_at]) if KNOWN_AT not in rows.column_names else rows
-    if EVENT_TIMESTAMP not in stamped.column_names:
-        stamped = stamped.append_column(EVENT_TIMESTAMP, stamped[history.event_timestamp])
-    requests = keys.with_columns(pl.lit(instant).dt.cast_time_unit("us").alias(AT)).to_arrow()
-    with_stamps = replace(history, features=(*history.features, EVENT_TIMESTAMP, KNOWN_AT))
-    return keys.hstack(pl.DataFrame(as_of_join(requests, stamped, with_stamps, at=AT)))
+def _microseconds(instant: datetime) -> int:
+    return (instant - EPOCH) // timedelta(microseconds=1)

@@ -1,84 +1,91 @@
-from datetime import UTC, datetime, timedelta
+"""Values of all types side by side, without any store."""
 
-import polars as pl
+from datetime import UTC, datetime
 
-from larder.verify.compare import ViewComparison, compared_view
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
-STAMP = pl.Datetime("us", "UTC")
+from larder.contracts.plan import Feature
+from larder.online.packed.packing import packed_records, typed_rows
+from larder.online.packed.record import Layout
+from larder.verify.causes import Circumstances, Stamps
+from larder.verify.compare import Offline, compared_part, same
+from larder.verify.history_side import HistorySide
+from tests.online.packed.values import DTYPES, column, values_of
+from tests.online.rows import view, visits
 
-
-def rows(*values: tuple[str, float | None, int | None, int | None]) -> pl.DataFrame:
-    """Rows of (buyer, spent, event hour, known hour); null hours mean that no value is valid."""
-
-    def hour(number: int | None) -> datetime | None:
-        return None if number is None else NOON.replace(hour=number)
-
-    return pl.DataFrame(
-        [(buyer, spent, hour(event), hour(known)) for buyer, spent, event, known in values],
-        schema={"buyer": pl.String, "spent": pl.Float64, "event_timestamp": STAMP, "known_at": STAMP},
-        orient="row",
-    )
+NAN, NOON = float("nan"), datetime(2024, 5, 1, 12, tzinfo=UTC)
 
 
-def compared(online: pl.DataFrame, offline: pl.DataFrame, ttl: timedelta | None = None) -> ViewComparison:
-    return compared_view("buyers", online, offline, keys=["buyer"], features=["spent"], instant=NOON, ttl=ttl)
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        1.5,
+        NAN,
+        True,
+        "",
+        "zoë",
+        b"\\xff",
+        NOON,
+        [],
+        [1.0, NAN, None],
+        [[1], None, []],
+        {"a": NAN, "b": None},
+        {"nested": [{"a": NAN}]},
+    ],
+)
+def test_a_value_equals_itself_nan_and_null_included_and_nothing_else(value: object):
+    copy = eval(repr(value), {"nan": float("nan"), "datetime": __import__("datetime")})
+
+    assert same(value, copy)
+    assert not same(value, "other")
+    assert value is None or not same(value, None)
+    assert not same([value], [value, value])
+    assert not same({"a": value}, {"a": "other"}) and not same({"a": value}, {"b": value})
 
 
-def test_equal_values_nulls_and_nans_are_no_difference():
-    both = rows(("a", 1.0, 10, 10), ("b", None, 10, 10), ("c", float("nan"), 10, 10))
-
-    result = compared(both, both)
-
-    assert (result.entities, result.compared, result.different) == (3, 3, 0)
+def test_a_map_equals_the_list_of_pairs_that_arrow_makes_of_it():
+    assert same({"a": 1.0, "b": NAN}, [("a", 1.0), ("b", NAN)])
+    assert not same({"a": 1.0}, [("a", 2.0)])
 
 
-def test_every_difference_has_its_cause():
-    online = rows(
-        ("value", 2.0, 10, 10),
-        ("behind", 1.0, 9, 9),
-        ("late", 1.0, 10, 10),
-        ("ahead", 1.0, 11, 11),
-        ("extra", 1.0, 9, 9),
-    )
-    offline = rows(
-        ("value", 1.0, 10, 10),
-        ("behind", 5.0, 10, 10),
-        ("late", 5.0, 10, 11),
-        ("ahead", 5.0, 10, 10),
-        ("missing", 1.0, 10, 10),
-    )
-
-    (spent,) = compared(online, offline).features
-
-    assert spent.causes == {"value": 1, "behind": 2, "ahead": 1, "extra": 1, "missing": 1}
-    assert (spent.equal, spent.different, spent.missing) == (0, 6, 1)
+def test_zero_and_minus_zero_are_equal_but_null_and_nan_are_not():
+    assert same(0.0, -0.0)
+    assert not same(None, NAN) and not same(NAN, None) and not same(0.0, None)
 
 
-def test_a_value_past_its_ttl_on_both_sides_is_stale_not_different():
-    online = rows(("a", 1.0, 9, 9), ("b", 1.0, 11, 11))
-    offline = rows(("a", None, None, None), ("b", 1.0, 11, 11))
+def test_only_the_feature_that_differs_is_counted():
+    two = view(features="score:float64 clicks:int64")
+    rows = visits(("a", 0, 0, 1.0)).append_column("clicks", [[3]])
+    (record,) = packed_records(Layout(two), typed_rows(two, rows))
+    stamps = Stamps(*Layout(two).decode(record)[:2])
+    at = Circumstances(stamps.event_timestamp, stamps.event_timestamp, False, True, 0)
 
-    (spent,) = compared(online, offline, ttl=timedelta(hours=2)).features
+    part = compared_part([record], Offline([(1.0, 4)], [stamps], [True]), two, at)
 
-    assert (spent.equal, spent.stale, spent.different) == (1, 1, 0)
-
-
-def test_a_value_that_redis_serves_and_offline_does_not_is_a_difference():
-    online, offline = rows(("a", None, 9, 9)), rows(("a", None, None, None))
-
-    (spent,) = compared(online, offline).features
-
-    assert spent.causes == {"extra": 1}
+    (difference,) = part.differences
+    assert (difference.place, difference.cause, difference.features) == (0, "bug", (1,))
 
 
-def test_an_entity_that_neither_side_knows_yet_is_equal():
-    (spent,) = compared(rows(), rows(("a", None, None, None))).features
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_a_record_of_any_type_equals_the_row_that_it_was_made_of_and_no_other(data: st.DataObject):
+    dtype = data.draw(DTYPES)
+    values = data.draw(st.lists(st.none() | values_of(dtype), min_size=2, max_size=4))
+    plan = msgspec.structs.replace(view(), features=(Feature("value", dtype),))
+    number = len(values)
+    rows = visits(*((str(place), 0, 0, 1.0) for place in range(number)))
+    rows = rows.append_column("value", column(values, dtype))
+    records = packed_records(Layout(plan), typed_rows(plan, rows))
+    stamps = Stamps(*Layout(plan).decode(records[0])[:2])
+    side = HistorySide(rows, [stamps[0]] * number, [stamps[1]] * number, [True] * number, [True] * number)
+    offline, at = side.part(plan, slice(0, number)), Circumstances(stamps[0], stamps[0], False, True, 0)
 
-    assert (spent.equal, spent.different) == (1, 0)
-
-
-def test_an_empty_redis_misses_everything():
-    (spent,) = compared(rows(), rows(("a", 1.0, 10, 10), ("b", 1.0, 10, 10))).features
-
-    assert (spent.missing, spent.different, spent.equal) == (2, 2, 0)
+    assert compared_part(records, offline, plan, at).differences == ()
+    assert side.records(plan, 0, range(number)) == records
+    others = compared_part(records[1:] + records[:1], offline, plan, at).differences
+    moved = zip(values, values[1:] + values[:1], strict=True)
+    assert [found.place for found in others] == [place for place, pair in enumerate(moved) if not same(*pair)]

@@ -12,7 +12,8 @@ from feast.value_type import ValueType
 
 from larder.contracts.errors import InvalidDataError
 from larder.offline import DeltaSource
-from larder.verify.proof import compared_store
+from larder.verify.scope import everything
+from larder.verify.views import verified_views
 from tests.offline.project import feature_store
 
 if TYPE_CHECKING:
@@ -33,4 +34,4 @@ def test_a_table_with_a_changed_value_proves_nothing(spark: "SparkSession", tmp_
     file.write_bytes(content)
 
     with pytest.raises(InvalidDataError, match=f"{file.name} of version 0 of {place} does not fit its checksum"):
-        next(compared_store(store, redis.Redis(port=1), instant=datetime(2020, 1, 1, tzinfo=UTC)))
+        everything(redis.Redis(port=1), clock=lambda: datetime(2020, 1, 1, tzinfo=UTC))(verified_views(store)[0])

@@ -116,6 +116,25 @@ def test_the_async_interface_gives_the_same_answers_in_any_event_loop(store: Fea
     assert asyncio.run(written_and_read("bob")) == {"user_id": ["bob", "eve"], "score": [4.0, None]}
 
 
+def test_two_event_loops_that_run_at_once_have_a_connection_each(store: FeatureStore) -> None:
+    write(store, "visits", NOW, user_id="ann", score=4.0)
+
+    async def score() -> Any:
+        return (await store.get_online_features_async(["visits:score"], [ANN])).to_dict()["score"]
+
+    async def score_and_close() -> Any:
+        found = await score()
+        await store.close()
+        return found
+
+    async def both() -> list[Any]:
+        first = await score()
+        second = await asyncio.to_thread(asyncio.run, score_and_close())
+        return [first, second, await score_and_close()]
+
+    assert asyncio.run(both()) == [[4.0]] * 3
+
+
 def test_an_event_loop_goes_on_while_redis_is_waited_for(store: FeatureStore, redis_client: redis.Redis) -> None:
     async def ticks_while_paused() -> int:
         await store.get_online_features_async(["visits:score"], [ANN])

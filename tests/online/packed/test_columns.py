@@ -145,3 +145,23 @@ def test_a_map_of_mixed_values_comes_back_as_messagepack() -> None:
 
     assert Layout(plan).decode(stored[0]).values == ({"a": 1, "b": "x"},)
     assert decoded_columns(Layout(plan), stored)["extra"].to_pylist() == [cell]
+
+
+@pytest.mark.parametrize(
+    ("at", "byte"),
+    [
+        pytest.param(28, 0b1000, id="a null that is no feature"),
+        pytest.param(28, 0b0001, id="a null with a cell"),
+        pytest.param(29, 3, id="a cell that ends behind the next one's end"),
+        pytest.param(33, 9, id="a cell that ends behind the record"),
+    ],
+)
+def test_what_no_writer_writes_is_refused(at: int, byte: int) -> None:
+    plan = view(features="a:bytes b:bytes c:int32")
+    rows = pa.table({"user": ["x"], "a": [b"1"], "b": [b"2"], "c": [3], "event_timestamp": [NOON]})
+    record = bytearray(records(plan, rows)[0])
+    record[at] = byte
+
+    for decode in (Layout(plan).decode_all, lambda stored: decoded_columns(Layout(plan), stored)):
+        with pytest.raises(OnlineStoreError, match="damaged record of view 'visits'"):
+            decode([bytes(record)])

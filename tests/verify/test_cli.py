@@ -1,0 +1,157 @@
+"""The command as a user calls it."""
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from larder.contracts.errors import DifferenceError
+from larder.contracts.settings import Settings, load_settings
+from larder.online.server.connection import client_address
+from larder.online.writer import write_records
+from larder.verify.cli import verify
+from tests.online.rows import visits
+from tests.verify.shop import Shop
+
+CONFIGURATION = """
+project: shop
+provider: local
+registry: {{registry_type: sql, path: "sqlite:///{folder}/registry.db"}}
+offline_store: {{type: larder.offline.DeltaOfflineStore, lake: "{folder}/lake"}}
+online_store: {{type: larder.online.RedisOnlineStore}}
+entity_key_serialization_version: 3
+"""
+
+
+@pytest.fixture
+def settings(shop: Shop, tmp_path: Path) -> Settings:
+    """Of the shop, its clock one minute after noon; three users, all of them online."""
+    repo = tmp_path / "feature_repo"
+    repo.mkdir()
+    (repo / "feature_store.yaml").write_text(CONFIGURATION.format(folder=tmp_path))
+    shop.append(("a", 0, 0, 1.0), ("b", 0, 0, 1.0), ("c", 0, 0, 1.0))
+    shop.materialize(1)
+    variables = {
+        "LARDER_HOME": str(tmp_path),
+        "LARDER_REDIS": client_address(shop.client),
+        "LARDER_CLOCK": "2024-05-01T12:01:00Z",
+    }
+    return load_settings(variables)
+
+
+def called(settings: Settings, *options: str) -> Result:
+    return CliRunner().invoke(verify, options, obj=settings)
+
+
+def test_equal_sides_end_well_and_leave_a_report(settings: Settings):
+    result = called(settings)
+
+    assert result.exit_code == 0
+    assert "All 3 online values equal" in result.output
+    report = json.loads((settings.reports / "verify.json").read_text())
+    assert (report["compared"], report["different"], report["views"][0]["entities"]) == (3, 0, 3)
+
+
+def test_a_difference_is_named_and_ends_with_2(settings: Settings, shop: Shop):
+    shop.client.delete(shop.key("a"))
+
+    result = called(settings)
+
+    assert isinstance(result.exception, SystemExit) and result.exit_code == DifferenceError.exit_code == 2
+    assert "visits:score: 1 different (1 missing)" in result.output
+    assert "1 of 3 online values differ" in result.output
+
+
+def test_a_repair_says_what_it_did_and_ends_well(settings: Settings, shop: Shop):
+    shop.client.delete(shop.key("a"))
+    write_records(shop.client, shop.view.plan, "shop", visits(("b", 0, 0, 7.0), ("eve", 0, 0, 7.0)))
+
+    result = called(settings, "--repair")
+
+    assert result.exit_code == 0
+    assert "visits: 3 entities repaired (1 missing, 1 extra, 1 bug)" in result.output
+    assert "All 3 online values equal" in result.output
+    assert called(settings).exit_code == 0
+
+
+def test_a_sample_compares_so_many_entities_and_the_same_ones_for_one_seed(settings: Settings, shop: Shop):
+    shop.client.delete(shop.key("a"))
+
+    results = [called(settings, "--sample", "1", "--seed", str(seed)) for seed in (*range(12), *range(12))]
+
+    codes = [result.exit_code for result in results]
+    assert set(codes) == {0, 2}
+    assert codes[:12] == codes[12:]
+    assert "All 1 online values equal" in results[codes.index(0)].output
+
+
+@pytest.mark.parametrize("options", [["--seed", "1"], ["--metrics-port", "0"], ["--every", "1", "--repair"]])
+def test_options_that_do_not_belong_together_are_refused(settings: Settings, options: list[str]):
+    result = called(settings, *options)
+
+    assert result.exit_code == 2
+    assert "--" in result.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_rounds_show_metrics_and_end_on_a_signal(settings: Settings, shop: Shop, ending: signal.Signals):
+    shop.client.delete(shop.key("a"))
+    seen: list[str] = []
+    port = _free_port()
+
+    def look() -> None:
+        try:
+            seen.append(
+                _until(lambda: _metrics(port), lambda text: _counted(text, "larder_verify_compared_total") >= 6)
+            )
+        finally:
+            os.kill(os.getpid(), ending)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    result = called(settings, "--sample", "3", "--every", "0.1", "--metrics-port", str(port))
+    watcher.join()
+
+    assert result.exit_code == 0
+    (text,) = seen
+    assert re.search(r'larder_verify_different_total\{cause="missing",feature="score",view="visits"\} [2-9]', text)
+    assert _counted(text, "larder_verify_last_run_timestamp_seconds") == pytest.approx(time.time(), abs=60)
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _metrics(port: int) -> str:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return ""
+
+
+def _until(look: Callable[[], str], is_enough: Callable[[str], bool]) -> str:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        text = look()
+        if is_enough(text):
+            return text
+        time.sleep(0.05)
+    raise AssertionError(f"not seen within a minute: {text}")
+
+
+def _counted(text: str, name: str) -> float:
+    found = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
+    return float(found.group(1)) if found else 0.0
