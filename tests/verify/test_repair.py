@@ -35,6 +35,18 @@ def test_a_repair_puts_right_every_cause_at_once(shop: Shop):
     assert read_position(shop.client, "shop", "visits") == before
 
 
+def test_a_bit_that_flipped_in_an_event_timestamp_keeps_writers_out_but_not_the_repair(shop: Shop):
+    shop.append(("a", 0, 0, 1.0))
+    shop.materialize(1)
+    record = bytearray(shop.client.get(shop.key("a")))
+    record[18] ^= 0b10000  # years later
+    shop.client.set(shop.key("a"), bytes(record))
+
+    assert write_records(shop.client, shop.view.plan, "shop", visits(("a", 0, 0, 1.0))).kept == 1
+    assert shop.repaired(1) == {"damaged": 1}
+    assert shop.online("a") == {"a": 1.0}
+
+
 def test_rows_that_materialization_has_yet_to_bring_are_repaired_too(shop: Shop):
     shop.append(("lag", 0, 0, 1.0), ("late", 0, 0, 1.0))
     shop.materialize(2)

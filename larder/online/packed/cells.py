@@ -83,6 +83,11 @@ def number_type(dtype: str) -> np.dtype[Any]:
     return np.dtype("u1" if dtype == "bool" else "<" + FIXED_CODES[dtype])
 
 
+def column_of(heads: NDArray[np.uint8], offset: int, kind: np.dtype[Any]) -> Numbers:
+    """The numbers at `offset` of each row of bytes, to read or to set."""
+    return heads[:, offset : offset + kind.itemsize].view(kind)[:, 0]
+
+
 def _packed(chunk: pa.Array, dtype: str) -> pa.Array:
     if dtype in (*TEXTS, *BLOBS):
         return chunk.cast(LARGE)

@@ -1,15 +1,14 @@
 """Many packed records to Arrow columns, without a loop in Python over features of fixed width."""
 
 from collections.abc import Sequence
-from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.online.packed.cells import number_array, number_type, unpacked_cells
-from larder.online.packed.record import HEADER, Layout
+from larder.online.packed.cells import column_of, number_array, number_type, unpacked_cells
+from larder.online.packed.record import CHECKSUM, HEADER, STAMP_OFFSETS, WHOLE, Layout
 
 Heads = NDArray[np.uint8]
 """The bytes before the cells, one row per record."""
@@ -36,25 +35,26 @@ def decoded_columns(layout: Layout, records: Sequence[bytes | None]) -> dict[str
 
 def _columns(layout: Layout, records: Sequence[bytes]) -> dict[str, pa.Array]:
     """ValueError for bytes that are no whole record of this layout."""
+    if any(crc32(record) != WHOLE for record in records):
+        raise ValueError
     heads = _heads(layout, records)
     bitmaps = heads[:, HEADER.size : HEADER.size + layout.bitmap_size]
     nulls = np.unpackbits(bitmaps, axis=1, bitorder="little").view(bool)
     start, columns = np.zeros(len(records), np.int64), {}
     for index, feature in enumerate(layout.view.features):
         if index in layout.variable:
-            end = _numbers(heads, layout.offsets[index], np.dtype("<u4")).astype(np.int64)
+            end = column_of(heads, layout.offsets[index], np.dtype("<u4")).astype(np.int64)
             columns[feature.name] = unpacked_cells(_cells(layout, records, start, end, nulls[:, index]), feature.dtype)
             start = end
         else:
-            values = _numbers(heads, layout.offsets[index], number_type(feature.dtype))
+            values = column_of(heads, layout.offsets[index], number_type(feature.dtype))
             columns[feature.name] = number_array(values, feature.dtype, nulls[:, index])
     lengths = np.fromiter(map(len, records), np.int64, len(records))
-    if (start + layout.fixed_size != lengths).any() or nulls[:, len(layout.view.features) :].any():
+    if (start + layout.fixed_size + CHECKSUM.size != lengths).any() or nulls[:, len(layout.view.features) :].any():
         raise ValueError
-    stamps = {EVENT_TIMESTAMP: 12, KNOWN_AT: 20}
     return columns | {
-        name: number_array(_numbers(heads, offset, np.dtype("<i8")), "unix_timestamp")
-        for name, offset in stamps.items()
+        name: number_array(column_of(heads, offset, np.dtype("<i8")), "unix_timestamp")
+        for name, offset in STAMP_OFFSETS.items()
     }
 
 
@@ -67,10 +67,6 @@ def _heads(layout: Layout, records: Sequence[bytes]) -> Heads:
     if (heads[:, : len(layout.prefix)] != np.frombuffer(layout.prefix, np.uint8)).any():
         raise ValueError
     return heads
-
-
-def _numbers(heads: Heads, offset: int, kind: np.dtype[Any]) -> NDArray[Any]:
-    return np.ascontiguousarray(heads[:, offset : offset + kind.itemsize]).view(kind).ravel()
 
 
 def _cells(

@@ -1,8 +1,8 @@
 """Arrow columns to packed records and Redis keys, a whole batch at a time."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from typing import Any
+from operator import add
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +14,9 @@ from larder.contracts.plan import Feature, ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.tables.kinds import INSTANT
 from larder.online.packed.arrow_types import fitted
-from larder.online.packed.cells import numbers, packed_cells
+from larder.online.packed.cells import column_of, number_type, numbers, packed_cells
 from larder.online.packed.keys import KEY_LETTERS, check_key_types
-from larder.online.packed.record import HEADER, MAX_BYTES, Layout
+from larder.online.packed.record import CHECKSUM, HEADER, MAX_BYTES, STAMP_OFFSETS, Layout
 from larder.online.packed.types import FIXED_CODES
 
 __all__ = ["INSTANT", "packed_keys", "packed_records", "typed_rows"]
@@ -58,8 +58,8 @@ def packed_records(layout: Layout, rows: pa.Table) -> list[bytes]:
     """One record per row of `typed_rows`."""
     heads = np.zeros((rows.num_rows, layout.fixed_size), np.uint8)
     heads[:, : len(layout.prefix)] = np.frombuffer(layout.prefix, np.uint8)
-    _put(heads, len(layout.prefix), numbers(_array(rows[EVENT_TIMESTAMP])))
-    _put(heads, len(layout.prefix) + 8, numbers(_array(rows[KNOWN_AT])))
+    for name, offset in STAMP_OFFSETS.items():
+        column_of(heads, offset, np.dtype("<i8"))[:] = numbers(_array(rows[name]))
     end = np.zeros(rows.num_rows, "<u4")
     cells = []
     for index, feature in enumerate(layout.view.features):
@@ -71,12 +71,11 @@ def packed_records(layout: Layout, rows: pa.Table) -> list[bytes]:
             cell = column.fill_null(b"")
             end = end + pc.binary_length(cell).to_numpy().astype("<u4")
             cells.append(cell)
-            _put(heads, layout.offsets[index], end)
+            column_of(heads, layout.offsets[index], end.dtype)[:] = end
         else:
-            _put(heads, layout.offsets[index], numbers(column))
-    if not cells:
-        return _rows_of_bytes(heads)
-    return _joined([pa.array(_rows_of_bytes(heads), pa.large_binary()), *cells])
+            column_of(heads, layout.offsets[index], number_type(feature.dtype))[:] = numbers(column)
+    bodies = _rows_of_bytes(heads)
+    return _sealed(_joined([pa.array(bodies, pa.large_binary()), *cells]) if cells else bodies)
 
 
 def packed_keys(prefix: bytes, view: ViewPlan, rows: pa.Table) -> list[bytes]:
@@ -100,7 +99,7 @@ def _refuse_oversized(view: ViewPlan, cells: Mapping[str, pa.ChunkedArray]) -> N
     if not cells:
         return
     sizes = {name: pc.binary_length(column).fill_null(0).to_numpy() for name, column in cells.items()}
-    total = np.sum(list(sizes.values()), axis=0) + Layout(view).fixed_size
+    total = np.sum(list(sizes.values()), axis=0) + Layout(view).fixed_size + CHECKSUM.size
     if len(total) and total.max() > MAX_BYTES:
         row = int(total.argmax())
         largest = max(sizes, key=lambda name: int(sizes[name][row]))
@@ -115,21 +114,19 @@ def _array(column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
 
 
-def _put(heads: NDArray[np.uint8], offset: int, values: NDArray[Any]) -> None:
-    width = values.dtype.itemsize
-    heads[:, offset : offset + width] = np.ascontiguousarray(values).view(np.uint8).reshape(-1, width)
-
-
 def _rows_of_bytes(heads: NDArray[np.uint8]) -> list[bytes]:
-    data, width = heads.tobytes(), heads.shape[1]
-    return [data[start : start + width] for start in range(0, len(data), width)]
+    rows: list[bytes] = heads.view(f"V{heads.shape[1]}").ravel().tolist()
+    return rows
+
+
+def _sealed(bodies: list[bytes]) -> list[bytes]:
+    """Each followed by its checksum."""
+    checksums = np.fromiter(map(crc32, bodies), "<u4", len(bodies)).view("V4").tolist()
+    return list(map(add, bodies, checksums))
 
 
 def _joined(parts: Sequence[pa.Array | bytes]) -> list[bytes]:
     """Row by row the concatenation of columns without nulls and constants."""
     columns = [pa.scalar(part, pa.large_binary()) if isinstance(part, bytes) else part for part in (*parts, b"")]
-    array = pc.binary_join_element_wise(*columns)
-    _, offsets, data = array.buffers()
-    ends = np.frombuffer(offsets, np.int64, count=len(array) + 1, offset=array.offset * 8).tolist()
-    content = data.to_pybytes() if data is not None else b""
-    return [content[start:end] for start, end in pairwise(ends)]
+    joined: list[bytes] = pc.binary_join_element_wise(*columns).to_pylist()
+    return joined

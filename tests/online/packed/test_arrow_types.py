@@ -84,6 +84,8 @@ def test_what_is_no_type_is_refused(dtype: str) -> None:
         ("unix_timestamp", pa.array([date(2024, 5, 1)]), datetime(2024, 5, 1, tzinfo=UTC)),
         ("float64", pa.array([3], pa.uint8()), 3.0),
         ("array<float32>", pa.array([[0.5, 0.25]], pa.list_(pa.float64(), 2)), [0.5, 0.25]),
+        ("float32", pa.array([float("-inf")]), float("-inf")),
+        ("array<float32>", pa.array([[1e-50, float("inf"), None]]), [0.0, float("inf"), None]),
         ("array<string>", pa.array([["a"]], pa.large_list(pa.large_string())), ["a"]),
         ("array<unix_timestamp>", pa.array([[NOON]], pa.list_(pa.timestamp("ns", "America/New_York"))), [NOON]),
         ("map", pa.array([{"a": 1, "b": None}]), {"a": 1, "b": None}),
@@ -109,6 +111,9 @@ def test_columns_of_the_same_kind_are_taken_as_offline(dtype: str, values: pa.Ar
         ("array<int32>", pa.array([[2**31]])),
         ("array<int64>", pa.array([1])),
         ("array<unix_timestamp>", pa.array([[datetime(2024, 5, 1)]])),
+        ("float32", pa.array([1.0, -1e39])),
+        ("array<float32>", pa.array([[1e39]])),
+        ("struct<a:array<float32>>", pa.array([{"a": [1e39]}])),
         ("unix_timestamp", pa.array([datetime(2024, 5, 1)])),
         ("unix_timestamp", pa.array([2**62], pa.int64()).cast(pa.timestamp("us", "UTC"))),
         ("unix_timestamp", pa.array([2**62], pa.int64()).cast(pa.timestamp("s", "UTC"))),
@@ -127,7 +132,7 @@ def test_columns_of_the_same_kind_are_taken_as_offline(dtype: str, values: pa.Ar
     ],
 )
 def test_what_would_be_changed_is_refused_by_name(dtype: str, values: pa.Array) -> None:
-    rows = pa.table({"user": ["a"], "score": values, "event_timestamp": [NOON]})
+    rows = pa.table({"user": ["a"] * len(values), "score": values, "event_timestamp": [NOON] * len(values)})
 
     with pytest.raises(InvalidDataError, match="'score'") as refusal:
         typed_rows(view(features=f"score:{dtype}"), rows)

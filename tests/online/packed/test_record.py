@@ -1,6 +1,7 @@
 import hashlib
 import math
 import re
+import struct
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -92,6 +93,14 @@ def test_a_record_of_another_schema_is_refused_and_not_misread(changed: str) -> 
 
     with pytest.raises(SchemaMismatchError, match=r"'visits'.*Materialize"):
         Layout(view(features=changed)).decode(stored)
+
+
+def test_a_record_of_format_1_is_refused_until_it_is_materialized_again() -> None:
+    plan = view(features="score:float64")
+    first = b"LDR\x01" + plan.fingerprint + struct.pack("<qqBd", 0, 0, 0, 1.5)
+
+    with pytest.raises(OnlineStoreError, match=r"37 bytes for view 'visits' that are no record of format 2\. Mater"):
+        Layout(plan).decode(first)
 
 
 def test_the_order_of_features_is_part_of_the_schema() -> None:
