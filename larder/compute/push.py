@@ -69,11 +69,11 @@ def push_latest(view: FeatureView, config: RepoConfig, settings: Settings, *, in
 
 def _is_for_spark(config: Any, history: History, plan: PushPlan) -> bool:
     """By the rule of retrievals: what `offline_store.engine` says, with `auto` by the bytes to be read."""
-    if plan.files == {} or not isinstance(config, DeltaOfflineStoreConfig) or config.engine == "embedded":
+    if plan.size == 0 or not isinstance(config, DeltaOfflineStoreConfig) or config.engine == "embedded":
         return False
     if config.engine == "spark":
         return True
-    size = stored_bytes(history) if plan.files is None else sum(plan.files.values())
+    size = stored_bytes(history) if plan.size is None else plan.size
     return size / GIGABYTE >= config.spark_from_gigabytes and find_spec("pyspark") is not None
 
 

@@ -1,8 +1,9 @@
-"""What the log of a Delta table says about its rows between two versions: which files came, and whether rows went."""
+"""What the log of a Delta table says about its rows between two versions: which files came, and which went."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 import pyarrow.fs as pafs
@@ -11,22 +12,31 @@ from deltalake.fs import DeltaStorageHandler
 from larder.contracts.errors import InvalidDataError
 from larder.offline.history import History
 
+Files = Mapping[str, int]
+"""Bytes by path, as the file system writes it."""
+
 
 @dataclass(frozen=True)
 class Changes:
     """From one version, which is left out, to another."""
 
     added: frozenset[str] = frozenset()
-    """Files with new rows, as the log names them."""
+    """Paths of files with new rows."""
     rewritten: frozenset[str] = frozenset()
-    """Files with rows that were there before (OPTIMIZE), new ones perhaps among them."""
+    """Paths of files with rows that were there before (OPTIMIZE), new ones perhaps among them."""
+    removed: Mapping[int, Files] = field(default_factory=dict)
+    """Files whose rows were taken away or changed, by a version that still has them."""
     loss: str = ""
-    """Why rows may have gone or changed, in words; empty when all that was there still is."""
+    """What took rows away, in words; empty when all that was there still is."""
+    unknown: str = ""
+    """Why the log does not tell which rows went, in words; empty when it does."""
 
 
 class _File(msgspec.Struct):
     path: str
     dataChange: bool = True  # noqa: N815 - Delta's names
+    size: int | None = None
+    deletionVector: Any = None  # noqa: N815
 
 
 class _Info(msgspec.Struct):
@@ -45,19 +55,28 @@ def changes_since(history: History, since: int) -> Changes:
     log = pafs.PyFileSystem(DeltaStorageHandler(history.table, dict(history.storage_options)))
     added: set[str] = set()
     rewritten: set[str] = set()
+    removed: dict[int, dict[str, int]] = {}
+    loss, came = "", set[str]()
     for version in range(since + 1, (history.version or 0) + 1):
         try:
             actions = list(_actions(log, version))
         except FileNotFoundError:
-            return Changes(loss=f"the log no longer tells what version {version} did")
+            return Changes(unknown=f"the log no longer tells what version {version} did")
         operation = next((action.commitInfo.operation for action in actions if action.commitInfo), "a commit")
-        if any(action.remove and action.remove.dataChange for action in actions):
-            return Changes(loss=f"{operation} in version {version} took rows away")
         if any(action.metaData for action in actions):
-            return Changes(loss=f"{operation} in version {version} changed the table's schema or properties")
+            return Changes(unknown=f"{operation} in version {version} changed the table's schema or properties")
+        for file in (action.remove for action in actions if action.remove and action.remove.dataChange):
+            loss = f"{operation} in version {version} took rows away"
+            if file.deletionVector:
+                return Changes(unknown=loss)
+            path = unquote(file.path)
+            # Opening a version takes time: most files can be read at the same one.
+            removed.setdefault(version - 1 if path in came else since, {})[path] = file.size or 0
+            added.discard(path)
         for file in (action.add for action in actions if action.add):
-            (added if file.dataChange else rewritten).add(file.path)
-    return Changes(frozenset(added), frozenset(rewritten))
+            came.add(unquote(file.path))
+            (added if file.dataChange else rewritten).add(unquote(file.path))
+    return Changes(frozenset(added), frozenset(rewritten), removed, loss)
 
 
 def _actions(log: pafs.FileSystem, version: int) -> Iterator[_Action]:

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from larder.offline.history import History
+from larder.push.gone import take_back
 from larder.push.latest import latest_of, stored_batches
 from larder.push.plan import Pushed, PushPlan
 from larder.push.quarantine import Refused, keep_refused
@@ -18,7 +19,8 @@ def push_here(
     rows = latest_of(refused.noting(batches), history, instant)
     quarantined = keep_refused(quarantine, refused.rows, history, now)
     written = 0 if rows is None else write_latest(online, plan, rows)
-    removed = 0
     if plan.is_correcting:
-        removed = remove_others(online, set() if rows is None else set(record_keys(online.plan, online.project, rows)))
-    return Pushed(written, removed, quarantined)
+        keys = [] if rows is None else record_keys(online.plan, online.project, rows)
+        return Pushed(written, remove_others(online, set(keys)), quarantined)
+    back, removed = take_back(online, history, plan.removed, rows, instant)
+    return Pushed(written + back, removed, quarantined)

@@ -8,9 +8,11 @@ import pyarrow as pa
 
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
-from larder.offline.join.as_of import latest_rows
+from larder.offline.join.as_of import INSTANT, Asked, latest_rows
 from larder.offline.join.shares import share_batches
-from larder.offline.reading import StoredRows
+from larder.offline.reading import StoredRows, conditions
+
+_AT = "@instant"
 
 
 def stored_batches(history: History, files: Sequence[str] | None) -> Iterator[pa.Table]:
@@ -22,6 +24,16 @@ def stored_batches(history: History, files: Sequence[str] | None) -> Iterator[pa
         yield from rows.named(share_batches(history, rows.columns, files))
 
 
+def batches_of_keys(history: History, keys: pa.Table, instant: datetime) -> Iterator[pa.Table]:
+    """The rows of some entities (columns: at least the join keys) that can be seen at `instant`, however old."""
+    ageless = replace(history, ttl=None)
+    rows = StoredRows(ageless, history.features)
+    at = pa.array([instant] * keys.num_rows, INSTANT)
+    asked = Asked(keys.select(list(history.keys)).append_column(_AT, at), rows.schema, ageless, at=_AT)
+    for batch in rows.batches(conditions(asked)):
+        yield batch.take(asked.located(batch).rows)
+
+
 def latest_of(batches: Iterable[pa.Table], history: History, instant: datetime) -> pa.Table | None:
     """One row per key as serving holds it at `instant`: keys, features, `event_timestamp`, `known_at` (or null).
 
@@ -31,11 +43,18 @@ def latest_of(batches: Iterable[pa.Table], history: History, instant: datetime) 
     held: pa.Table | None = None
     waiting: list[pa.Table] = []
     for batch in batches:
-        waiting.append(_stamped(batch, history))
+        waiting.append(stamped_rows(batch, history))
         # As many rows at once as are held: each row is then looked at twice, however many batches there are.
         if held is None or sum(rows.num_rows for rows in waiting) >= held.num_rows:
             held, waiting = _latest(held, waiting, stamped, instant), []
     return _latest(held, waiting, stamped, instant) if waiting else held
+
+
+def stamped_rows(rows: pa.Table, history: History) -> pa.Table:
+    """Instants under the names that they have in gold and in records; a feature may be an instant, too."""
+    columns = {name: rows[name] for name in (*history.keys, *history.features)}
+    known_at = rows[history.known_at] if history.known_at else rows[history.event_timestamp]
+    return pa.table(columns | {EVENT_TIMESTAMP: rows[history.event_timestamp], KNOWN_AT: known_at})
 
 
 def latest_stamped(tables: Sequence[pa.Table], history: History, instant: datetime) -> pa.Table:
@@ -51,10 +70,3 @@ def _latest(held: pa.Table | None, more: Sequence[pa.Table], stamped: History, i
 def _as_stamped(history: History) -> History:
     known_at = KNOWN_AT if history.known_at else None
     return replace(history, event_timestamp=EVENT_TIMESTAMP, known_at=known_at, columns={})
-
-
-def _stamped(rows: pa.Table, history: History) -> pa.Table:
-    """Instants under the names that they have in gold and in records; a feature may be an instant, too."""
-    columns = {name: rows[name] for name in (*history.keys, *history.features)}
-    known_at = rows[history.known_at] if history.known_at else rows[history.event_timestamp]
-    return pa.table(columns | {EVENT_TIMESTAMP: rows[history.event_timestamp], KNOWN_AT: known_at})

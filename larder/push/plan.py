@@ -1,27 +1,42 @@
 """What a push has to read, and whether values may have to move backwards."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from urllib.parse import unquote
 
 from larder.offline.conditions import Between
 from larder.offline.history import History
 from larder.offline.join.shares import file_sizes
 from larder.online.position import Position
-from larder.push.changes import Changes, changes_since
+from larder.push.changes import Changes, Files, changes_since
 
 
 @dataclass(frozen=True)
 class PushPlan:
     """From the position that Redis has reached to the one that it shall reach."""
 
-    files: dict[str, int] | None
-    """Bytes by path of the files to read; None: all rows, by an engine, for files do not say it all."""
+    files: Files | None
+    """Those with the rows to write; None: all rows, by an engine, for files do not say it all."""
     why_full: str = ""
-    """Why the whole history is read; empty when only what is new is."""
+    """Why the whole history is read; empty when only what changed is."""
     is_correcting: bool = False
-    """Whether Redis may hold values that the history has no longer."""
+    """Whether Redis may hold values that the history has no longer, nobody knows which."""
+    removed: Mapping[int, Files] = field(default_factory=dict)
+    """Files of values that Redis may hold and the history perhaps no longer, by a version that has them."""
+    loss: str = ""
+    """What took those values away."""
+
+    @property
+    def note(self) -> str:
+        return f"whole history read because {self.why_full}" if self.why_full else self.loss
+
+    @property
+    def size(self) -> int | None:
+        """Bytes to be read, but for older rows of entities that lost their latest; None where files do not say it."""
+        if self.files is None:
+            return None
+        return sum(self.files.values()) + sum(sum(files.values()) for files in self.removed.values())
 
 
 @dataclass(frozen=True)
@@ -29,11 +44,15 @@ class Pushed:
     """What one push did."""
 
     written: int = 0
-    """Entities written, those included whose value was there already."""
+    """Entities written, those included whose value was there already or moved back."""
     removed: int = 0
     """Entities deleted because the history has them no longer."""
     quarantined: Mapping[str, int] = field(default_factory=dict)
     """Rows newly set aside, by reason."""
+
+    def __add__(self, other: "Pushed") -> "Pushed":
+        quarantined = Counter(self.quarantined) + Counter(other.quarantined)
+        return Pushed(self.written + other.written, self.removed + other.removed, dict(quarantined))
 
 
 def push_plan(history: History, reached: Position | None, target: Position) -> PushPlan:
@@ -44,11 +63,14 @@ def push_plan(history: History, reached: Position | None, target: Position) -> P
         return PushPlan(file_sizes(history), "files have no versions")
     if not reached.fingerprint:
         return PushPlan(file_sizes(history), "the position online says nothing about the schema")
-    loss = _difference(reached, target)
-    changes = Changes(loss=loss) if loss else changes_since(history, reached.version)
-    if changes.loss:
-        return PushPlan(file_sizes(history), changes.loss, is_correcting=True)
-    return PushPlan(_new_files(history, changes, reached.instant, target.instant))
+    difference = _difference(reached, target)
+    changes = Changes(unknown=difference) if difference else changes_since(history, reached.version)
+    if changes.unknown:
+        return correcting_plan(history, changes.unknown)
+    files = _new_files(history, changes, reached.instant, target.instant)
+    if files is None and changes.loss:
+        return correcting_plan(history, changes.loss)
+    return PushPlan(files, removed=changes.removed, loss=changes.loss)
 
 
 def correcting_plan(history: History, why: str) -> PushPlan:
@@ -68,15 +90,15 @@ def _difference(reached: Position, target: Position) -> str:
     return ""
 
 
-def _new_files(history: History, changes: Changes, since: datetime, until: datetime) -> dict[str, int] | None:
+def _new_files(history: History, changes: Changes, since: datetime, until: datetime) -> Files | None:
     """Files that may hold a row which came, or whose instant came, since the position."""
     sizes = file_sizes(history)
     if sizes is None:
         return None
-    added = {unquote(path) for path in changes.added}
-    if not added <= {unquote(path) for path in sizes}:  # some were compacted into others since
-        added |= {unquote(path) for path in changes.rewritten}
-    found = {path: size for path, size in sizes.items() if unquote(path) in added}
+    added = changes.added
+    if not added <= sizes.keys():  # some were compacted into others since
+        added |= changes.rewritten
+    found = {path: size for path, size in sizes.items() if path in added}
     if until > since:
         for column in history.times if history.cutoff else (history.event_timestamp,):
             found |= file_sizes(history, [Between(history.column(column), since, until)]) or {}

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from larder.contracts.errors import OnlineStoreError
+import msgspec
+
+from larder.contracts.errors import MissingTableError, OnlineStoreError
 from larder.offline.history import History
 from larder.offline.reading import pinned
 from larder.offline.tables.delta_table import open_table
@@ -33,57 +35,73 @@ def push_history(online: Online, history: History, engine: Engine, *, instant: d
     Follows the table's version, not event times. An instant before the one that Redis holds moves nothing back, and
     one after `now`, the present, counts as `now`. The position is written last, so that after an interruption at
     any instant the next push ends right. Two pushes at once are safe: the one that ends second finds the position
-    moved and starts again from where it first did. Raises what reading and writing raise.
+    moved and goes on from what both have reached. Raises what reading and writing raise.
     """
-    since: Position | None = None
-    """What Redis held at least when this push first wrote to it."""
-    for attempt in range(ATTEMPTS):
+    total, reached, why = Pushed(), None, ""
+    for _ in range(ATTEMPTS):
         seen = stored_position(online.client, online.project, online.plan.name)
         # Pinned after the position is read: so a version before the position's means that the table went back.
-        current = pinned(history)
-        reached, why = _trusted(decoded_position(seen, online.plan.name), now + FUTURE_TOLERANCE)
-        target = _target(online, current, reached, min(instant, now + FUTURE_TOLERANCE))
-        if not attempt and target == reached and current.version is not None:
-            return PushReport(note=_note(target, instant))
-        since = since or reached
-        plan = correcting_plan(current, why) if why else push_plan(current, since, target)
-        pushed = engine(online, current, plan, target.instant)
+        current, found = pinned(history), decoded_position(seen, online.plan.name)
+        why = why or _doubt(found, reached, now)
+        target = _target(online, current, found, instant, latest=now + FUTURE_TOLERANCE)
+        begin = found if reached is None else _earlier(found, reached)
+        if not why and target == begin and current.version is not None:
+            return PushReport(total.written, total.removed, total.quarantined, _shifted(instant, target))
+        plan = correcting_plan(current, why) if why else push_plan(current, begin, target)
+        try:
+            total += engine(online, current, plan, target.instant)
+        except MissingTableError:
+            if not plan.removed:
+                raise
+            why = f"{plan.loss} and VACUUM their files"
+            continue
         if move_position(online.client, online.project, online.plan.name, seen=seen, to=target):
-            return PushReport(pushed.written, pushed.removed, pushed.quarantined, _note(target, instant, plan.why_full))
-        since = since or target
+            notes = filter(None, [_shifted(instant, target), plan.note])
+            return PushReport(total.written, total.removed, total.quarantined, ", ".join(notes))
+        reached, why = target, ""
     raise OnlineStoreError(
         f"Other processes pushed view {online.plan.name!r} {ATTEMPTS} times while this one tried. Materialize it "
         "in one process at a time."
     )
 
 
-def _trusted(reached: Position | None, latest: datetime) -> tuple[Position | None, str]:
-    """The position, unless some clock put it beyond `latest`, where it would hide what is not there yet; or why not."""
-    if reached is None or reached.instant <= latest:
-        return reached, ""
-    return None, f"the position online lay in the future, at {reached.instant:%Y-%m-%d %H:%M:%S}Z"
+def _doubt(found: Position | None, reached: Position | None, now: datetime) -> str:
+    """Why the position that was found, or that this push has reached, tells nothing; empty when it does."""
+    if found is not None and found.instant > now + FUTURE_TOLERANCE:
+        return f"the position online lay in the future, at {found.instant:%Y-%m-%d %H:%M:%S}Z"
+    if reached is not None and (found is None or _source(found) != _source(reached)):
+        return "another process emptied Redis or pushed another table at the same time"
+    return ""
 
 
-def _note(target: Position, instant: datetime, why_full: str = "") -> str:
-    """In words: another instant than the one asked for, and why everything was read."""
-    notes = []
-    if target.instant > instant:
-        notes.append(f"online already holds {target.instant:%Y-%m-%d %H:%M:%S}Z")
-    elif target.instant < instant:
-        notes.append(f"nothing is pushed beyond the present, {target.instant:%Y-%m-%d %H:%M:%S}Z")
-    if why_full:
-        notes.append(f"whole history read because {why_full}")
-    return ", ".join(notes)
+def _earlier(found: Position | None, reached: Position) -> Position | None:
+    """What two pushes of one table have both brought to Redis, whichever of them wrote last."""
+    if found is None:
+        return None
+    version, instant = min(found.version, reached.version), min(found.instant, reached.instant)
+    return msgspec.structs.replace(found, version=version, instant=instant)
 
 
-def _target(online: Online, history: History, reached: Position | None, instant: datetime) -> Position:
+def _source(position: Position) -> tuple[str, str, str]:
+    return position.table, position.table_id, position.fingerprint
+
+
+def _shifted(asked: datetime, target: Position) -> str:
+    """Why the push was not to the instant that was asked for; empty when it was."""
+    if target.instant > asked:
+        return f"online already holds {target.instant:%Y-%m-%d %H:%M:%S}Z"
+    if target.instant < asked:
+        return f"nothing is pushed beyond the present, {target.instant:%Y-%m-%d %H:%M:%S}Z"
+    return ""
+
+
+def _target(
+    online: Online, history: History, found: Position | None, instant: datetime, *, latest: datetime
+) -> Position:
     table_id = ""
     if history.version is not None:
         table_id = str(open_table(history.table, history.version, options=history.storage_options).metadata().id)
-    return Position(
-        history.table,
-        history.version or 0,
-        max(instant, reached.instant) if reached else instant,
-        table_id,
-        online.plan.fingerprint.hex(),
-    )
+    if found is not None and found.instant <= latest:
+        instant = max(instant, found.instant)
+    fingerprint = online.plan.fingerprint.hex()
+    return Position(history.table, history.version or 0, min(instant, latest), table_id, fingerprint)

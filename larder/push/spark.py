@@ -16,7 +16,7 @@ from larder.offline.join.spark import READABLE, history_rows, shuffle_partitions
 from larder.offline.join.tasks import PACKED, PART
 from larder.offline.reading import StoredRows
 from larder.online.contents import count_entities, stored_keys
-from larder.push.plan import Pushed, PushPlan
+from larder.push.plan import Pushed, PushPlan, correcting_plan
 from larder.push.quarantine import FUTURE, NULL_KEY
 from larder.push.tasks import COUNTS, Work, keys_of_share, latest_in_files, latest_in_rows, write_share
 from larder.push.write import Online, remove_records
@@ -37,7 +37,9 @@ def push_on_spark(
     address: str,
     session: "Callable[[], SparkSession]",
 ) -> Pushed:
-    """As `push_here`; `address` is that of Redis, as the executors reach it."""
+    """As `push_here`, but reads everything when rows were taken away; `address` is Redis' as the executors reach it."""
+    if plan.removed:
+        plan = correcting_plan(history, plan.loss)
     spark = session()
     parts = shuffle_partitions(spark)
     bare = replace(plan, files=None)

@@ -12,6 +12,7 @@ from larder.contracts.errors import OnlineStoreError
 from larder.contracts.plan import ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
+from larder.online.compare_and_set import write_newest
 from larder.online.contents import read_view, stored_keys
 from larder.online.many_keys import multi_get
 from larder.online.packed.columns import decoded_columns
@@ -37,10 +38,14 @@ class Online:
     plan: ViewPlan
 
     def packed(self, rows: pa.Table) -> dict[bytes, bytes]:
-        """Records by Redis key."""
+        """Records by Redis key, the last one of each."""
+        return dict(self.entries(rows))
+
+    def entries(self, rows: pa.Table) -> list[tuple[bytes, bytes]]:
+        """Redis key and record of each row."""
         typed = typed_rows(self.plan, rows)
         prefix = view_prefix(self.project, self.plan.name)
-        return dict(zip(packed_keys(prefix, self.plan, typed), packed_records(Layout(self.plan), typed), strict=True))
+        return list(zip(packed_keys(prefix, self.plan, typed), packed_records(Layout(self.plan), typed), strict=True))
 
     def stored(self, keys: Sequence[bytes]) -> list[bytes | None]:
         with redis_failures(self.client):
@@ -69,7 +74,7 @@ def write_newer(online: Online, rows: pa.Table) -> int:
     Of two rows with equal instants the one with the greater content stays, as in a history that holds both.
     """
     written = 0
-    for part in _parts(rows):
+    for part in parts_of(rows):
         records = online.packed(part)
         tied = [
             stored is not None and stored[: HEADER.size] == new[: HEADER.size]
@@ -83,12 +88,15 @@ def write_newer(online: Online, rows: pa.Table) -> int:
 def write_exactly(online: Online, rows: pa.Table) -> int:
     """Make each row, one per entity, its entity's record, even where a later one is stored; how many had another."""
     written = 0
-    for part in _parts(rows):
+    for part in parts_of(rows):
         records = online.packed(part)
         stored = online.stored(list(records))
-        others = [(key, old, new) for (key, new), old in zip(records.items(), stored, strict=True) if old != new]
-        if others:
-            written += replace_if_same(online.client, *zip(*others, strict=True))
+        others = {key: old for key, old in zip(records, stored, strict=True) if old != records[key]}
+        new = {key: records[key] for key in others}
+        # Forward first: what another writer stores meanwhile, and is earlier, must not stay.
+        write_newest(online.client, new)
+        replace_if_same(online.client, list(new), list(others.values()), list(new.values()))
+        written += len(others)
     return written
 
 
@@ -105,6 +113,11 @@ def remove_records(online: Online, keys: Sequence[bytes]) -> int:
         part = keys[start : start + KEYS_PER_SCRIPT]
         removed += replace_if_same(online.client, part, online.stored(part), [None] * len(part))
     return removed
+
+
+def parts_of(rows: pa.Table) -> Iterator[pa.Table]:
+    for start in range(0, rows.num_rows, ROWS_PER_PIPELINE):
+        yield rows.slice(start, ROWS_PER_PIPELINE)
 
 
 def _settle(online: Online, rows: pa.Table) -> int:
@@ -148,8 +161,3 @@ def _winners(online: Online, rows: pa.Table) -> pa.Table:
     tables = [table.select([*names, *features, EVENT_TIMESTAMP, KNOWN_AT]) for table in (given, stored)]
     last = max(pc.max(table[EVENT_TIMESTAMP]).as_py() for table in tables if table.num_rows)
     return latest_stamped(tables, both, last)
-
-
-def _parts(rows: pa.Table) -> Iterator[pa.Table]:
-    for start in range(0, rows.num_rows, ROWS_PER_PIPELINE):
-        yield rows.slice(start, ROWS_PER_PIPELINE)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import redis
@@ -85,8 +86,14 @@ class Table:
         write_deltalake(self.place, rows(*new), mode="append")
         self._became([*self.now, *new])
 
-    def merge(self, new: list[Row]) -> None:
-        """Insert rows of users that the table does not have, and no others."""
+    def delete(self, user: str, where: str = "true") -> None:
+        """Rows of a user; `where` is a condition on other columns."""
+        DeltaTable(self.place).delete(f"user = '{user}' AND {where}")
+        left = DeltaTable(self.place).to_pyarrow_table(columns=["user", "seen_at", "known_at", "score"])
+        self._became([_row(row) for row in left.to_pylist()])
+
+    def insert(self, new: list[Row]) -> None:
+        """MERGE the rows of users that the table does not have, and no others."""
         merge = DeltaTable(self.place).merge(rows(*new), "t.user = s.user", source_alias="s", target_alias="t")
         merge.when_not_matched_insert_all().execute()
         users = {row[0] for row in self.now}
@@ -96,9 +103,17 @@ class Table:
         DeltaTable(self.place).update(updates={"score": str(score)}, predicate=f"user = '{user}'")
         self._became([(*row[:3], score) if row[0] == user else row for row in self.now])
 
-    def delete(self, user: str) -> None:
-        DeltaTable(self.place).delete(f"user = '{user}'")
-        self._became([row for row in self.now if row[0] != user])
+    def merge(self, new: list[Row]) -> None:
+        """Replace each user's rows; of several new rows of one user the first counts."""
+        first = {row[0]: row for row in reversed(new) if row[0] is not None}
+        merge = DeltaTable(self.place).merge(rows(*first.values()), "new.user = old.user", "new", "old")
+        merge.when_matched_update_all().when_not_matched_insert_all().execute()
+        kept = [first.get(row[0], row) for row in self.now]
+        self._became([*kept, *(row for user, row in first.items() if all(old[0] != user for old in self.now))])
+
+    def vacuum(self) -> None:
+        DeltaTable(self.place).vacuum(0, dry_run=False, enforce_retention_duration=False)
+        self._became(self.now)
 
     def optimize(self) -> None:
         DeltaTable(self.place).optimize.compact()
@@ -121,7 +136,11 @@ class Table:
                 log.unlink()
 
     def _became(self, content: list[Row]) -> None:
-        """Whatever changed nothing has made no version."""
-        newest = DeltaTable(self.place).version()
-        if newest == len(self.versions):
-            self.versions.append(content)
+        """Whatever changed nothing has made no version; VACUUM makes two."""
+        made = DeltaTable(self.place).version() + 1 - len(self.versions)
+        self.versions += [content] * made
+
+
+def _row(row: dict[str, Any]) -> Row:
+    seen, known = ((row[name] - NOON) // timedelta(minutes=1) for name in ("seen_at", "known_at"))
+    return row["user"], seen, known, row["score"]

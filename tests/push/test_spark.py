@@ -65,7 +65,8 @@ def test_first_push_late_rows_ties_and_deletes_give_the_same_bytes_and_counts(
     reports, left = steps(here, partial(push_here, now=NOW, quarantine=f"{here.place}_q"), redis_client)
 
     assert spark_left == left
-    assert spark_reports == reports
+    assert spark_reports[:2] == reports[:2]  # the third reads everything on Spark, and here what changed
+    assert (spark_reports[2].removed, spark_reports[2].note) == (reports[2].removed, reports[2].note)
     assert [report.quarantined for report in reports] == [{}, {"no key": 1}, {"future-dated": 1}]
     assert reports[2].removed == 1 and len(left[2]) == 400  # user 50; a value of user 1 went back
 

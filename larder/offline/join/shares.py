@@ -4,6 +4,7 @@ which costs ten times more than the reading.
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -41,7 +42,8 @@ def file_sizes(history: History, where: Iterable[Between] = ()) -> dict[str, int
     except DeltaProtocolError:
         return None
     added = pa.table(table.get_add_actions())
-    sizes = dict(zip(added["path"].to_pylist(), added["size_bytes"].to_pylist(), strict=True))
+    # The log writes paths as parts of a URL, the dataset as the file system does.
+    sizes = dict(zip(map(unquote, added["path"].to_pylist()), added["size_bytes"].to_pylist(), strict=True))
     return {fragment.path: sizes[fragment.path] for fragment in dataset.get_fragments()}
 
 
