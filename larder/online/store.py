@@ -197,8 +197,8 @@ def packed_address(online: Any, settings: Settings) -> str:
     """
     if not isinstance(online, RedisOnlineStoreConfig) or online.layout != "larder":
         raise ConfigurationError(
-            f"The online store is {online.type} with layout {getattr(online, 'layout', 'of its own')!r}, which holds no "
-            "packed records. Set online_store.type to larder.online.RedisOnlineStore and leave `layout` out."
+            f"The online store is {online.type} with layout {getattr(online, 'layout', 'of its own')!r}, which holds "
+            "no packed records. Set online_store.type to larder.online.RedisOnlineStore and leave `layout` out."
         )
     return configured_address(online, settings)
 
