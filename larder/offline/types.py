@@ -41,7 +41,7 @@ def declared(values: pa.ChunkedArray, field: Field, *, where: str) -> pa.Chunked
     is_day = field.dtype == UnixTimestamp and pa.types.is_date(found)
     try:
         if is_decimal or is_whole or is_day or is_same_kind(wanted, found):
-            return values.cast(wanted)
+            return _finite(values.cast(wanted), values)
     except pa.ArrowInvalid as problem:
         raise InvalidDataError(f"{_mismatch(field, found, where)} ({problem})", field=field.name) from problem
     raise InvalidDataError(_mismatch(field, found, where), field=field.name)

@@ -170,6 +170,7 @@ def test_what_is_stored_in_another_way_is_given_as_it_was_declared(
         (Int64, pa.string(), "1"),
         (Int32, pa.int64(), 2**40),
         (Float64, pa.int64(), 2**60 + 1),
+        (Float32, pa.float64(), 1e39),
         (String, pa.int64(), 1),
         (Bool, pa.int8(), 1),
         (UnixTimestamp, pa.timestamp("us"), datetime(2020, 1, 1)),

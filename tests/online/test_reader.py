@@ -15,6 +15,7 @@ from larder.contracts.errors import ConfigurationError, InvalidDataError, Schema
 from larder.contracts.plan import Column, Feature, FeaturePlan, OnDemandPlan, ViewPlan
 from larder.contracts.settings import Settings
 from larder.online import AsyncFeatureReader, FeatureReader, FeatureRows, Status
+from larder.online.server.connection import connect_async
 from larder.online.server.embedded import online_address
 from larder.online.writer import write_records
 from tests.online.rows import NOON, at, plan, view, visits
@@ -72,7 +73,8 @@ def test_a_reader_in_an_event_loop_gives_the_same_answers_to_many_at_once(
     requests = [[{"user": name}, {"user": "eve"}] for name in users]
 
     async def read_all() -> list[FeatureRows]:
-        loop_reader = AsyncFeatureReader(plan(short_lived), online_address(redis_settings), lambda: at(0))
+        client = connect_async(online_address(redis_settings), timeout_seconds=10)
+        loop_reader = AsyncFeatureReader(plan(short_lived), client, lambda: at(0))
         try:
             return list(await asyncio.gather(*map(loop_reader.read, requests)))
         finally:
