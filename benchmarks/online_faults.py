@@ -4,7 +4,7 @@ Concurrency: 8 writers and 8 readers on one view. The value of a row is a functi
 a reader knows a mixed record when it sees one; no entity may ever go back in time, and in the end Redis holds the
 greatest row of all that were written.
 
-Faults: kill -9 at a random instant of Redis (append-only file, everysec) under a bulk write and under
+Faults: kill -9 at a random instant of Redis (append-only file, always) under a bulk write and under
 `feast materialize-incremental`, of a client within Feast's `online_write_batch`, and of the materializing process.
 What was acknowledged is there afterwards, and after one materialization `larder verify` finds no difference.
 

@@ -1,7 +1,7 @@
 """A private redis-server for one project: started when needed, left running, stopped by name only.
 
 <state>/redis/server.json         address and process id of the server that `start` started
-<state>/redis/appendonly.aof      the data, synced every second
+<state>/redis/appendonly.aof      the data, on disk before an answer
 <state>/redis/redis.log           the server's log
 """
 
@@ -149,7 +149,8 @@ def _launch(folder: Path) -> str:
         "pidfile": folder.resolve() / "redis.pid",
         "logfile": folder.resolve() / "redis.log",
         "appendonly": "yes",
-        "appendfsync": "everysec",
+        # `everysec` holds writes back while the disk is busy, up to two seconds after they were acknowledged.
+        "appendfsync": "always",
         "save": "",
         "maxmemory-policy": "noeviction",
     }

@@ -93,7 +93,7 @@ def test_the_server_is_fit_to_hold_features(own_redis: Settings) -> None:
     client = connect(embedded.start(own_redis), timeout_seconds=5)
 
     assert redis_health(client).warnings == ()
-    assert redis_health(client).persistence == "append-only file (appendfsync everysec)"
+    assert redis_health(client).persistence == "append-only file (appendfsync always)"
     assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
     assert client.config_get("bind") == {"bind": "127.0.0.1"}
 
