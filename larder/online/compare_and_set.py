@@ -8,7 +8,8 @@ import hashlib
 import re
 from collections.abc import Iterator
 from functools import partial
-from itertools import islice
+from itertools import compress, islice
+from operator import not_
 from weakref import WeakSet
 
 import redis
@@ -85,10 +86,29 @@ def write_newest(client: redis.Redis, records: Records) -> int:
 def _by_script(client: redis.Redis, records: Records) -> int:
     if isinstance(client, Cluster):
         return _by_script_in_cluster(client, records)
+    parts = list(_parts(records))
+    are_first = _set_where_nothing_is(client, parts)
     with client.pipeline(transaction=False) as pipeline:
-        for part in _parts(records):
+        for part in compress(parts, map(not_, are_first)):
             pipeline.eval(WRITE_NEWEST, len(part), *part.keys(), *part.values())
-        return sum(pipeline.execute())
+        written: int = sum(pipeline.execute())
+    return written + sum(map(len, compress(parts, are_first)))
+
+
+def _set_where_nothing_is(client: redis.Redis, parts: list[Records]) -> list[bool]:
+    """Which parts Redis had no key of; these are stored then. A first load needs no comparison, the slow half of it.
+
+    The first of several parts tells whether it is worth a try.
+    """
+    are_first: list[bool] = []
+    for tried in (parts[:1], parts[1:]) if len(parts) > 1 else ():
+        with client.pipeline(transaction=False) as pipeline:
+            for part in tried:
+                pipeline.msetnx(part)
+            are_first += map(bool, pipeline.execute())
+        if not are_first[0]:
+            break
+    return are_first + [False] * (len(parts) - len(are_first))
 
 
 def _by_script_in_cluster(client: Cluster, records: Records) -> int:

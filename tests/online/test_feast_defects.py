@@ -234,29 +234,6 @@ def test_fact_16_a_request_is_one_command_whatever_the_number_of_views_and_rows(
     assert commands == [1, 100]
 
 
-def test_fact_16_fifty_features_of_a_hundred_rows_cost_less_cpu_than_with_feasts_store(stores_of: StoresOf) -> None:
-    views, features = wide_views()
-    stores, users = stores_of(user, *views), [f"user {number}" for number in range(100)]
-    seconds = []
-    for store in stores:
-        for view in views:
-            numbers = {field.name: 0.5 for field in view.features}
-            store.write_to_online_store(
-                view.name, pd.DataFrame({"user_id": users, "event_timestamp": now()}).assign(**numbers)
-            )
-        rows = [{"user_id": name} for name in users]
-        assert set(store.get_online_features(features, rows).to_dict()["f_4_9"]) == {0.5}
-        seconds.append(min(_cpu_seconds(lambda: store.get_online_features(features, rows)) for _ in range(7)))  # noqa: B023
-
-    assert seconds[0] < seconds[1]
-
-
-def _cpu_seconds(call: Callable[[], object]) -> float:
-    before = time.process_time()
-    call()
-    return time.process_time() - before
-
-
 def test_fact_17_a_service_that_wants_to_be_precomputed_is_refused(stores_of: StoresOf) -> None:
     """With Feast's store its values are those of the last time that somebody rebuilt all of them."""
     service = FeatureService(name="ready", features=[visits], precompute_online=True)
