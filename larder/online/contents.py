@@ -1,6 +1,6 @@
 """What the online store holds, read in bulk: for proofs, counts and deletion, not for serving."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -25,13 +25,23 @@ def read_view(client: redis.Redis, view: ViewPlan, project: str, keys: pa.Table)
     encode, prefix, layout = entity_encoder(view), view_prefix(project, view.name), Layout(view)
     names = [key.name for key in view.join_keys]
     wanted = [prefix + encode(dict(zip(view.request_keys, row, strict=True))) for row in _rows(keys, names)]
-    columns = {name: keys[name] for name in names} | decoded_columns(layout, _fetch(client, wanted))
+    columns = {name: keys[name] for name in names} | decoded_columns(layout, stored_records(client, wanted))
     return pa.table(columns)
 
 
 def stored_keys(client: redis.Redis, project: str, view: str) -> Iterator[bytes]:
     """The Redis keys of the view's records, each once; looks at every key of the server."""
     return _scan(client, view_prefix(project, view) + b"{*")
+
+
+def stored_records(client: redis.Redis, keys: Sequence[bytes]) -> list[bytes | None]:
+    """What Redis holds, key for key; a thousand keys a round trip. Raises OnlineStoreError when Redis fails."""
+    fetch = multi_get(client)
+    records: list[bytes | None] = []
+    with redis_failures(client):
+        for start in range(0, len(keys), KEYS_PER_CALL):
+            records += fetch(keys[start : start + KEYS_PER_CALL])
+    return records
 
 
 def count_entities(client: redis.Redis, project: str, view: str) -> int:
@@ -53,15 +63,6 @@ def _rows(keys: pa.Table, names: list[str]) -> Iterator[tuple[Any, ...]]:
     if not names:
         return iter([()] * keys.num_rows)
     return zip(*(keys[name].to_pylist() for name in names), strict=True)
-
-
-def _fetch(client: redis.Redis, keys: list[bytes]) -> list[bytes | None]:
-    fetch = multi_get(client)
-    records: list[bytes | None] = []
-    with redis_failures(client):
-        for start in range(0, len(keys), KEYS_PER_CALL):
-            records += fetch(keys[start : start + KEYS_PER_CALL])
-    return records
 
 
 def _scan(client: redis.Redis, pattern: bytes) -> Iterator[bytes]:

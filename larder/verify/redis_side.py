@@ -1,6 +1,6 @@
 """The online side of the proof: keys as the reader makes them, and the bytes that Redis holds for them."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -9,12 +9,10 @@ import redis
 
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.plan import ViewPlan
-from larder.online.many_keys import multi_get
+from larder.online.contents import KEYS_PER_CALL
 from larder.online.packed.keys import KEY_LETTERS, entity_encoder, view_prefix
 from larder.online.packed.record import EPOCH
 from larder.online.server.connection import redis_failures
-
-KEYS_PER_CALL = 1_000
 
 Entity = tuple[Any, ...]
 """Values of the join keys, in the plan's order."""
@@ -27,16 +25,6 @@ def redis_keys(view: ViewPlan, project: str, entities: pa.Table) -> list[bytes]:
         return [prefix + encode({})] * entities.num_rows
     rows = zip(*(entities[key.name].to_pylist() for key in view.join_keys), strict=True)
     return [prefix + encode(dict(zip(view.request_keys, row, strict=True))) for row in rows]
-
-
-def stored_records(client: redis.Redis, keys: Sequence[bytes]) -> list[bytes | None]:
-    """What Redis holds, key for key; a thousand keys a round trip."""
-    fetch = multi_get(client)
-    records: list[bytes | None] = []
-    with redis_failures(client):
-        for start in range(0, len(keys), KEYS_PER_CALL):
-            records += fetch(keys[start : start + KEYS_PER_CALL])
-    return records
 
 
 def scanned_keys(client: redis.Redis, view: ViewPlan, project: str) -> Iterator[bytes]:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from larder.contracts.clock import Clock
 from larder.offline.reading import pinned
+from larder.online.contents import stored_records
 from larder.verify.compare import Difference, Part
 from larder.verify.history_side import entity_keys
 from larder.verify.proof import Checked, checked_entities
-from larder.verify.redis_side import entity_decoder, scanned_keys, stored_records
+from larder.verify.redis_side import entity_decoder, scanned_keys
 from larder.verify.views import VerifiedView
 
 if TYPE_CHECKING:
