@@ -49,7 +49,10 @@ def latest_at(history_rows: pa.Table, history: History, *, instant: datetime) ->
 
 
 def latest_rows(history_rows: pa.Table, history: History, *, instant: datetime) -> pa.Table:
-    """As `latest_at`, with `known_at` null where the row has none: such rows can take part in a later choice."""
+    """As `latest_at`, with `known_at` null where the row has none: such rows can take part in a later choice.
+
+    Columns have the types that they have in `history_rows`.
+    """
     keys = _frame(history_rows, history.keys).drop_nulls().unique() if history.keys else pl.DataFrame({"": [0]})
     at = pl.lit(instant).cast(pl.Datetime("us", "UTC")).alias(_AT)
     requests = keys.with_columns(at).to_arrow()
@@ -59,7 +62,7 @@ def latest_rows(history_rows: pa.Table, history: History, *, instant: datetime) 
     found = np.flatnonzero(answering != NONE)
     event, known = held.event_timestamp[answering[found]], held.known_at[answering[found]]
     return pa.table(
-        {name: requests[name].take(found) for name in history.keys}
+        {name: requests[name].take(found).cast(history_rows.schema.field(name).type) for name in history.keys}
         | dict(zip(asked.stored.names, held.features(answering[found]).columns, strict=True))
         | {EVENT_TIMESTAMP: pa.array(event).cast(INSTANT)}
         | {KNOWN_AT: pa.array(known, mask=known == NO_INSTANT).cast(INSTANT)}
