@@ -4,27 +4,23 @@ A script does it inside Redis. Where scripts are forbidden, WATCH does: read, co
 nobody else wrote in between. That is slower but as safe; docs/redis_servers.md has the numbers.
 """
 
-import hashlib
-import re
-from collections.abc import Iterator
-from functools import partial
-from itertools import compress, islice
+from collections.abc import Sequence
+from itertools import compress
 from operator import not_
-from weakref import WeakSet
 
 import redis
-from redis.exceptions import NoPermissionError, ResponseError, WatchError
+from redis.exceptions import ResponseError, WatchError
 
 from larder.contracts.errors import OnlineStoreError
 from larder.online.packed.record import HEADER
-from larder.online.server.cluster import Cluster, places_by_slot
+from larder.online.scripts import Script, parts
+from larder.online.server.cluster import Cluster
 from larder.online.server.connection import client_address, redis_failures
 
 Records = dict[bytes, bytes]
 """Key -> packed record."""
-
-ROWS_PER_SCRIPT = 1_024
-"""Redis serves nobody else while a script runs, about a millisecond for so many rows."""
+Record = tuple[bytes, bytes]
+"""Key and packed record."""
 
 NO_STRING = "WRONGTYPE a record is to replace what is no string"
 
@@ -61,10 +57,6 @@ end
 if #newer > 0 then redis.call('MSET', unpack(newer)) end
 return (#newer + #first) / 2
 """
-SCRIPT_HASH = hashlib.sha1(WRITE_NEWEST.encode(), usedforsecurity=False).hexdigest()
-
-_without_scripts: "WeakSet[redis.Redis]" = WeakSet()
-"""Clients that may not run scripts, as Redis told them once."""
 
 
 def write_newest(client: redis.Redis, records: Records) -> int:
@@ -72,68 +64,39 @@ def write_newest(client: redis.Redis, records: Records) -> int:
 
     Raises OnlineStoreError when Redis fails; the same write may then be repeated.
     """
-    with redis_failures(client):
-        if client not in _without_scripts:
-            try:
-                return _by_script(client, records)
-            except ResponseError as problem:
-                if not forbids_scripts(problem):
-                    raise
-                _without_scripts.add(client)
-        return _by_watching(client, records)
+    items = list(records.items())
+    are_first = [False] * len(items) if isinstance(client, Cluster) else _set_where_nothing_is(client, items)
+    return sum(are_first) + _COMPARE_AND_SET.run(client, list(compress(items, map(not_, are_first))))
 
 
-def _by_script(client: redis.Redis, records: Records) -> int:
-    if isinstance(client, Cluster):
-        return _by_script_in_cluster(client, records)
-    parts = list(_parts(records))
-    are_first = _set_where_nothing_is(client, parts)
-    with client.pipeline(transaction=False) as pipeline:
-        for part in compress(parts, map(not_, are_first)):
-            pipeline.eval(WRITE_NEWEST, len(part), *part.keys(), *part.values())
-        written: int = sum(pipeline.execute())
-    return written + sum(map(len, compress(parts, are_first)))
-
-
-def _set_where_nothing_is(client: redis.Redis, parts: list[Records]) -> list[bool]:
-    """Which parts Redis had no key of; these are stored then. A first load needs no comparison, the slow half of it.
+def _set_where_nothing_is(client: redis.Redis, items: Sequence[Record]) -> list[bool]:
+    """Which items are stored because Redis had no key of their part: a first load needs no comparison, the slow half.
 
     The first of several parts tells whether it is worth a try.
     """
     are_first: list[bool] = []
-    for tried in (parts[:1], parts[1:]) if len(parts) > 1 else ():
-        with client.pipeline(transaction=False) as pipeline:
-            for part in tried:
-                pipeline.msetnx(part)
-            are_first += map(bool, pipeline.execute())
-        if not are_first[0]:
-            break
-    return are_first + [False] * (len(parts) - len(are_first))
+    cut = list(parts(items))
+    with redis_failures(client):
+        for tried in (cut[:1], cut[1:]) if len(cut) > 1 else ():
+            with client.pipeline(transaction=False) as pipeline:
+                for part in tried:
+                    pipeline.msetnx(dict(part))
+                for part, is_stored in zip(tried, pipeline.execute(), strict=True):
+                    are_first += [bool(is_stored)] * len(part)
+            if not are_first[0]:
+                break
+    return are_first + [False] * (len(items) - len(are_first))
 
 
-def _by_script_in_cluster(client: Cluster, records: Records) -> int:
-    """A script sees the keys of one slot only, so its text goes to each node once and its hash with each slot."""
-    commands = [
-        (slot, ("EVALSHA", SCRIPT_HASH, len(part), *part.keys(), *part.values())) for slot, part in _by_slot(records)
-    ]
-    return sum(client.run(commands, before=("SCRIPT", "LOAD", WRITE_NEWEST)))
-
-
-def _by_watching(client: redis.Redis, records: Records) -> int:
-    if isinstance(client, Cluster):
-        return sum(client.on_node_of(slot, partial(_watched, records=part)) for slot, part in _by_slot(records))
-    return sum(_watched(client, part) for part in _parts(records))
-
-
-def _watched(client: redis.Redis, records: Records) -> int:
+def _watched(client: redis.Redis, items: Sequence[Record]) -> int:
     """Store records of one server; where another writer came in between, half as many at a time."""
-    for _ in range(1 if len(records) > 1 else WATCH_ATTEMPTS):
+    for _ in range(1 if len(items) > 1 else WATCH_ATTEMPTS):
         try:
-            return _written_unless_changed(client, records)
+            return _written_unless_changed(client, dict(items))
         except WatchError:
             pass
-    if len(records) > 1:
-        return sum(_watched(client, part) for part in _parts(records, (len(records) + 1) // 2))
+    if len(items) > 1:
+        return sum(_watched(client, part) for part in parts(items, (len(items) + 1) // 2))
     raise OnlineStoreError(
         f"Redis at {client_address(client)} changed a record {WATCH_ATTEMPTS} times while it was to be written. "
         "Write with fewer processes at once, or permit scripts (docs/redis_servers.md)."
@@ -167,22 +130,4 @@ def _is_later(old: bytes, new: bytes) -> bool:
     return (magic, fingerprint) == (new_magic, new_fingerprint) and instants > new_instants
 
 
-def forbids_scripts(problem: ResponseError) -> bool:
-    """Whether the user may not run scripts, or the server has none."""
-    text = str(problem)
-    if isinstance(problem, NoPermissionError):
-        return re.search(r"'(eval|script)", text) is not None
-    return re.search(r"unknown command .(eval|script)", text, re.IGNORECASE) is not None
-
-
-def _by_slot(records: Records) -> Iterator[tuple[int, Records]]:
-    keys = list(records)
-    for slot, places in places_by_slot(keys).items():
-        for part in _parts({keys[place]: records[keys[place]] for place in places}):
-            yield slot, part
-
-
-def _parts(records: Records, size: int = ROWS_PER_SCRIPT) -> Iterator[Records]:
-    items = iter(records.items())
-    while part := dict(islice(items, size)):
-        yield part
+_COMPARE_AND_SET = Script(WRITE_NEWEST, _watched)

@@ -19,8 +19,9 @@ from larder.online.packed.columns import decoded_columns
 from larder.online.packed.keys import view_prefix
 from larder.online.packed.packing import packed_keys, packed_records, typed_rows
 from larder.online.packed.record import HEADER, Layout
+from larder.online.scripts import KEYS_PER_SCRIPT
 from larder.online.server.connection import client_address, redis_failures
-from larder.online.swap import KEYS_PER_SCRIPT, replace_if_same
+from larder.online.swap import replace_if_same
 from larder.online.writer import ROWS_PER_PIPELINE, write_records
 from larder.push.latest import latest_stamped
 from larder.push.plan import PushPlan

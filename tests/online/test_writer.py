@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from larder.contracts.errors import InvalidDataError, MissingColumnsError
-from larder.online.compare_and_set import ROWS_PER_SCRIPT
 from larder.online.contents import count_entities, read_view
+from larder.online.scripts import KEYS_PER_SCRIPT
 from larder.online.server.connection import connect
 from larder.online.server.embedded import online_address
 from larder.online.writer import WriteCounts, write_records
@@ -74,7 +74,7 @@ def test_concurrent_writers_end_at_the_newest_row(redis_settings: Any, redis_cli
 def test_a_large_write_compares_wherever_something_was_stored(
     redis_client: redis.Redis, present: tuple[int, ...]
 ) -> None:
-    assert ROWS_PER_SCRIPT < 2_500 < 3_000
+    assert KEYS_PER_SCRIPT < 2_500 < 3_000
     write_records(redis_client, view(), "shop", visits(*((f"user {i}", 10, 10, -1.0) for i in present)))
     users = [f"user {i}" for i in range(3_000)]
 

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from larder.contracts.errors import OnlineStoreError
-from larder.online import compare_and_set
+from larder.online import scripts
 from larder.online.contents import count_entities, delete_view, read_view
 from larder.online.many_keys import multi_get
 from larder.online.position import Position, read_position, write_position
@@ -92,7 +92,7 @@ def test_the_documented_writer_does_all_that_larder_does(documented: Server) -> 
         assert "INFO" not in " ".join(redis_health(writer).warnings)
         delete_view(writer, "shop", "visits")
         assert count_entities(writer, "shop", "visits") == 0
-        assert writer not in compare_and_set._without_scripts
+        assert writer not in scripts._without_scripts
         with pytest.raises(OnlineStoreError, match="what this user may not do"), redis_failures(writer):
             writer.set("another application's", "x")
 
@@ -118,7 +118,7 @@ def test_without_scripts_the_newest_value_still_wins(writer_without_scripts: red
     assert write_records(client, view(), "shop", visits(("ann", 1, 1, 1.0), ("bob", 1, 1, 1.0))).written == 2
     counts = write_records(client, view(), "shop", visits(("ann", 0, 9, 2.0), ("bob", 1, 2, 2.0), ("eve", 0, 0, 2.0)))
 
-    assert client in compare_and_set._without_scripts
+    assert client in scripts._without_scripts
     assert counts == WriteCounts(written=2, kept=1)
     assert stored(client, "ann", "bob", "eve") == [1.0, 2.0, 2.0]
 
