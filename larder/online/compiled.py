@@ -7,7 +7,7 @@ neither Feast, Spark, MLflow, pandas nor Arrow.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache, partial
 from itertools import islice
@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from larder.contracts.plan import FeaturePlan, ViewPlan
 from larder.online.on_demand import REQUEST, OnDemand
 from larder.online.packed.keys import entity_encoder, view_prefix
-from larder.online.packed.record import EPOCH, Layout
+from larder.online.packed.record import Layout
+from larder.online.packed.types import microseconds
 from larder.online.request import request_parser
 
 
@@ -39,8 +40,9 @@ FEW = 4
 
 RequestRows = Sequence[Mapping[str, Any]]
 Entity = bytes
-Cell = tuple[Status, tuple[Any, ...]]
-"""What one row finds in one view: status and the values of all its features."""
+Cell = tuple[Status, int | None, tuple[Any, ...]]
+"""What one row finds in one view: status, event timestamp in microseconds since 1970 (None: NOT_FOUND), and the values
+of all its features, null unless PRESENT. A bare tuple, because one is made for every entity of every view."""
 
 
 @dataclass(frozen=True)
@@ -95,29 +97,27 @@ class CompiledPlan:
 
         Raises SchemaMismatchError for records of another schema, OnlineStoreError for damaged ones.
         """
-        cells = self._cells(asked, iter(records), now)
+        cells = list(zip(*self.cells(asked, records, now), strict=True)) or [()] * len(asked.slots)
         rows = [row.copy() for row in asked.slots]
         for row, row_cells in zip(rows, cells, strict=True):
-            for _, values in row_cells:
+            for _, _, values in row_cells:
                 row += values
         for on_demand in self._on_demand:
             on_demand.append_outputs(rows)
-        statuses = [self._column_statuses(*[status for status, _ in row_cells]) for row_cells in cells]
+        statuses = [self._column_statuses(*[status for status, _, _ in row_cells]) for row_cells in cells]
         return FeatureRows([self._pick(row) for row in rows], statuses)
 
-    def _cells(self, asked: Asked, records: Iterable[bytes | None], now: datetime) -> list[tuple[Cell, ...]]:
-        """What each row finds in each view."""
-        if not self._views:
-            return [() for _ in asked.slots]
-        instant = (now - EPOCH) // timedelta(microseconds=1)
+    def cells(self, asked: Asked, records: Iterable[bytes | None], now: datetime) -> list[list[Cell]]:
+        """Per view what each row finds in the `records` of `asked.keys`. Raises what `answered` raises."""
+        remaining, instant = iter(records), microseconds(now)
         columns = []
         for view, entities, distinct in zip(self._views, asked.entities, asked.distinct, strict=True):
-            cells = view.cells(list(islice(records, len(distinct))), instant)
+            cells = view.cells(list(islice(remaining, len(distinct))), instant)
             if len(distinct) < len(entities):
                 by_entity = dict(zip(distinct, cells, strict=True))
                 cells = [by_entity[entity] for entity in entities]
             columns.append(cells)
-        return list(zip(*columns, strict=True))
+        return columns
 
 
 class _StoredView:
@@ -129,9 +129,8 @@ class _StoredView:
         layout = Layout(view)
         self._decode, self._decode_all = layout.decode, layout.decode_all
         self._ttl = math.inf if view.ttl_seconds is None else view.ttl_seconds * 1e6
-        nulls = (None,) * len(view.features)
-        self._not_found: Cell = (Status.NOT_FOUND, nulls)
-        self._too_old: Cell = (Status.OUTSIDE_MAX_AGE, nulls)
+        self._nulls = (None,) * len(view.features)
+        self._not_found: Cell = (Status.NOT_FOUND, None, self._nulls)
 
     def cells(self, records: Sequence[bytes | None], now: int) -> list[Cell]:
         """What each of some records says, None where Redis has none; `now` in microseconds since 1970."""
@@ -145,14 +144,19 @@ class _StoredView:
             else:
                 event_timestamp, _, values = self._decode(record)
                 is_too_old = now - event_timestamp > self._ttl
-                cells.append(self._too_old if is_too_old else (Status.PRESENT, values))
+                cells.append(
+                    (Status.OUTSIDE_MAX_AGE, event_timestamp, self._nulls)
+                    if is_too_old
+                    else (Status.PRESENT, event_timestamp, values)
+                )
         return cells
 
     def _many_cells(self, records: Sequence[bytes | None], now: int) -> list[Cell]:
         found = [record for record in records if record is not None]
-        decoded, oldest, present = self._decode_all(found), now - self._ttl, Status.PRESENT
-        cells = [
-            (present, values) if event_timestamp >= oldest else self._too_old
+        decoded, oldest = self._decode_all(found), now - self._ttl
+        present, too_old, nulls = Status.PRESENT, Status.OUTSIDE_MAX_AGE, self._nulls
+        cells: list[Cell] = [
+            (present, event_timestamp, values) if event_timestamp >= oldest else (too_old, event_timestamp, nulls)
             for event_timestamp, values in zip(decoded.event_timestamps, decoded.values, strict=True)
         ]
         if len(found) == len(records):

@@ -12,7 +12,7 @@ from larder.contracts.clock import Clock
 from larder.offline.history import History
 from larder.offline.reading import pinned
 from larder.online.contents import stored_records
-from larder.online.packed.record import EPOCH
+from larder.online.packed.types import microseconds
 from larder.online.position import Position, read_position
 from larder.online.writer import FUTURE_TOLERANCE
 from larder.verify.causes import Circumstances
@@ -69,13 +69,9 @@ def _circumstances(history: History, position: Position | None, instant: datetim
         history.version is None or history.table != position.table or history.version > position.version
     )
     return Circumstances(
-        instant=_microseconds(instant),
-        reached=None if position is None else _microseconds(position.instant),
+        instant=microseconds(instant),
+        reached=None if position is None else microseconds(position.instant),
         has_table_moved=has_moved,
         is_seen_when_known=history.cutoff,
         tolerance=FUTURE_TOLERANCE // timedelta(microseconds=1),
     )
-
-
-def _microseconds(instant: datetime) -> int:
-    return (instant - EPOCH) // timedelta(microseconds=1)

@@ -8,9 +8,9 @@ from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnline
 from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from larder.online.compiled import Status
+from larder.online.compiled import Cell, Status
 from larder.online.feast_values import value_of
-from larder.online.layouts.lookup import NO_VALUE, Found, ViewLookup
+from larder.online.layouts.lookup import NO_VALUE, ViewLookup
 
 STATUSES = {
     Status.PRESENT: FieldStatus.PRESENT,
@@ -20,7 +20,7 @@ STATUSES = {
 
 
 def append_views(
-    response: GetOnlineFeaturesResponse, views: Sequence[ViewLookup], found: Sequence[Sequence[Found]], *, is_full: bool
+    response: GetOnlineFeaturesResponse, views: Sequence[ViewLookup], found: Sequence[Sequence[Cell]], *, is_full: bool
 ) -> None:
     """Append the columns of each view, given what each row found in it.
 
@@ -31,7 +31,7 @@ def append_views(
         prefix = f"{view.view.projection.name_to_use()}__" if is_full else ""
         response.metadata.feature_names.val.extend([prefix + name for name in view.names])
         _append_columns(response, view, rows)
-        present = sum(row.status is Status.PRESENT for row in rows) * len(view.names)
+        present = sum(status is Status.PRESENT for status, _, _ in rows) * len(view.names)
         track_feature_statuses(view.view.name, present, len(rows) * len(view.names) - present)
 
 
@@ -44,20 +44,20 @@ def append_versions(response: GetOnlineFeaturesResponse, views: Sequence[ViewLoo
             response.metadata.feature_view_metadata.add(name=name, version=view.view.current_version_number or 0)
 
 
-def _append_columns(response: GetOnlineFeaturesResponse, view: ViewLookup, rows: Sequence[Found]) -> None:
+def _append_columns(response: GetOnlineFeaturesResponse, view: ViewLookup, rows: Sequence[Cell]) -> None:
     # All features of a row share status and timestamp: protobuf copies both faster than it makes them.
     common = GetOnlineFeaturesResponse.FeatureVector(
-        statuses=[STATUSES[row.status] for row in rows],
-        event_timestamps=[_timestamp(row.event_timestamp) for row in rows],
+        statuses=[STATUSES[status] for status, _, _ in rows],
+        event_timestamps=[_timestamp(event_timestamp) for _, event_timestamp, _ in rows],
     )
     for place in view.places:
-        column = [None if row.values is None else row.values[place] for row in rows]
+        column = [values[place] for _, _, values in rows]
         response.results.append(common)
         vector = response.results[-1]
         vector.values.extend(_values(column, view.plan.features[place].dtype))
         if None in column:
-            for index, row in enumerate(rows):
-                if row.values is not None and column[index] is None:
+            for index, (status, _, _) in enumerate(rows):
+                if status is Status.PRESENT and column[index] is None:
                     vector.statuses[index] = FieldStatus.NULL_VALUE
 
 

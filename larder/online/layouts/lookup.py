@@ -1,10 +1,7 @@
 """The views of one Feast request, compiled: from its join keys to Redis keys, from records to what each row finds."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
-from itertools import islice
-from typing import Any, NamedTuple
+from datetime import datetime
 
 from feast import FeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
@@ -13,25 +10,12 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from larder.contracts.errors import MissingKeyError
 from larder.contracts.plan import FeaturePlan, ViewPlan
-from larder.online.compiled import Asked, CompiledPlan, Status
+from larder.online.compiled import Asked, Cell, CompiledPlan
 from larder.online.feast_values import python_of
-from larder.online.packed.record import EPOCH, Layout
 
 NO_VALUE = Value()
 JoinKeys = Mapping[str, Sequence[Value]]
 """Name in the request -> one value per row."""
-
-
-class Found(NamedTuple):
-    """What one entity has in one view; `event_timestamp` in microseconds since 1970, UTC."""
-
-    status: Status
-    event_timestamp: int | None
-    values: tuple[Any, ...] | None
-    """All features of the view; None unless the status is PRESENT."""
-
-
-NOT_FOUND = Found(Status.NOT_FOUND, None, None)
 
 
 class ViewLookup:
@@ -43,17 +27,6 @@ class ViewLookup:
         self.names = list(names)
         places = {feature.name: place for place, feature in enumerate(plan.features)}
         self.places = [places[name] for name in names]
-        self._decode = Layout(plan).decode
-        self._ttl = math.inf if plan.ttl_seconds is None else plan.ttl_seconds * 1e6
-
-    def found(self, record: bytes | None, now: int) -> Found:
-        """`now` in microseconds since 1970."""
-        if record is None:
-            return NOT_FOUND
-        event_timestamp, _, values = self._decode(record)
-        if now - event_timestamp > self._ttl:
-            return Found(Status.OUTSIDE_MAX_AGE, event_timestamp, None)
-        return Found(Status.PRESENT, event_timestamp, values)
 
 
 class Lookup:
@@ -83,18 +56,12 @@ class Lookup:
         columns = [[python_of(value) for value in join_keys[name]] for name in self._names]
         return self._compiled.asked([dict(zip(self._names, row, strict=True)) for row in zip(*columns, strict=True)])
 
-    def found(self, asked: Asked, records: Iterable[bytes | None], now: datetime) -> list[list[Found]]:
+    def found(self, asked: Asked, records: Iterable[bytes | None], now: datetime) -> list[list[Cell]]:
         """Per view what each row finds in the `records` of `asked.keys`.
 
         Raises SchemaMismatchError or OnlineStoreError for a record that cannot be read.
         """
-        instant, remaining = (now - EPOCH) // timedelta(microseconds=1), iter(records)
-        columns = []
-        for view, rows, distinct in zip(self.views, asked.entities, asked.distinct, strict=True):
-            found = [view.found(record, instant) for record in islice(remaining, len(distinct))]
-            by_entity = dict(zip(distinct, found, strict=True))
-            columns.append([by_entity[entity] for entity in rows])
-        return columns
+        return self._compiled.cells(asked, records, now)
 
 
 def joined_columns(plan: ViewPlan, keys: Sequence[EntityKey]) -> JoinKeys:

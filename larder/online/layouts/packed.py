@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -20,13 +20,14 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.stream_feature_view import StreamFeatureView
 
 from larder.contracts.clock import Clock
+from larder.online.compiled import Cell, Status
 from larder.online.contents import delete_view
 from larder.online.feast_values import EntityRow, rows_table, value_of
 from larder.online.layouts.answer import append_versions, append_views
 from larder.online.layouts.checks import EntityRows, Features, check_service, check_storable, checked_columns
 from larder.online.layouts.clients import Clients
-from larder.online.layouts.lookup import Found, JoinKeys, Lookup, ViewLookup, joined_columns
-from larder.online.packed.record import EPOCH
+from larder.online.layouts.lookup import JoinKeys, Lookup, ViewLookup, joined_columns
+from larder.online.packed.types import instant
 from larder.online.planning import projected_plan, stored_plan, versioned_name, view_version
 from larder.online.server.health import require_fit_redis
 from larder.online.writer import write_records
@@ -234,9 +235,10 @@ def _whole_view(config: RepoConfig, view: FeatureView, names: list[str] | None) 
     return Lookup(config.project, [ViewLookup(plan, view, names or [feature.name for feature in plan.features])])
 
 
-def _stored_row(view: ViewLookup, row: Found) -> StoredRow:
-    if row.values is None or row.event_timestamp is None:
+def _stored_row(view: ViewLookup, row: Cell) -> StoredRow:
+    status, event_timestamp, values = row
+    if status is not Status.PRESENT or event_timestamp is None:
         return None, None
     features = [view.plan.features[place] for place in view.places]
-    values = {f.name: value_of(row.values[place], f.dtype) for f, place in zip(features, view.places, strict=True)}
-    return EPOCH + timedelta(microseconds=row.event_timestamp), values
+    found = {f.name: value_of(values[place], f.dtype) for f, place in zip(features, view.places, strict=True)}
+    return instant(event_timestamp), found

@@ -1,6 +1,6 @@
 """Arrow types of features, those of the offline join, and columns brought into them."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ from larder.contracts.errors import InvalidDataError
 from larder.contracts.plan import Feature
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.tables.kinds import INSTANT, in_utc, is_bytes, is_list, is_same_kind, is_text, parts
-from larder.online.packed.types import BLOBS, EPOCH, INSTANTS, LISTS, MAPS, TEXTS, element_type, opened
+from larder.online.packed.types import BLOBS, INSTANTS, LISTS, MAPS, TEXTS, element_type, microseconds, opened
 
 _PLAIN = {
     "float64": pa.float64(),
@@ -25,9 +25,7 @@ _PLAIN |= dict.fromkeys(INSTANTS, INSTANT) | dict.fromkeys(BLOBS, pa.binary())
 _PLAIN |= {text: pa.string() for text in TEXTS if text not in _PLAIN}
 
 _ROOMY = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
-_EARLIEST, _LATEST = (
-    (limit.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1) for limit in (datetime.min, datetime.max)
-)
+_EARLIEST, _LATEST = (microseconds(limit.replace(tzinfo=UTC)) for limit in (datetime.min, datetime.max))
 
 
 def arrow_type(dtype: str) -> pa.DataType | None:

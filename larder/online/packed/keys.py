@@ -6,13 +6,13 @@ entity share a slot. Each part of it is a type letter, a length and a value: {s3
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError
 from larder.contracts.plan import ViewPlan
-from larder.online.packed.record import EPOCH
+from larder.online.packed.types import microseconds
 from larder.online.request import wrong_type
 
 KEY_LETTERS = {"string": "s", "bytes": "b", "int32": "i", "int64": "i", "unix_timestamp": "t"}
@@ -104,7 +104,7 @@ def _integer(bits: int) -> Callable[[str, Any], bytes]:
 def _instant(name: str, value: Any) -> bytes:
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise wrong_type(name, "an instant with a time zone", value)
-    digits = b"%d" % ((value - EPOCH) // timedelta(microseconds=1))
+    digits = b"%d" % microseconds(value)
     return b"t%d:%b" % (len(digits), digits)
 
 

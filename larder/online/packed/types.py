@@ -71,8 +71,14 @@ def cell_decoder(dtype: str) -> Decoder:
     return packed if element is None else partial(_list, packed, element)
 
 
-def instant(microseconds: int) -> datetime:
-    return EPOCH + timedelta(microseconds=microseconds)
+def instant(count: int) -> datetime:
+    """So many microseconds after 1970, UTC."""
+    return EPOCH + timedelta(microseconds=count)
+
+
+def microseconds(instant: datetime) -> int:
+    """Since 1970; `instant` has a time zone."""
+    return (instant - EPOCH) // timedelta(microseconds=1)
 
 
 def _list(packed: Decoder, element: str, cell: bytes) -> list[Any]:
