@@ -1,7 +1,6 @@
 """What the online store holds, read in bulk: for proofs, counts and deletion, not for serving."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 import redis
@@ -22,15 +21,26 @@ def read_view(client: redis.Redis, view: ViewPlan, project: str, keys: pa.Table)
     Columns: join keys, features in the types of the offline join, event_timestamp, known_at. All but the keys are
     null where Redis has no record. Raises SchemaMismatchError or OnlineStoreError like the reader.
     """
-    encode, prefix, layout = entity_encoder(view), view_prefix(project, view.name), Layout(view)
-    names = [key.name for key in view.join_keys]
-    wanted = [prefix + encode(dict(zip(view.request_keys, row, strict=True))) for row in _rows(keys, names)]
-    columns = {name: keys[name] for name in names} | decoded_columns(layout, stored_records(client, wanted))
-    return pa.table(columns)
+    records = stored_records(client, redis_keys(view, project, keys))
+    return pa.table({key.name: keys[key.name] for key in view.join_keys} | decoded_columns(Layout(view), records))
+
+
+def redis_keys(view: ViewPlan, project: str, entities: pa.Table) -> list[bytes]:
+    """The Redis key of each row as a reader makes it; columns are the view's join keys."""
+    encode, prefix = entity_encoder(view), view_prefix(project, view.name)
+    if not view.join_keys:
+        return [prefix + encode({})] * entities.num_rows
+    rows = zip(*(entities[key.name].to_pylist() for key in view.join_keys), strict=True)
+    return [prefix + encode(dict(zip(view.request_keys, row, strict=True))) for row in rows]
 
 
 def stored_keys(client: redis.Redis, project: str, view: str) -> Iterator[bytes]:
     """The Redis keys of the view's records, each once; looks at every key of the server."""
+    return _once(scanned_keys(client, project, view))
+
+
+def scanned_keys(client: redis.Redis, project: str, view: str) -> Iterator[bytes]:
+    """As `stored_keys`, but a key perhaps more than once, so that none has to be kept in memory."""
     return _scan(client, view_prefix(project, view) + b"{*")
 
 
@@ -59,24 +69,22 @@ def delete_project(client: redis.Redis, project: str) -> None:
     _delete(client, project_prefix(project))
 
 
-def _rows(keys: pa.Table, names: list[str]) -> Iterator[tuple[Any, ...]]:
-    if not names:
-        return iter([()] * keys.num_rows)
-    return zip(*(keys[name].to_pylist() for name in names), strict=True)
-
-
 def _scan(client: redis.Redis, pattern: bytes) -> Iterator[bytes]:
-    """Keys that match, each once: SCAN may repeat a key while the table is resized."""
-    seen: set[bytes] = set()
+    """Keys that match; SCAN may repeat a key while the table is resized."""
     with redis_failures(client):
-        for key in client.scan_iter(match=pattern, count=KEYS_PER_CALL):
-            if key not in seen:
-                seen.add(key)
-                yield key
+        yield from client.scan_iter(match=pattern, count=KEYS_PER_CALL)
+
+
+def _once(keys: Iterable[bytes]) -> Iterator[bytes]:
+    seen: set[bytes] = set()
+    for key in keys:
+        if key not in seen:
+            seen.add(key)
+            yield key
 
 
 def _delete(client: redis.Redis, prefix: bytes) -> None:
-    keys = list(_scan(client, prefix + b"*"))
+    keys = list(_once(_scan(client, prefix + b"*")))
     with redis_failures(client):
         for start in range(0, len(keys), KEYS_PER_CALL):
             multi_delete(client, keys[start : start + KEYS_PER_CALL])

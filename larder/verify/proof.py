@@ -11,14 +11,13 @@ import pyarrow as pa
 from larder.contracts.clock import Clock
 from larder.offline.history import History
 from larder.offline.reading import pinned
-from larder.online.contents import stored_records
+from larder.online.contents import redis_keys, stored_records
 from larder.online.packed.types import microseconds
 from larder.online.position import Position, read_position
 from larder.online.writer import FUTURE_TOLERANCE
 from larder.verify.causes import Circumstances
 from larder.verify.compare import Part, compared_part
 from larder.verify.history_side import history_side
-from larder.verify.redis_side import redis_keys
 from larder.verify.views import VerifiedView
 
 if TYPE_CHECKING:

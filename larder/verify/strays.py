@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from larder.contracts.clock import Clock
 from larder.offline.reading import pinned
-from larder.online.contents import stored_records
+from larder.online.contents import scanned_keys, stored_records
 from larder.verify.compare import Difference, Part
+from larder.verify.entities import entity_decoder
 from larder.verify.history_side import entity_keys
 from larder.verify.proof import Checked, checked_entities
-from larder.verify.redis_side import entity_decoder, scanned_keys
 from larder.verify.views import VerifiedView
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def checked_view(view: VerifiedView, client: "redis.Redis", *, clock: Clock) -> 
     for checked in checked_entities(view, client, entities, clock=clock):
         known.append(_hashes(checked.keys))
         yield checked
-    others = _unknown_keys(scanned_keys(client, view.plan, view.project), known)
+    others = _unknown_keys(scanned_keys(client, view.project, view.name), known)
     yield from _checked_strays(view, client, others, entities.schema, clock)
 
 

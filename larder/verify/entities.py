@@ -1,40 +1,19 @@
-"""The online side of the proof: keys as the reader makes them, and the bytes that Redis holds for them."""
+"""From Redis keys back to entities."""
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
 from typing import Any
-
-import pyarrow as pa
-import redis
 
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.plan import ViewPlan
-from larder.online.contents import KEYS_PER_CALL
 from larder.online.packed.keys import KEY_LETTERS, entity_encoder, view_prefix
-from larder.online.packed.record import EPOCH
-from larder.online.server.connection import redis_failures
+from larder.online.packed.types import instant
 
 Entity = tuple[Any, ...]
 """Values of the join keys, in the plan's order."""
 
 
-def redis_keys(view: ViewPlan, project: str, entities: pa.Table) -> list[bytes]:
-    """The Redis key of each row; columns are the view's join keys."""
-    encode, prefix = entity_encoder(view), view_prefix(project, view.name)
-    if not view.join_keys:
-        return [prefix + encode({})] * entities.num_rows
-    rows = zip(*(entities[key.name].to_pylist() for key in view.join_keys), strict=True)
-    return [prefix + encode(dict(zip(view.request_keys, row, strict=True))) for row in rows]
-
-
-def scanned_keys(client: redis.Redis, view: ViewPlan, project: str) -> Iterator[bytes]:
-    """Keys of the view's records, a key perhaps more than once; looks at every key of the server."""
-    with redis_failures(client):
-        yield from client.scan_iter(match=view_prefix(project, view.name) + b"{*", count=KEYS_PER_CALL)
-
-
 def entity_decoder(view: ViewPlan, project: str) -> Callable[[bytes], Entity | None]:
-    """The reverse of `redis_keys`: from a key to its entity, None for a key that no entity of the view has."""
+    """From a key as a reader makes it to its entity, None for a key that no entity of the view has."""
     encode, prefix = entity_encoder(view), view_prefix(project, view.name)
 
     def decode(key: bytes) -> Entity | None:
@@ -60,5 +39,5 @@ _PARSERS: dict[str, Callable[[bytes], Any]] = {
     "s": bytes.decode,
     "b": bytes,
     "i": int,
-    "t": lambda digits: EPOCH + timedelta(microseconds=int(digits)),
+    "t": lambda digits: instant(int(digits)),
 }
