@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from feast import FeatureView
@@ -13,7 +12,7 @@ from larder.contracts.errors import ConfigurationError
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.offline.history import History, history_of
-from larder.offline.join.engines import GIGABYTE
+from larder.offline.join.engines import choice_of
 from larder.offline.join.shares import stored_bytes
 from larder.offline.lake import lake_root
 from larder.offline.store import DeltaOfflineStoreConfig
@@ -68,13 +67,10 @@ def push_latest(view: FeatureView, config: RepoConfig, settings: Settings, *, in
 
 
 def _is_for_spark(config: Any, history: History, plan: PushPlan) -> bool:
-    """By the rule of retrievals: what `offline_store.engine` says, with `auto` by the bytes to be read."""
-    if plan.size == 0 or not isinstance(config, DeltaOfflineStoreConfig) or config.engine == "embedded":
+    """By the rule of retrievals, with `auto` by the bytes that this push reads."""
+    if plan.size == 0 or not isinstance(config, DeltaOfflineStoreConfig):
         return False
-    if config.engine == "spark":
-        return True
-    size = stored_bytes(history) if plan.size is None else plan.size
-    return size / GIGABYTE >= config.spark_from_gigabytes and find_spec("pyspark") is not None
+    return choice_of(config, lambda: stored_bytes(history) if plan.size is None else plan.size).name == "spark"
 
 
 def _session(settings: Settings) -> "SparkSession":

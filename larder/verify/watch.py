@@ -34,12 +34,12 @@ class Metrics:
         )
 
     def count(self, view: ViewComparison) -> None:
-        self.compared.inc(view.compared)
         for item in view.features:
             for cause, number in item.causes.items():
                 self.different.labels(view.view, item.feature, cause).inc(number)
         if view.strays:
             self.different.labels(view.view, EVERY_FEATURE, "extra").inc(view.strays * len(view.features))
+        self.compared.inc(view.compared)  # last: who reads meanwhile finds no value compared whose difference is to come
 
 
 @contextmanager

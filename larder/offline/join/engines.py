@@ -19,41 +19,51 @@ if TYPE_CHECKING:
 GIGABYTE = 1e9
 
 
+Name = Literal["embedded", "spark"]
+
+
 @dataclass(frozen=True)
-class Engine:
+class Choice:
+    """Of an engine, and why this one, in words that go behind its name."""
+
+    name: Name
+    reason: str
+
+
+@dataclass(frozen=True)
+class Engine(Choice):
     """One way to answer; all give the same bytes."""
 
-    name: Literal["embedded", "spark"]
-    reason: str
-    """Why this one, in words that go behind its name."""
     features_as_of: Callable[..., dict[str, pa.ChunkedArray]]
 
 
 def chosen_engine(config: Any, lookups: Sequence[Lookup]) -> Engine:
     """The engine that `config`, a DeltaOfflineStoreConfig, names; with `auto` by the bytes that may be read."""
-    if config.engine == "embedded":
-        return _embedded("offline_store.engine says so")
-    if config.engine == "spark":
-        return _spark("offline_store.engine says so")
     tables = {lookup.history.table: lookup.history for lookup in lookups}
-    gigabytes = sum(stored_bytes(history) for history in tables.values()) / GIGABYTE
-    compared = f"{gigabytes:.1f} GB of history, and Spark begins at {config.spark_from_gigabytes:g} GB"
-    if gigabytes < config.spark_from_gigabytes:
-        return _embedded(compared)
-    return _spark(compared) if find_spec("pyspark") else _embedded(f"{compared}, but pyspark is not installed")
-
-
-def _embedded(reason: str) -> Engine:
-    return Engine("embedded", reason, embedded.features_as_of)
-
-
-def _spark(reason: str) -> Engine:
+    choice = choice_of(config, lambda: sum(stored_bytes(history) for history in tables.values()))
+    if choice.name == "embedded":
+        return Engine(choice.name, choice.reason, embedded.features_as_of)
     if not find_spec("pyspark"):
         raise DependencyError(
             "offline_store.engine is 'spark', but pyspark is not installed. Install `larder[spark]`, or set the engine "
             "to 'embedded' or 'auto' in feature_store.yaml."
         )
-    return Engine("spark", reason, partial(spark.features_as_of, session=_session))
+    return Engine(choice.name, choice.reason, partial(spark.features_as_of, session=_session))
+
+
+def choice_of(config: Any, size: Callable[[], int]) -> Choice:
+    """What `config` says; with `auto` by `size`, the bytes of history that may be read, asked for only then."""
+    if config.engine != "auto":
+        return Choice(config.engine, "offline_store.engine says so")
+    gigabytes = size() / GIGABYTE
+    compared = f"{gigabytes:.1f} GB of history, and Spark begins at {config.spark_from_gigabytes:g} GB"
+    if gigabytes < config.spark_from_gigabytes:
+        return Choice("embedded", compared)
+    return (
+        Choice("spark", compared)
+        if find_spec("pyspark")
+        else Choice("embedded", f"{compared}, but pyspark is not installed")
+    )
 
 
 def _session() -> "SparkSession":
