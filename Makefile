@@ -64,7 +64,7 @@ report: setup ## The report of the last run, in the terminal and as a page
 	@$(BIN)/python -m larder report
 
 bench: setup ## The benchmarks at their quick size
-	@for script in benchmarks/*.py; do $(BIN)/python "$$script" --quick || exit 1; done
+	@for script in $$(grep -l __main__ benchmarks/*.py); do $(BIN)/python "$$script" --quick || exit 1; done
 
 lock: setup ## Resolve requirements.lock anew after a change of pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

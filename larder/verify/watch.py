@@ -39,7 +39,8 @@ class Metrics:
                 self.different.labels(view.view, item.feature, cause).inc(number)
         if view.strays:
             self.different.labels(view.view, EVERY_FEATURE, "extra").inc(view.strays * len(view.features))
-        self.compared.inc(view.compared)  # last: who reads meanwhile finds no value compared whose difference is to come
+        # Last, so that who reads meanwhile finds no value compared whose difference is yet to come.
+        self.compared.inc(view.compared)
 
 
 @contextmanager
