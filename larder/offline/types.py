@@ -3,7 +3,6 @@
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from feast import Field
 from feast.types import (
     FEAST_TYPES_TO_PYARROW_TYPES,
@@ -23,7 +22,7 @@ from feast.types import (
 )
 
 from larder.contracts.errors import InvalidDataError
-from larder.offline.tables.kinds import is_same_kind, is_text
+from larder.offline.tables.kinds import has_overflowed, is_same_kind, is_text
 
 _MAP = FEAST_TYPES_TO_PYARROW_TYPES[Map]
 
@@ -92,10 +91,8 @@ def _pairs(structs: pa.ChunkedArray) -> list[list[tuple[str, Any]] | None]:
 
 def _finite(cast: pa.ChunkedArray, values: pa.ChunkedArray) -> pa.ChunkedArray:
     """`cast`, unless a number of `values` became infinite on the way to fewer bits."""
-    if pa.types.is_floating(cast.type) and pa.types.is_floating(values.type):
-        overflowed = pc.and_(pc.is_inf(cast), pc.is_finite(values))
-        if pc.any(overflowed).as_py():
-            raise pa.ArrowInvalid(f"a value is beyond the range of {cast.type}")
+    if has_overflowed(cast, values):
+        raise pa.ArrowInvalid("a number is beyond its range")
     return cast
 
 

@@ -171,6 +171,7 @@ def test_what_is_stored_in_another_way_is_given_as_it_was_declared(
         (Int32, pa.int64(), 2**40),
         (Float64, pa.int64(), 2**60 + 1),
         (Float32, pa.float64(), 1e39),
+        (Array(Float32), pa.list_(pa.float64()), [1.0, 1e39]),
         (String, pa.int64(), 1),
         (Bool, pa.int8(), 1),
         (UnixTimestamp, pa.timestamp("us"), datetime(2020, 1, 1)),

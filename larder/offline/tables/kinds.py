@@ -1,6 +1,7 @@
 """Kinds of Arrow types: what may differ in width, layout or unit and still be the same kind of value."""
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 INSTANT = pa.timestamp("us", tz="UTC")
 
@@ -104,6 +105,24 @@ def is_bytes(dtype: pa.DataType) -> bool:
 
 def is_list(dtype: pa.DataType) -> bool:
     return bool(pa.types.is_list(dtype) or pa.types.is_large_list(dtype) or pa.types.is_fixed_size_list(dtype))
+
+
+def has_overflowed(cast: pa.ChunkedArray, values: pa.ChunkedArray) -> bool:
+    """Whether some number of `values`, at whatever depth, became infinite in `cast`.
+
+    Arrow's cast to fewer bits rounds, as wanted, but makes what is beyond their range infinite.
+    """
+    return bool(cast.type != values.type and _infinities(cast) != _infinities(values))
+
+
+def _infinities(values: pa.ChunkedArray) -> int:
+    if pa.types.is_dictionary(values.type):
+        return _infinities(values.cast(values.type.value_type))
+    if is_list(values.type):
+        return _infinities(pc.list_flatten(values))
+    if pa.types.is_struct(values.type):
+        return sum(map(_infinities, values.flatten()))
+    return pc.sum(pc.is_inf(values)).as_py() or 0 if pa.types.is_floating(values.type) else 0
 
 
 _KINDS = (

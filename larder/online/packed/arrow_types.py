@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.plan import Feature
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.offline.tables.kinds import INSTANT, in_utc, is_bytes, is_list, is_same_kind, is_text, parts
+from larder.offline.tables.kinds import INSTANT, has_overflowed, in_utc, is_bytes, is_list, is_same_kind, is_text, parts
 from larder.online.packed.types import BLOBS, INSTANTS, LISTS, MAPS, TEXTS, element_type, microseconds, opened
 
 _PLAIN = {
@@ -56,8 +56,12 @@ def fitted(column: pa.ChunkedArray, feature: Feature) -> pa.ChunkedArray:
         raise InvalidDataError(
             f"Column {feature.name!r} does not fit {feature.dtype}: {problem}. Correct the source.", field=feature.name
         ) from problem
-    if "float32" in feature.dtype:
-        _refuse_new_infinities(column, cast, feature)
+    if "float32" in feature.dtype and has_overflowed(cast, column):
+        raise InvalidDataError(
+            f"Column {feature.name!r} does not fit {feature.dtype}: a number is beyond the range of 32 bits. "
+            "Correct the source, or declare the feature with 64 bits.",
+            field=feature.name,
+        )
     if feature.dtype in INSTANTS or element_type(feature.dtype) in INSTANTS:
         _refuse_foreign_years(cast, feature)
     return cast
@@ -107,25 +111,6 @@ def _is_free(found: pa.DataType) -> bool:
 def _is_nanoseconds(found: pa.DataType) -> bool:
     found = found.value_type if is_list(found) else found
     return bool(pa.types.is_timestamp(found)) and found.unit == "ns"
-
-
-def _refuse_new_infinities(column: pa.ChunkedArray, cast: pa.ChunkedArray, feature: Feature) -> None:
-    """Arrow's cast rounds to 32 bits, as wanted, but makes what is beyond their range infinite."""
-    if cast.type != column.type and _infinities(cast) != _infinities(column):
-        raise InvalidDataError(
-            f"Column {feature.name!r} does not fit {feature.dtype}: a number is beyond the range of 32 bits. "
-            "Correct the source, or declare the feature with 64 bits.",
-            field=feature.name,
-        )
-
-
-def _infinities(values: pa.ChunkedArray) -> int:
-    """How many, at whatever depth."""
-    if is_list(values.type):
-        return _infinities(pc.list_flatten(values))
-    if pa.types.is_struct(values.type):
-        return sum(map(_infinities, values.flatten()))
-    return pc.sum(pc.is_inf(values)).as_py() or 0 if pa.types.is_floating(values.type) else 0
 
 
 def _refuse_foreign_years(column: pa.ChunkedArray, feature: Feature) -> None:
