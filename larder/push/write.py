@@ -13,14 +13,13 @@ from larder.contracts.plan import ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
 from larder.online.compare_and_set import write_newest
-from larder.online.contents import read_view, stored_keys
-from larder.online.many_keys import multi_get
+from larder.online.contents import read_view, stored_keys, stored_records
 from larder.online.packed.columns import decoded_columns
 from larder.online.packed.keys import view_prefix
 from larder.online.packed.packing import packed_keys, packed_records, typed_rows
 from larder.online.packed.record import HEADER, Layout
 from larder.online.scripts import KEYS_PER_SCRIPT
-from larder.online.server.connection import client_address, redis_failures
+from larder.online.server.connection import client_address
 from larder.online.swap import replace_if_same
 from larder.online.writer import ROWS_PER_PIPELINE, write_records
 from larder.push.latest import latest_stamped
@@ -49,8 +48,7 @@ class Online:
         return list(zip(packed_keys(prefix, self.plan, typed), packed_records(Layout(self.plan), typed), strict=True))
 
     def stored(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        with redis_failures(self.client):
-            return multi_get(self.client)(keys) if keys else []
+        return stored_records(self.client, keys)
 
 
 def record_keys(view: ViewPlan, project: str, rows: pa.Table) -> list[bytes]:
