@@ -35,6 +35,8 @@ class LoggedAnswer:
     rows: Sequence[dict[str, Any]]
     values: Sequence[Sequence[Any]]
     predictions: Sequence[Prediction]
+    traffic: str = "live"
+    """`live`, or `shadow` for the same request as a model saw it that only listens."""
 
 
 Write = Callable[[Sequence[LoggedAnswer]], None]
@@ -164,6 +166,7 @@ def _rows(answers: Sequence[LoggedAnswer]) -> Any:
             "at": pa.array([answer.at for answer in answers for _ in answer.rows], pa.timestamp("us", "UTC")),
             "model": [model.manifest.model] * len(requests),
             "version": [model.manifest.version] * len(requests),
+            "traffic": [answer.traffic for answer in answers for _ in answer.rows],
             "request": _struct(_request_fields(model.plan), [list(row.values()) for row in requests]),
             "features": _struct([Feature(column.name, column.dtype) for column in model.plan.columns], values),
             "missing": pa.array([prediction.missing for prediction in predictions], texts),

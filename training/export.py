@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from larder.contracts.bundle import Manifest
-from training.evaluation import Probabilities
+from larder.evaluation import Probabilities
 from training.model import Columns, numbers, probabilities, strings
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from larder.contracts.errors import GateError
 from larder.contracts.objective import CHAMPION, Gate
-from training.evaluation import Evaluation
+from larder.evaluation import Evaluation
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from larder.contracts.objective import Objective
 from larder.contracts.plan import FeaturePlan
 from larder.contracts.settings import Settings
 from larder.contracts.tables import EVENT_TIMESTAMP, Lake
+from larder.evaluation import Outcomes, outcomes
 from larder.leakage.auc import Gain, gain, ranking
 from larder.leakage.compare import FeatureLeakage, FeatureValues, Limits, feature_leakage, is_better
 from larder.leakage.service import ServiceColumns, gold_until, service_columns
 from larder.versions.pins import version_to_read
-from training.evaluation import Outcomes, outcomes
 from training.labels import label_selection, read_labels
 from training.model import Columns, fit, probabilities
 from training.training_set import TrainingSet, model_columns, service_plan

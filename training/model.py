@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from larder.contracts.bundle import Bounds
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError
 from larder.contracts.objective import PipelineFactory
-from training.evaluation import Outcomes, Probabilities, outcomes
+from larder.evaluation import Outcomes, Probabilities, outcomes
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline

@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from training.evaluation import CalibrationCurve, Evaluation, RocCurve
+from larder.evaluation import CalibrationCurve, Evaluation, RocCurve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

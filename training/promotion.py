@@ -18,7 +18,7 @@ from larder.contracts.bundle import (
 from larder.contracts.errors import MissingTableError, SchemaMismatchError
 from larder.contracts.objective import CHAMPION, Objective
 from larder.contracts.settings import Settings
-from training.evaluation import Evaluation, Probabilities, evaluation
+from larder.evaluation import Evaluation, Probabilities, evaluation
 from training.export import Export, bundle_probabilities, export
 from training.gates import GateResult, gate_results, require_passed
 from training.model import probabilities

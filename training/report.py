@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from larder.contracts.objective import Objective
-from training.evaluation import Evaluation
+from larder.evaluation import Evaluation
 from training.gates import GateResult
 from training.promotion import Promotion
 from training.training_run import TrainingRun

@@ -16,8 +16,8 @@ from larder.contracts.bundle import Bounds
 from larder.contracts.errors import DependencyError, InvalidDataError, MissingTableError
 from larder.contracts.objective import CHAMPION
 from larder.contracts.settings import Settings
+from larder.evaluation import Evaluation
 from larder.model_registry import has_registry, quiet_mlflow
-from training.evaluation import Evaluation
 from training.lineage import Lineage
 from training.model import Columns, inputs
 from training.model_file import dumped, foreign_types, loaded

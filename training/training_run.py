@@ -8,7 +8,7 @@ import numpy as np
 
 from larder.contracts.objective import CHAMPION, CONSTANT, Objective
 from larder.contracts.settings import Settings
-from training.evaluation import Evaluation, Probabilities, evaluation, outcomes
+from larder.evaluation import Evaluation, Probabilities, evaluation, outcomes
 from training.gates import GateResult, gate_results
 from training.model import fit, importance, probabilities, training_bounds
 from training.plots import plots

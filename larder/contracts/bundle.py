@@ -3,7 +3,9 @@
     <bundles>/<model>/<version>/manifest.json   hashes of the other files, runtime, columns, bounds
     <bundles>/<model>/<version>/plan.json       the feature plan
     <bundles>/<model>/<version>/model.onnx      or model.joblib where ONNX does not reproduce the model
+    <bundles>/<model>/<version>/baseline.json   what was usual in training, for monitors; older bundles lack it
     <bundles>/<model>/champion                  the version that serves; replaced atomically
+    <bundles>/<model>/shadow                    the version that answers beside it, unseen by callers; may be absent
 
 A version's folder is written once and never changed.
 """
@@ -18,9 +20,11 @@ from pathlib import Path
 import msgspec
 
 from larder.contracts.errors import InvalidDataError, MissingTableError
+from larder.contracts.monitoring import Baseline, decoded_baseline, encoded_baseline
 from larder.contracts.plan import FeaturePlan, decoded, encoded
 
-MANIFEST, PLAN, CHAMPION = "manifest.json", "plan.json", "champion"
+MANIFEST, PLAN, BASELINE = "manifest.json", "plan.json", "baseline.json"
+CHAMPION, SHADOW = "champion", "shadow"
 MODEL_FILES = {"onnx": "model.onnx", "sklearn": "model.joblib"}
 
 
@@ -54,12 +58,16 @@ class Manifest(msgspec.Struct, frozen=True):
     """File name -> SHA-256, of every other file in the bundle."""
 
 
-def write_bundle(folder: Path, manifest: Manifest, plan: FeaturePlan, model: bytes) -> Path:
+def write_bundle(
+    folder: Path, manifest: Manifest, plan: FeaturePlan, model: bytes, baseline: Baseline | None = None
+) -> Path:
     """Write `<folder>/<model>/<version>` whole or not at all and return its path.
 
     Raises InvalidDataError when that version exists with other content.
     """
     files = {PLAN: encoded(plan), MODEL_FILES[manifest.runtime]: model}
+    if baseline is not None:
+        files[BASELINE] = encoded_baseline(baseline)
     manifest = msgspec.structs.replace(manifest, hashes={name: _sha256(data) for name, data in files.items()})
     target = folder / manifest.model / manifest.version
     if target.exists():
@@ -82,9 +90,25 @@ def write_bundle(folder: Path, manifest: Manifest, plan: FeaturePlan, model: byt
 
 def set_champion(folder: Path, model: str, version: str) -> None:
     """Point serving at `version`, in one atomic step."""
-    partial = folder / model / f".{CHAMPION}.partial"
-    _write_synced(partial, version.encode())
-    os.replace(partial, folder / model / CHAMPION)
+    _point(folder / model / CHAMPION, version)
+
+
+def set_shadow(folder: Path, model: str, version: str | None) -> None:
+    """Let `version` answer beside the champion, or nothing, in one atomic step."""
+    if version is None:
+        (folder / model / SHADOW).unlink(missing_ok=True)
+    else:
+        _point(folder / model / SHADOW, version)
+
+
+def champion_version(folder: Path, model: str) -> str | None:
+    """The version that serves; None when nothing was promoted."""
+    return _pointed(folder / model / CHAMPION)
+
+
+def shadow_version(folder: Path, model: str) -> str | None:
+    """The version that answers beside the champion; None when there is none."""
+    return _pointed(folder / model / SHADOW)
 
 
 def champion_bundle(folder: Path, model: str) -> Path:
@@ -110,7 +134,7 @@ def read_manifest(bundle: Path) -> Manifest:
 def read_files(bundle: Path, manifest: Manifest) -> Mapping[str, bytes]:
     """All files of the bundle, each checked against its hash before anybody decodes it."""
     expected = {PLAN, MODEL_FILES.get(manifest.runtime, "")}
-    if set(manifest.hashes) != expected:
+    if set(manifest.hashes) - {BASELINE} != expected:
         raise InvalidDataError(
             f"{bundle / MANIFEST} names {sorted(manifest.hashes)} where {sorted(expected)} belong. "
             "Promote the model again."
@@ -129,6 +153,25 @@ def read_files(bundle: Path, manifest: Manifest) -> Mapping[str, bytes]:
 
 def bundle_plan(files: Mapping[str, bytes]) -> FeaturePlan:
     return decoded(files[PLAN])
+
+
+def bundle_baseline(bundle: Path) -> Baseline | None:
+    """What was usual when the bundle's model was trained; None for bundles written before that was kept.
+
+    Raises InvalidDataError when a file of the bundle does not have its hash.
+    """
+    files = read_files(bundle, read_manifest(bundle))
+    return decoded_baseline(files[BASELINE], where=str(bundle)) if BASELINE in files else None
+
+
+def _point(pointer: Path, version: str) -> None:
+    partial = pointer.with_name(f".{pointer.name}.partial")
+    _write_synced(partial, version.encode())
+    os.replace(partial, pointer)
+
+
+def _pointed(pointer: Path) -> str | None:
+    return pointer.read_text().strip() if pointer.is_file() else None
 
 
 def _sha256(data: bytes) -> str:

@@ -39,5 +39,9 @@ class Lake:
         """One row per answer given, append only."""
         return self._place("predictions", name)
 
+    def monitoring(self, name: str) -> str:
+        """One row per finding of a monitor, append only."""
+        return self._place("monitoring", name)
+
     def _place(self, layer: str, name: str) -> str:
         return f"{self.root.rstrip('/')}/{layer}/{name}"

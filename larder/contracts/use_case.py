@@ -56,3 +56,11 @@ def declared(stage: str, kind: type[Declaration], settings: Settings) -> Declara
             f"{module.__file__} declares {len(instances)} objects of {kind.__name__}; it must declare exactly one."
         )
     return instances[0]
+
+
+def declared_or(stage: str, default: Declaration, settings: Settings) -> Declaration:
+    """The single instance of `default`'s class that the use case file of `stage` declares, else `default`."""
+    kind = type(default)
+    if any(isinstance(value, kind) for value in vars(use_case_module(stage, settings)).values()):
+        return declared(stage, kind, settings)
+    return default

@@ -6,8 +6,8 @@ import pytest
 
 from larder.contracts.errors import ConfigurationError, GateError
 from larder.contracts.objective import Gate
+from larder.evaluation import SliceScore, evaluation
 from tests.training.shop import shop_objective
-from training.evaluation import SliceScore, evaluation
 from training.gates import gate_results, require_passed
 
 ROWS = pa.table({"came_back": [False, True, False, True], "shop": ["north"] * 4})

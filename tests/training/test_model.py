@@ -6,8 +6,8 @@ from sklearn.pipeline import Pipeline
 
 from larder.contracts.bundle import Bounds
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError
+from larder.evaluation import outcomes
 from tests.training.shop import COLUMNS, pipeline
-from training.evaluation import outcomes
 from training.model import Columns, fit, importance, inputs, probabilities, training_bounds
 from training.model_file import dumped, loaded
 

@@ -6,8 +6,8 @@ import pytest
 
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.objective import METRICS, Kpi, Slice
+from larder.evaluation import calibration_curve, evaluation, mean_cost, metrics, outcomes, slice_scores
 from tests.training.shop import shop_objective
-from training.evaluation import calibration_curve, evaluation, mean_cost, metrics, outcomes, slice_scores
 
 KPI = Kpi("cost", "EUR", false_alarm=1.0, miss=3.0, description="")
 OUTCOME = np.array([0, 0, 1, 1], dtype=np.int8)

@@ -1,0 +1,49 @@
+"""The monitoring table: what monitors found, appended by monitoring, read by training's policy and by people."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+from deltalake import write_deltalake
+
+from larder.contracts.errors import MissingTableError
+from larder.contracts.monitoring import Finding, Verdict
+from larder.offline.conditions import Between
+from larder.offline.tables.delta_table import open_table
+from larder.offline.tables.rows import rows_of
+
+_INSTANT = pa.timestamp("us", "UTC")
+SCHEMA = pa.schema(
+    [(name, _INSTANT) for name in ("run_at", "window_start", "window_end")]
+    + [(name, pa.string()) for name in ("monitor", "subject", "metric")]
+    + [("value", pa.float64()), ("limit", pa.float64()), ("verdict", pa.string()), ("evidence", pa.string())]
+)
+
+
+def append_findings(place: str, findings: Sequence[Finding]) -> None:
+    """Append all findings of one run in one commit."""
+    rows = pa.Table.from_pylist([asdict(item) | {"verdict": str(item.verdict)} for item in findings], SCHEMA)
+    write_deltalake(place, rows, mode="append")
+
+
+def read_findings(place: str, *, until: datetime, since: datetime | None = None) -> list[Finding]:
+    """Findings of runs in (since, until], by run; of a window that was looked at again only the newest run's.
+
+    Empty when nothing was ever monitored.
+    """
+    try:
+        table = open_table(place)
+    except MissingTableError:
+        return []
+    first = None if since is None else since + timedelta(microseconds=1)
+    rows = rows_of(table, where=[Between("run_at", first, until)])
+    newest: dict[tuple[object, ...], Finding] = {}
+    for row in sorted(rows.to_pylist(), key=lambda row: row["run_at"]):
+        found = Finding(
+            **{item.name: row[item.name] for item in fields(Finding)} | {"verdict": Verdict(row["verdict"])}
+        )
+        key = (found.window_start, found.window_end, found.monitor, found.subject, found.metric)
+        newest.pop(key, None)
+        newest[key] = found
+    return list(newest.values())

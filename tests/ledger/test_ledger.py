@@ -1,0 +1,55 @@
+"""The ledger keeps what it was told, and shows every change."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from larder.ledger import Act, Ledger
+
+NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    made = Ledger(tmp_path / "ledger.jsonl", "tester@here")
+    for number in range(4):
+        made.append(Act.DECISION, "returns", at=NOW, reason=f"reason {number}", inputs={"share": 0.5 + number})
+    return made
+
+
+def test_entries_come_back_in_order_with_who_when_and_why(ledger: Ledger):
+    entries = ledger.entries(subject="returns")
+
+    assert [(entry.number, entry.reason) for entry in entries] == [(i + 1, f"reason {i}") for i in range(4)]
+    assert {(entry.actor, entry.at) for entry in entries} == {("tester@here", NOW)}
+    assert ledger.problem() is None
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda lines: [lines[0], lines[1].replace(b"reason 1", b"reason 9"), *lines[2:]], "Entry 2"),
+        (lambda lines: [lines[0], *lines[2:]], "Entry 2 is missing"),
+        (lambda lines: [lines[1], lines[0], *lines[2:]], "Entry 1 is missing"),
+        (lambda lines: lines[:-1], "was cut"),
+        (lambda lines: [], "was cut"),
+        (lambda lines: [*lines, lines[-1]], "Entry 5 is missing"),
+    ],
+    ids=["altered", "removed", "swapped", "cut", "emptied", "repeated"],
+)
+def test_every_edit_is_found(ledger: Ledger, edit, said: str):
+    lines = ledger.path.read_bytes().splitlines(keepends=True)
+    ledger.path.write_bytes(b"".join(edit(lines)))
+
+    assert said in (ledger.problem() or "")
+
+
+def test_an_append_that_was_cut_off_is_no_entry_and_the_next_one_follows(ledger: Ledger):
+    with open(ledger.path, "ab") as file:
+        file.write(b'{"number":5,"at":"2024')
+
+    assert len(ledger.entries()) == 4
+    assert ledger.problem() is None
+    assert ledger.append(Act.TRAINING, "returns/2", at=NOW, reason="due").number == 5
+    assert ledger.problem() is None
