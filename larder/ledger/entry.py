@@ -69,9 +69,8 @@ def decoded(line: bytes) -> Entry:
 
 def chain_problem(entries: Iterable[Entry]) -> str | None:
     """The first place where the chain does not hold; None when it does."""
-    previous, number = GENESIS, 0
-    for entry in entries:
-        number += 1
+    previous = GENESIS
+    for number, entry in enumerate(entries, start=1):
         if entry.number != number:
             return f"Entry {number} is missing: number {entry.number} stands in its place."
         if entry.previous != previous:

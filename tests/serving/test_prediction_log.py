@@ -44,6 +44,7 @@ def test_a_row_holds_request_features_statuses_and_answer(model: Model, tmp_path
             "at": AT,
             "model": "returns",
             "version": "1",
+            "traffic": "live",
             "request": REQUEST,
             "features": {
                 "sales_mean_7d": 30.0,
