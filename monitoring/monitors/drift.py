@@ -1,0 +1,67 @@
+"""Drift of each model input and of the prediction from the baseline saved with the model.
+
+A distance alarms when it exceeds its limit beyond what chance explains, and the window is significantly different
+after Benjamini and Hochberg's control of false discoveries over everything watched. Either alone would cry wolf: the
+distance in small windows, the test in large ones.
+"""
+
+from collections.abc import Iterator
+
+from scipy.stats import false_discovery_control
+
+from larder.contracts.monitoring import Baseline, Finding, Monitoring
+from larder.distances import Distances, number_distances, string_distances
+from monitoring.monitors.answers import Answers, field, numbers
+from monitoring.monitors.data import string_counts
+from monitoring.monitors.window import Window, verdict_of
+
+PREDICTION = "prediction"
+"""Subject of the findings about the model's probabilities."""
+
+
+def drift(window: Window, answers: Answers, baseline: Baseline, limits: Monitoring) -> list[Finding]:
+    if answers.count < limits.minimum_rows:
+        evidence = f"{answers.count:,} answers; drift is judged from {limits.minimum_rows:,} on."
+        return [window.unknown("drift", answers.model.plan.service, "rows", evidence)]
+    distances = dict(_distances(answers, baseline, limits))
+    adjusted = false_discovery_control([found.p_value for found in distances.values()])
+    return [
+        finding
+        for (name, found), p_value in zip(distances.items(), adjusted, strict=True)
+        for finding in _findings(window, name, found, float(p_value), answers.count, limits)
+    ]
+
+
+def _distances(answers: Answers, baseline: Baseline, limits: Monitoring) -> Iterator[tuple[str, Distances]]:
+    for column in answers.model.plan.columns:
+        name = column.name
+        if name in baseline.numbers:
+            yield name, number_distances(numbers(field(answers.rows, "features", name)), baseline.numbers[name])
+        elif name in baseline.strings:
+            counts = string_counts(field(answers.rows, "features", name))
+            nulls = answers.count - sum(counts.values())
+            yield name, string_distances(counts, nulls, baseline.strings[name])
+    own = answers.own
+    if len(own) >= limits.minimum_rows:  # right after a promotion the new version has answered too little
+        yield PREDICTION, number_distances(numbers(answers.rows["probability"].take(own)), baseline.prediction)
+
+
+def _findings(
+    window: Window, name: str, found: Distances, p_value: float, rows: int, limits: Monitoring
+) -> Iterator[Finding]:
+    is_significant = p_value <= limits.false_alarms
+    chance = f"p = {p_value:.2g} over all that is watched" if is_significant else f"not significant, p = {p_value:.2g}"
+    judged = {
+        "psi": (found.psi, limits.psi, "Population stability index"),
+        "jensen_shannon": (found.jensen_shannon, limits.jensen_shannon, "Jensen-Shannon distance"),
+        "wasserstein": (found.wasserstein, limits.wasserstein, "Wasserstein distance in standard deviations"),
+    }
+    for metric, (value, limit, title) in judged.items():
+        if value is not None:
+            evidence = f"{title} {value:.3f} beyond noise between {rows:,} answers and training; {chance}."
+            yield window.judged(
+                "drift", name, metric, value, limit, verdict_of(value > limit and is_significant), evidence
+            )
+    if (gap := found.kolmogorov_smirnov) is not None:
+        evidence = f"The distributions of values are at most {gap:.3f} apart; {chance}."
+        yield window.reported("drift", name, "kolmogorov_smirnov", gap, evidence)
