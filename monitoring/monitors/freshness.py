@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from larder.contracts.errors import InvalidDataError
 from larder.contracts.monitoring import Finding, Monitoring
 from monitoring.monitors.window import Window, verdict_of
 
@@ -22,6 +23,9 @@ class ViewState:
 
 
 def freshness(window: Window, views: Sequence[ViewState], limits: Monitoring) -> list[Finding]:
+    """Raises InvalidDataError when no view is named: of nothing nothing can be told."""
+    if not views:
+        raise InvalidDataError("No feature view is known. Is the registry applied (`larder features`) and Redis up?")
     return [finding for state in views for finding in _view_freshness(window, state, limits)]
 
 
