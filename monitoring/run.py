@@ -38,13 +38,13 @@ def run_monitors(
     *,
     model: str,
     now: datetime,
-    views: Sequence[ViewState],
+    views: Sequence[ViewState] | None,
     recompute: Recompute | None,
 ) -> list[Finding]:
     """What all monitors find at `now`; nothing is written.
 
-    Without `recompute` the monitor of skew is left out. A monitor that fails cannot tell, and says why; the others
-    run all the same.
+    Without `views` the monitor of freshness is left out, without `recompute` that of skew. A monitor that fails
+    cannot tell, and says why; the others run all the same.
     """
     logged = Logged(settings, objective, limits, model, now)
     window, matured = logged.window, logged.matured_window
@@ -58,7 +58,6 @@ def run_monitors(
         "drift": drift,
     }
     monitors: list[tuple[str, Window, Monitor]] = [
-        ("freshness", window, lambda: freshness(window, views, limits)),
         ("volume", window, lambda: volume(window, model, logged.live.num_rows, logged.earlier_counts, limits)),
         *((name, window, partial(_on_inputs, name, logged, monitor)) for name, monitor in on_inputs.items()),
         ("labels", matured, lambda: labels(matured, logged.matured, logged.pending, model, limits)),
@@ -66,6 +65,8 @@ def run_monitors(
         ("expected_quality", window, lambda: expected_quality(window, logged.live["probability"].to_numpy(), kpi)),
         ("expected_quality", matured, lambda: expected_against_actual(matured, logged.matured.rows, kpi)),
     ]
+    if views is not None:
+        monitors.append(("freshness", window, lambda: freshness(window, views, limits)))
     if recompute is not None:
         monitors.append(("skew", window, lambda: _skew(logged, recompute)))
     return [finding for name, of, monitor in monitors for finding in isolated(of, name, model, monitor)]
