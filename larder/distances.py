@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import kolmogorov
-from scipy.stats import chi2
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy.special import chdtrc, kolmogorov
 
 from larder.contracts.monitoring import NumberBaseline, StringBaseline
 
@@ -59,6 +60,12 @@ def string_distances(counts: Mapping[str, int], nulls: int, usual: StringBaselin
     return Distances(psi, jensen_shannon, None, None, p_value)
 
 
+def string_counts(column: pa.ChunkedArray) -> dict[str, int]:
+    """Rows per value; nulls, and the empty strings that stand for them, are left out."""
+    counted = pc.value_counts(column.drop_null()).to_pylist()
+    return {item["values"]: item["counts"] for item in counted if item["values"] != ""}
+
+
 def binned(known: Floats, edges: list[float]) -> Counts:
     """Rows per bin; a value on an edge belongs to the bin above."""
     places = np.searchsorted(np.asarray(edges, dtype=np.float64), known, side="right")
@@ -81,7 +88,7 @@ def _of_bins(counts: Counts, usual: Counts) -> tuple[float, float, float]:
     distance = np.sqrt(max(0.0, divergence - noise / 8) / np.log(2))
     ratio = np.sqrt(usual_rows / rows)
     statistic = np.sum((counts * ratio - usual / ratio) ** 2 / (counts + usual))
-    return max(0.0, psi - noise), float(distance), float(chi2.sf(statistic, freedom))
+    return max(0.0, psi - noise), float(distance), float(chdtrc(freedom, statistic))
 
 
 def _merged(counts: Counts, usual: Counts) -> tuple[Counts, Counts]:
@@ -111,7 +118,8 @@ def _wasserstein(known: Floats, usual: NumberBaseline) -> float | None:
     if len(quantiles) < 2 or not len(known) or not usual.deviation:
         return None
     ranks = np.linspace(0, 1, len(usual.quantiles))[1:-1]
-    distance = np.trapezoid(np.abs(np.quantile(known, ranks) - quantiles), ranks)
+    values = np.sort(known)[np.round(ranks * (len(known) - 1)).astype(np.int64)]
+    distance = np.trapezoid(np.abs(values - quantiles), ranks)
     rows = 1 / len(known) + 1 / max(sum(usual.counts), 1)
     middles = (ranks[1:] + ranks[:-1]) / 2
     noise = np.sqrt(2 / np.pi * rows) * np.sum(np.sqrt(middles * (1 - middles)) * np.diff(quantiles))

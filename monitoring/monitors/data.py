@@ -6,10 +6,10 @@ monitor together (Bonferroni), at the declared rate of false alarms.
 
 from collections.abc import Iterator
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from larder.contracts.monitoring import Baseline, Finding, Monitoring, StringBaseline
+from larder.distances import string_counts
 from monitoring.monitors.answers import Answers, field, tallied
 from monitoring.monitors.shares import lowest_share
 from monitoring.monitors.window import Window, verdict_of
@@ -47,9 +47,16 @@ def out_of_range(
     """Share of values outside the range of training, which lies between the quantiles `bounds` of its values."""
     outside, missing = tallied(answers.rows["out_of_bounds"]), _null_counts(answers, baseline)
     usual = bounds[0] + 1 - bounds[1]
+    windows = {name: values.get("out_of_range_share", usual) for name, values in baseline.usual.items()}
     found = _Shares(window, "out_of_range", "out_of_range_share", "outside the range", limits, len(baseline.numbers))
     return [
-        found.judged(name, outside.get(name, 0), answers.count - missing[name], usual, limits.out_of_range_share)
+        found.judged(
+            name,
+            outside.get(name, 0),
+            answers.count - missing[name],
+            windows.get(name, usual),
+            limits.out_of_range_share,
+        )
         for name in baseline.numbers
         if name in missing and answers.count > missing[name]
     ]
@@ -62,9 +69,10 @@ def categories(window: Window, answers: Answers, baseline: Baseline, limits: Mon
 
 
 def usual_nulls(baseline: Baseline, name: str) -> float:
-    """Share of nulls in training; 0 for what the baseline does not name."""
+    """Share of nulls that windows of training had at most, else that of all training; 0 for what has no baseline."""
     known = baseline.numbers.get(name) or baseline.strings.get(name)
-    return known.nulls / baseline.rows if known is not None and baseline.rows else 0.0
+    share = known.nulls / baseline.rows if known is not None and baseline.rows else 0.0
+    return max(share, baseline.usual.get(name, {}).get("null_share", 0.0))
 
 
 def _categories(found: "_Shares", answers: Answers, baseline: Baseline, limits: Monitoring) -> Iterator[Finding]:
@@ -76,12 +84,6 @@ def _categories(found: "_Shares", answers: Answers, baseline: Baseline, limits: 
             most = sorted(unseen, key=lambda value: -unseen[value])[:3]
             note = f", most often {', '.join(map(repr, most))}" if most else ""
             yield found.judged(name, sum(unseen.values()), rows, _usual_unseen(known), limits.unseen_share, note=note)
-
-
-def string_counts(column: pa.ChunkedArray) -> dict[str, int]:
-    """Rows per value; nulls, and the empty strings that stand for them, are left out."""
-    counted = pc.value_counts(column.drop_null()).to_pylist()
-    return {item["values"]: item["counts"] for item in counted if item["values"] != ""}
 
 
 def _usual_unseen(known: StringBaseline) -> float:
@@ -111,5 +113,5 @@ class _Shares:
     def judged(self, name: str, count: int, rows: int, usual: float, allowed: float, *, note: str = "") -> Finding:
         limit = usual + allowed
         verdict = verdict_of(lowest_share(count, rows, error=self._error) > limit)
-        evidence = f"{count:,} of {rows:,} values are {self._what}{note}; usual are {usual:.1%}."
+        evidence = f"{count:,} of {rows:,} values are {self._what}{note}; up to {usual:.1%} are usual."
         return self._window.judged(self._monitor, name, self._metric, count / rows, limit, verdict, evidence)

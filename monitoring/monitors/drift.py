@@ -1,22 +1,19 @@
 """Drift of each model input and of the prediction from the baseline saved with the model.
 
-A distance alarms when it exceeds its limit beyond what chance explains, and the window is significantly different
-after Benjamini and Hochberg's control of false discoveries over everything watched. Either alone would cry wolf: the
-distance in small windows, the test in large ones.
+A distance alarms when it exceeds, by its limit and beyond what chance explains, what windows of training had, and
+the window is significantly different after Benjamini and Hochberg's control of false discoveries over everything
+watched. Either alone would cry wolf: the distance in small windows, the test in large ones.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from scipy.stats import false_discovery_control
 
 from larder.contracts.monitoring import Baseline, Finding, Monitoring
-from larder.distances import Distances, number_distances, string_distances
+from larder.distances import Distances, number_distances, string_counts, string_distances
+from larder.usual_windows import PREDICTION
 from monitoring.monitors.answers import Answers, field, numbers
-from monitoring.monitors.data import string_counts
 from monitoring.monitors.window import Window, verdict_of
-
-PREDICTION = "prediction"
-"""Subject of the findings about the model's probabilities."""
 
 
 def drift(window: Window, answers: Answers, baseline: Baseline, limits: Monitoring) -> list[Finding]:
@@ -28,7 +25,7 @@ def drift(window: Window, answers: Answers, baseline: Baseline, limits: Monitori
     return [
         finding
         for (name, found), p_value in zip(distances.items(), adjusted, strict=True)
-        for finding in _findings(window, name, found, float(p_value), answers.count, limits)
+        for finding in _findings(window, name, found, float(p_value), baseline.usual.get(name, {}), limits)
     ]
 
 
@@ -47,21 +44,22 @@ def _distances(answers: Answers, baseline: Baseline, limits: Monitoring) -> Iter
 
 
 def _findings(
-    window: Window, name: str, found: Distances, p_value: float, rows: int, limits: Monitoring
+    window: Window, name: str, found: Distances, p_value: float, usual: Mapping[str, float], limits: Monitoring
 ) -> Iterator[Finding]:
+    """`usual`: what windows of training had at most; the limits begin there."""
     is_significant = p_value <= limits.false_alarms
-    chance = f"p = {p_value:.2g} over all that is watched" if is_significant else f"not significant, p = {p_value:.2g}"
+    chance = f"{'significant' if is_significant else 'not significant'}, p = {p_value:.2g}"
     judged = {
         "psi": (found.psi, limits.psi, "Population stability index"),
         "jensen_shannon": (found.jensen_shannon, limits.jensen_shannon, "Jensen-Shannon distance"),
         "wasserstein": (found.wasserstein, limits.wasserstein, "Wasserstein distance in standard deviations"),
     }
-    for metric, (value, limit, title) in judged.items():
+    for metric, (value, allowed, title) in judged.items():
         if value is not None:
-            evidence = f"{title} {value:.3f} beyond noise between {rows:,} answers and training; {chance}."
-            yield window.judged(
-                "drift", name, metric, value, limit, verdict_of(value > limit and is_significant), evidence
-            )
+            before = usual.get(metric, 0.0)
+            verdict = verdict_of(value > before + allowed and is_significant)
+            evidence = f"{title} {value:.3f} from training, beyond noise; windows of training had up to {before:.3f}; "
+            yield window.judged("drift", name, metric, value, before + allowed, verdict, f"{evidence}{chance}.")
     if (gap := found.kolmogorov_smirnov) is not None:
         evidence = f"The distributions of values are at most {gap:.3f} apart; {chance}."
         yield window.reported("drift", name, "kolmogorov_smirnov", gap, evidence)
