@@ -27,6 +27,8 @@ FEWEST_PER_BIN = 5
 class Distances:
     """Between a window and training. Nulls are a bin of their own in all but those of the values."""
 
+    rows: int
+    """Of the window."""
     psi: float
     """Population stability index, beyond noise."""
     jensen_shannon: float
@@ -47,7 +49,7 @@ def number_distances(values: Floats, usual: NumberBaseline) -> Distances:
     gap, by_gap = _kolmogorov_smirnov(counts[:-1], np.array(usual.counts))
     # Two tests, so that neither a shift of values nor one to null goes unnoticed.
     p_value = by_bins if gap is None else min(1.0, 2 * min(by_bins, by_gap))
-    return Distances(psi, jensen_shannon, _wasserstein(known, usual), gap, p_value)
+    return Distances(len(values), psi, jensen_shannon, _wasserstein(known, usual), gap, p_value)
 
 
 def string_distances(counts: Mapping[str, int], nulls: int, usual: StringBaseline) -> Distances:
@@ -57,7 +59,7 @@ def string_distances(counts: Mapping[str, int], nulls: int, usual: StringBaselin
     psi, jensen_shannon, p_value = _of_bins(
         np.array(seen), np.array([*usual.counts.values(), usual.other, usual.nulls])
     )
-    return Distances(psi, jensen_shannon, None, None, p_value)
+    return Distances(sum(seen), psi, jensen_shannon, None, None, p_value)
 
 
 def string_counts(column: pa.ChunkedArray) -> dict[str, int]:

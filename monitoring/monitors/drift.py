@@ -58,8 +58,13 @@ def _findings(
         if value is not None:
             before = usual.get(metric, 0.0)
             verdict = verdict_of(value > before + allowed and is_significant)
-            evidence = f"{title} {value:.3f} from training, beyond noise; windows of training had up to {before:.3f}; "
-            yield window.judged("drift", name, metric, value, before + allowed, verdict, f"{evidence}{chance}.")
+            evidence = (
+                f"{title} {value:.3f} beyond noise between {found.rows:,} answers and training, whose own windows had "
+                f"up to {before:.3f}; {chance}."
+            )
+            yield window.judged("drift", name, metric, value, before + allowed, verdict, evidence)
     if (gap := found.kolmogorov_smirnov) is not None:
-        evidence = f"The distributions of values are at most {gap:.3f} apart; {chance}."
+        evidence = (
+            f"The values of {found.rows:,} answers and of training are distributed at most {gap:.3f} apart; {chance}."
+        )
         yield window.reported("drift", name, "kolmogorov_smirnov", gap, evidence)

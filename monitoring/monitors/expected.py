@@ -4,20 +4,18 @@ Each answer counts as p true and 1 - p false outcomes. Where the model is calibr
 outcomes turn out worse than expected, the world has changed in a way that the inputs did not show.
 """
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sklearn.metrics import roc_auc_score
 
 from larder.contracts.monitoring import Finding
 from larder.contracts.objective import Kpi
-from larder.evaluation import Outcomes, Probabilities, metrics
+from larder.evaluation import Probabilities, metrics
 from larder.predictions import LIVE, OUTCOME
+from monitoring.monitors.expectation import expectation
 from monitoring.monitors.quality import matured
-from monitoring.monitors.resampling import SMALLEST
 from monitoring.monitors.window import Window
 
-TITLES = {"log_loss": "Log loss", "roc_auc": "ROC-AUC", "kpi": "KPI"}
+TITLES = {"log_loss": "Log loss", "brier": "Brier score", "roc_auc": "ROC-AUC", "kpi": "KPI"}
 
 
 def expected_quality(window: Window, predicted: Probabilities, kpi: Kpi) -> list[Finding]:
@@ -53,20 +51,3 @@ def expected_against_actual(window: Window, rows: pa.Table, kpi: Kpi) -> list[Fi
         )
         for metric, value in expected.items()
     ]
-
-
-def expectation(predicted: Probabilities, kpi: Kpi) -> dict[str, float]:
-    """Metrics to expect; ROC-AUC is absent where all probabilities are 0, or all are 1."""
-    clipped = np.clip(predicted, SMALLEST, 1 - SMALLEST)
-    entropy = -(clipped * np.log(clipped) + (1 - clipped) * np.log(1 - clipped))
-    cost = np.where(predicted >= kpi.threshold, (1 - predicted) * kpi.false_alarm, predicted * kpi.miss)
-    found = {"log_loss": float(entropy.mean()), "kpi": float(cost.mean())}
-    if 0 < predicted.sum() < len(predicted):
-        found["roc_auc"] = _roc_auc(predicted)
-    return found
-
-
-def _roc_auc(predicted: Probabilities) -> float:
-    outcome: Outcomes = np.repeat(np.array([1, 0], dtype=np.int8), len(predicted))
-    weights = np.concatenate([predicted, 1 - predicted])
-    return float(roc_auc_score(outcome, np.tile(predicted, 2), sample_weight=weights))

@@ -1,8 +1,10 @@
 """Quality on answers whose outcome is known, per model version, for all live traffic, and by declared slices.
 
-A metric alarms when its whole interval is worse than what the model reached when it was judged, and by more than the
-declared decay. The harder the times (the closer the share of true outcomes to a half), the larger log loss, Brier
-score and cost of any model; so these are compared as shares of what a constant that knows the base rate would lose.
+Some weeks are harder than others, for every model: ROC-AUC and losses move by more than any decay worth a name. So a
+metric alarms only when its whole interval is worse, by more than the declared decay, than both of two references:
+what the model reached when it was judged, and what its own probabilities promise for these very answers. Losses that
+the model reached are taken as shares of what a constant that knows the base rate would lose, since that moves too.
+A model that answers vaguely because its inputs are gone keeps its promise; the monitors of inputs see that.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +20,8 @@ from larder.contracts.monitoring import Baseline, Finding, Monitoring, Verdict
 from larder.contracts.objective import Kpi, Objective, Slice
 from larder.evaluation import Outcomes, Probabilities, metrics
 from larder.predictions import LIVE, OUTCOME, SHADOW
-from monitoring.monitors.resampling import SMALLEST, Samples, interval, samples
+from monitoring.monitors.expectation import expected_roc_auc
+from monitoring.monitors.resampling import SMALLEST, Samples, expected_losses, interval, samples
 from monitoring.monitors.window import Window, verdict_of
 
 Floats = npt.NDArray[np.float64]
@@ -100,37 +103,39 @@ def _quality(judge: Judge, subject: str, rows: Matured, baseline: Baseline | Non
     # Reported only: a sample calibrates worse than its population, so the bootstrap would be biased.
     error = values["calibration_error"]
     yield window.reported("quality", subject, "calibration_error", error, f"Calibration error {error:.4f}.")
-    yield _roc_auc(judge, subject, values["roc_auc"], drawn, baseline)
+    yield _roc_auc(judge, subject, rows, values["roc_auc"], drawn, baseline)
     for metric in ("log_loss", "brier", "kpi"):
-        yield _loss(judge, subject, metric, values[metric], drawn, float(rows.outcome.mean()), baseline)
+        yield _loss(judge, subject, metric, rows, values[metric], drawn, baseline)
 
 
-def _roc_auc(judge: Judge, subject: str, value: float, drawn: Samples, baseline: Baseline | None) -> Finding:
+def _roc_auc(
+    judge: Judge, subject: str, rows: Matured, value: float, drawn: Samples, baseline: Baseline | None
+) -> Finding:
     low, high = interval(drawn.roc_auc, judge.limits.confidence)
     evidence = f"ROC-AUC {value:.4f}, {judge.limits.confidence:.0%} interval {low:.4f} to {high:.4f}"
     if baseline is None:
         return judge.window.reported("quality", subject, "roc_auc", value, f"{evidence}.")
-    usual = baseline.metrics["roc_auc"]
-    limit = usual - judge.limits.auc_decay
-    evidence += f"; {usual:.4f} when the model was judged."
+    usual, expected = baseline.metrics["roc_auc"], expected_roc_auc(rows.predicted)
+    limit = min(usual, expected) - judge.limits.auc_decay
+    evidence += f"; {usual:.4f} when the model was judged, {expected:.4f} promised by its probabilities."
     return judge.window.judged("quality", subject, "roc_auc", value, limit, verdict_of(high < limit), evidence)
 
 
 def _loss(
-    judge: Judge, subject: str, metric: str, value: float, drawn: Samples, share: float, baseline: Baseline | None
+    judge: Judge, subject: str, metric: str, rows: Matured, value: float, drawn: Samples, baseline: Baseline | None
 ) -> Finding:
-    """`share`: of true outcomes. The limit is what the allowed share of a constant's loss comes to today."""
-    kpi, confidence = judge.objective.kpi, judge.limits.confidence
-    sampled: Floats = getattr(drawn, metric)
-    low, high = interval(sampled, confidence)
+    confidence, share = judge.limits.confidence, float(rows.outcome.mean())
+    low, high = interval(drawn.losses[metric], confidence)
     evidence = f"{metric} {value:.4f}, {confidence:.0%} interval {low:.4f} to {high:.4f}, with {share:.1%} true"
     if baseline is None:
         return judge.window.reported("quality", subject, metric, value, f"{evidence}.")
-    usual, usual_share = baseline.metrics[metric], baseline.positives
-    allowed = usual / constant_loss(metric, usual_share, kpi) * (1 + judge.limits.quality_decay)
-    limit = allowed * constant_loss(metric, share, kpi)
-    is_alarm = interval(sampled / constant_loss(metric, drawn.positives, kpi), confidence)[0] > allowed
-    evidence += f"; {usual:.4f} with {usual_share:.1%} when the model was judged."
+    kpi, usual = judge.objective.kpi, baseline.metrics[metric]
+    skill = usual / constant_loss(metric, baseline.positives, kpi)
+    expected = float(expected_losses(rows.predicted, kpi)[metric].mean())
+    limit = max(skill * constant_loss(metric, share, kpi), expected) * (1 + judge.limits.quality_decay)
+    references = np.maximum(skill * constant_loss(metric, drawn.positives, kpi), drawn.expected[metric])
+    is_alarm = interval(drawn.losses[metric] / references, confidence)[0] > 1 + judge.limits.quality_decay
+    evidence += f"; {usual:.4f} with {baseline.positives:.1%} when the model was judged, {expected:.4f} promised."
     return judge.window.judged("quality", subject, metric, value, limit, verdict_of(is_alarm), evidence)
 
 

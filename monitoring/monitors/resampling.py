@@ -26,9 +26,10 @@ class Samples:
     """Metrics of all samples, one value each; NaN where a sample lacks one of the outcomes."""
 
     roc_auc: Floats
-    log_loss: Floats
-    brier: Floats
-    kpi: Floats
+    losses: dict[str, Floats]
+    """log_loss, brier and kpi."""
+    expected: dict[str, Floats]
+    """The same losses as the probabilities themselves promise them."""
     positives: Floats
     """Share of true outcomes."""
 
@@ -46,22 +47,26 @@ def samples(outcome: Outcomes, predicted: Probabilities, hours: npt.NDArray[np.i
 
     return Samples(
         roc_auc=_roc_auc(draws, block, outcome, predicted),
-        log_loss=mean(log_losses(outcome, predicted)),
-        brier=mean((predicted - outcome) ** 2),
-        kpi=mean(costs(outcome, predicted, kpi)),
+        losses={name: mean(of_rows) for name, of_rows in losses(outcome, predicted, kpi).items()},
+        expected={name: mean(of_rows) for name, of_rows in expected_losses(predicted, kpi).items()},
         positives=mean(outcome.astype(np.float64)),
     )
 
 
-def log_losses(outcome: Outcomes, predicted: Probabilities) -> Floats:
-    clipped = np.clip(predicted, SMALLEST, 1 - SMALLEST)
-    losses: Floats = -np.log(np.where(outcome == 1, clipped, 1 - clipped))
-    return losses
-
-
-def costs(outcome: Outcomes, predicted: Probabilities, kpi: Kpi) -> Floats:
+def losses(outcome: Outcomes, predicted: Probabilities, kpi: Kpi) -> dict[str, Floats]:
+    """Per row what the outcome cost."""
+    chance = np.clip(np.where(outcome == 1, predicted, 1 - predicted), SMALLEST, 1)
     acted = predicted >= kpi.threshold
-    return np.where(acted & (outcome == 0), kpi.false_alarm, np.where(~acted & (outcome == 1), kpi.miss, 0.0))
+    cost = np.where(acted & (outcome == 0), kpi.false_alarm, np.where(~acted & (outcome == 1), kpi.miss, 0.0))
+    return {"log_loss": -np.log(chance), "brier": (predicted - outcome) ** 2, "kpi": cost}
+
+
+def expected_losses(predicted: Probabilities, kpi: Kpi) -> dict[str, Floats]:
+    """Per row what it costs on average if the probability is right."""
+    chance = np.clip(predicted, SMALLEST, 1 - SMALLEST)
+    entropy = -(chance * np.log(chance) + (1 - chance) * np.log(1 - chance))
+    cost = np.where(predicted >= kpi.threshold, (1 - predicted) * kpi.false_alarm, predicted * kpi.miss)
+    return {"log_loss": entropy, "brier": predicted * (1 - predicted), "kpi": cost}
 
 
 def interval(values: Floats, confidence: float) -> tuple[float, float]:
