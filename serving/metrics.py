@@ -4,7 +4,7 @@ from collections import Counter as Tally
 from collections.abc import Sequence
 from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from serving.prediction_log import PredictionLog
 from serving.predictions import Prediction
@@ -18,6 +18,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)  # CPU time and memory
         self._requests = Counter(
             "larder_requests", "Requests to /predict by HTTP status", ["status"], registry=self._registry
         )
