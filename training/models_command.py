@@ -85,12 +85,14 @@ def advance_command(settings: Settings) -> None:
 
 
 def _under_way(state: "ReleaseState") -> str:
-    if state.shadow is not None and state.shadow_since is not None:
-        return f"Version {state.shadow} answers unseen since {_second(state.shadow_since)}."
-    if state.watch_until is not None:
-        return (
-            f"Version {state.champion} is watched until {_second(state.watch_until)}; {state.previous} answers beside."
-        )
+    from training.release.state import Shadow, Watch
+
+    match state.under_way:
+        case Shadow(challenger, _, since):
+            return f"Version {challenger} answers unseen since {_second(since)}."
+        case Watch(champion, former, _, until):
+            watched = f"Version {champion} is watched until {_second(until)}"
+            return f"{watched}; version {former} answers unseen, ready to serve again."
     return ""
 
 

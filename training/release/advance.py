@@ -11,7 +11,7 @@ from larder.ledger import Act, Ledger
 from training.release.acts import Releases, releasing
 from training.release.comparison import Comparison, comparison, paired_answers
 from training.release.decision import after_promotion, after_shadow
-from training.release.state import ReleaseState
+from training.release.state import Shadow, Watch
 
 
 @dataclass(frozen=True)
@@ -32,46 +32,57 @@ def advance(
 ) -> Step:
     """Judge the release under way at `now` and act on the judgement; calling it again changes nothing.
 
-    Raises MissingTableError without a label table, InvalidDataError when a bundle is damaged or the ledger was edited.
+    Raises InvalidDataError when a bundle is damaged or the ledger was edited, BusyError while another process acts.
     """
     with releasing(settings, model, ledger) as releases:
-        state = releases.state
-        if state.shadow is not None:
-            return _in_shadow(releases, objective, policy, state, now)
-        if state.watch_until is not None:
-            return _in_watch(releases, objective, policy, state, now)
-        return Step(None, state.champion, "No release is under way.", None)
+        match releases.state.under_way:
+            case Shadow() as shadow:
+                return _in_shadow(releases, objective, policy, shadow, now)
+            case Watch() as watch:
+                return _in_watch(releases, objective, policy, watch, now)
+            case None:
+                return Step(None, releases.state.champion, "no release is under way", None)
 
 
-def _in_shadow(releases: Releases, objective: Objective, policy: Release, state: ReleaseState, now: datetime) -> Step:
-    challenger, champion, since = state.shadow, state.champion, state.shadow_since
-    assert challenger is not None and champion is not None and since is not None
+def _in_shadow(releases: Releases, objective: Objective, policy: Release, shadow: Shadow, now: datetime) -> Step:
+    version = shadow.challenger
     pairs = paired_answers(
-        releases.settings, objective, model=releases.model, newer=challenger, older=champion, since=since, now=now
+        releases.settings,
+        objective,
+        model=releases.model,
+        newer=version,
+        older=shadow.champion,
+        since=shadow.since,
+        now=now,
     )
     found = comparison(pairs, objective, minimum_rows=policy.shadow_rows, confidence=policy.confidence)
-    decision = after_shadow(state, policy, found, now)
+    decision = after_shadow(shadow, policy, found, now)
     if decision.act is Act.PROMOTION:
-        inputs = _began_with(releases, challenger) | _evidence(found)
-        releases.promote(challenger, at=now, reason=decision.reason, inputs=inputs, watch_until=now + policy.watch)
+        inputs = _began_with(releases, version) | _evidence(found)
+        releases.promote(version, at=now, reason=decision.reason, inputs=inputs, watch_until=now + policy.watch)
     elif decision.act is not None:
-        releases.record(decision.act, challenger, at=now, reason=decision.reason, inputs=_evidence(found))
-    return Step(decision.act, challenger, decision.reason, found)
+        releases.record(decision.act, version, at=now, reason=decision.reason, inputs=_evidence(found))
+    return Step(decision.act, version, decision.reason, found)
 
 
-def _in_watch(releases: Releases, objective: Objective, policy: Release, state: ReleaseState, now: datetime) -> Step:
-    champion, former, since = state.champion, state.previous, state.champion_since
-    assert champion is not None and former is not None and since is not None
+def _in_watch(releases: Releases, objective: Objective, policy: Release, watch: Watch, now: datetime) -> Step:
+    version = watch.champion
     pairs = paired_answers(
-        releases.settings, objective, model=releases.model, newer=champion, older=former, since=since, now=now
+        releases.settings,
+        objective,
+        model=releases.model,
+        newer=version,
+        older=watch.former,
+        since=watch.since,
+        now=now,
     )
     found = comparison(pairs, objective, minimum_rows=policy.shadow_rows // 2, confidence=policy.confidence)
-    decision = after_promotion(state, policy, found, now)
+    decision = after_promotion(watch, policy, found, now)
     if decision.act is Act.ROLLBACK:
-        releases.roll_back(former, at=now, reason=decision.reason, inputs=_evidence(found))
+        releases.roll_back(watch.former, at=now, reason=decision.reason, inputs=_evidence(found))
     elif decision.act is not None:
-        releases.record(decision.act, champion, at=now, reason=decision.reason, inputs=_evidence(found))
-    return Step(decision.act, champion, decision.reason, found)
+        releases.record(decision.act, version, at=now, reason=decision.reason, inputs=_evidence(found))
+    return Step(decision.act, version, decision.reason, found)
 
 
 def _began_with(releases: Releases, version: str) -> dict[str, Any]:

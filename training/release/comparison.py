@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import stats
 
+from larder.contracts.errors import MissingTableError
 from larder.contracts.objective import Objective
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
@@ -56,7 +57,7 @@ def paired_answers(
     """Rows that versions `newer` and `older` both answered in (since, now], one to the caller, the other unseen.
 
     One row each, in order of time: `at`, the probabilities `newer` and `older`, `outcome` (null while unknown) and
-    `label_<column>` for every slice. Raises MissingTableError without a label table.
+    `label_<column>` for every slice.
     """
     lake = Lake(settings.lake)
     log = read_predictions(
@@ -75,7 +76,10 @@ def paired_answers(
     rows = rows.append_column(OLDER, pairs["probability_older"].to_arrow())
     columns = [part.column for part in objective.slices]
     place = lake.labels(objective.label.table)
-    return judged(rows, place, objective.label.column, now=now, others=columns).rows
+    try:
+        return judged(rows, place, objective.label.column, now=now, others=columns).rows
+    except MissingTableError:  # no label was ever stored, so none is known
+        return rows.append_column(OUTCOME, pa.nulls(rows.num_rows, pa.int8()))
 
 
 def comparison(pairs: pa.Table, objective: Objective, *, minimum_rows: int, confidence: float) -> Comparison:

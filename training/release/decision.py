@@ -11,7 +11,7 @@ from datetime import datetime
 from larder.contracts.retraining import Release
 from larder.ledger import Act
 from training.release.comparison import Comparison
-from training.release.state import ReleaseState
+from training.release.state import Shadow, Watch
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,12 @@ class Decision:
     reason: str
 
 
-def after_shadow(state: ReleaseState, policy: Release, found: Comparison, now: datetime) -> Decision:
-    """Whether the challenger of `state` is promoted, rejected, or answers unseen for longer."""
-    assert state.shadow_since is not None
-    words = described(found, policy, newer=f"version {state.shadow}", older=f"version {state.champion}")
-    lasted = now - state.shadow_since
+def after_shadow(shadow: Shadow, policy: Release, found: Comparison, now: datetime) -> Decision:
+    """Whether the challenger is promoted, rejected, or answers unseen for longer."""
+    words = described(found, policy, newer=shadow.challenger, older=shadow.champion)
+    lasted = now - shadow.since
     if lasted < policy.shadow:
-        return Decision(None, f"in shadow until {state.shadow_since + policy.shadow:%Y-%m-%d %H:%M} UTC; {words}")
+        return Decision(None, f"in shadow until {shadow.since + policy.shadow:%Y-%m-%d %H:%M} UTC; {words}")
     if is_worse(found):
         return Decision(Act.REJECTION, f"worse: {words}")
     if is_good_enough(found, policy):
@@ -37,15 +36,14 @@ def after_shadow(state: ReleaseState, policy: Release, found: Comparison, now: d
     return Decision(None, f"undecided: {words}")
 
 
-def after_promotion(state: ReleaseState, policy: Release, found: Comparison, now: datetime) -> Decision:
-    """Whether the champion of `state`, under watch, is rolled back, confirmed, or watched for longer."""
-    assert state.watch_until is not None
-    words = described(found, policy, newer=f"version {state.champion}", older=f"version {state.previous}")
+def after_promotion(watch: Watch, policy: Release, found: Comparison, now: datetime) -> Decision:
+    """Whether the watched champion is rolled back, confirmed, or watched for longer."""
+    words = described(found, policy, newer=watch.champion, older=watch.former)
     if is_worse(found):
-        return Decision(Act.ROLLBACK, f"worse than before: {words}")
-    if now >= state.watch_until:
+        return Decision(Act.ROLLBACK, f"worse than the former champion: {words}")
+    if now >= watch.until:
         return Decision(Act.CONFIRMATION, f"the watch ended without a sign that it is worse: {words}")
-    return Decision(None, f"watched until {state.watch_until:%Y-%m-%d %H:%M} UTC; {words}")
+    return Decision(None, f"watched until {watch.until:%Y-%m-%d %H:%M} UTC; {words}")
 
 
 def is_worse(found: Comparison) -> bool:
@@ -59,10 +57,10 @@ def is_good_enough(found: Comparison, policy: Release) -> bool:
 def described(found: Comparison, policy: Release, *, newer: str, older: str) -> str:
     """The comparison in one sentence."""
     if found.difference is None:
-        return f"cannot tell {newer} from {older}, because {found.unjudged}"
+        return f"cannot tell version {newer} from version {older}, because {found.unjudged}"
     gap = found.difference
     return (
-        f"log loss of {newer} minus that of {older} is {gap.mean:+.4f}, {policy.confidence:.0%} interval "
+        f"log loss of version {newer} minus that of {older} is {gap.mean:+.4f}, {policy.confidence:.0%} interval "
         f"{gap.low:+.4f} to {gap.high:+.4f} ({policy.tolerance:.4f} is tolerated), "
         f"on {found.rows:,} requests of {found.days} days"
     )
