@@ -62,6 +62,8 @@ class Ledger:
                     previous=GENESIS if last is None else last.hash,
                 )
             )
+            if self._head() is None and last is None:
+                self._write_head(Head(0, GENESIS))  # a kill before the first entry's head must not look like an edit
             with open(self.path, "ab") as file:
                 file.write(encoded(entry) + b"\n")
                 file.flush()
@@ -94,7 +96,7 @@ class Ledger:
             return "The ledger has entries, but its head is missing: it was copied or removed." if entries else None
         if len(entries) < head.number:
             return f"The ledger ends with entry {len(entries)}, but entry {head.number} was written: it was cut."
-        if entries[head.number - 1].hash != head.hash:
+        if head.number and entries[head.number - 1].hash != head.hash:
             return f"Entry {head.number} is not the one that was written: the ledger was rebuilt."
         return None
 
