@@ -27,7 +27,7 @@ from serving.champion import Version, VersionLoader
 from serving.metrics import Metrics
 from serving.online_store import OnlineStore, online_store
 from serving.prediction_log import LoggedAnswer, PredictionLog
-from serving.shadow import ShadowListener
+from serving.shadow import CurrentShadow, ShadowListener
 
 SECONDS_TO_NOTICE = 10.0
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -252,12 +252,34 @@ def test_a_read_that_fails_for_the_shadow_refuses_no_caller(loaded: Loaded, plan
     assert loaded.store.read(loaded.champion.reader, [ROW]).values
 
 
+def test_a_shadow_is_loaded_once_and_a_refused_one_not_again_until_its_pointer_changes(
+    settings: Settings, loaded: Loaded, listen: Callable[..., Path]
+):
+    loader = VersionLoader(settings.bundles, "returns", RULES, loaded.store)
+    current = CurrentShadow(loader)
+    whole = (listen("3") / "model.onnx").read_bytes()
+    current.refresh(loaded.champion)
+    first = current.version
+    current.refresh(loaded.champion)
+    assert first is not None
+    assert current.version is first
+
+    damaged = listen("4") / "model.onnx"
+    damaged.write_bytes(whole[:-1])
+    current.refresh(loaded.champion)
+    damaged.write_bytes(whole)
+    current.refresh(loaded.champion)
+
+    assert (current.version, "model.onnx" in (current.refusal or "")) == (None, True)
+
+
 def test_the_shadows_rows_are_those_of_the_pure_function(loaded: Loaded):
     written, metrics = _heard(loaded, loaded.shadow, answers=1)
 
     [answer] = written
     assert answer == shadow_answer(loaded.shadow.model, RULES, loaded.live, loaded.features)
     assert (answer.id, answer.at, answer.traffic) == ("a", NOW, "shadow")
+    assert answer.request_plan is loaded.champion.model.plan
     assert "larder_shadow_rows_total 1.0" in metrics
     assert "larder_shadow_seconds_count 1.0" in metrics
 
