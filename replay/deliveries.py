@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-
 from larder.contracts.ingestion import ROW_NUMBER, SOURCE_FILE, Ingestion, RawTable
 from larder.contracts.tables import Lake
 from pipelines import silver
