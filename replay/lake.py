@@ -75,11 +75,11 @@ def prepared_lake(
     start: datetime | None = None
     for end in boundaries(incidents, until):
         report(f"what arrives until {end:%d %b %H:%M}")
-        files.deliver({name: _on_time(item, start, end, incidents) for name, item in arrived.items()}, at=end)
+        files.deliver({name: rows_on_time(item, start, end, incidents) for name, item in arrived.items()}, at=end)
         _flip_labels(spark, settings, ingestion, objective, incidents, start, end)
         _refresh_views(store, spark, until=end, is_live=False)
         stretches.append(Stretch(start, end, _versions(settings, store, ingestion)))
-        late = {name: _late(item, end, incidents) for name, item in arrived.items()}
+        late = {name: late_rows(item, end, incidents) for name, item in arrived.items()}
         if files.deliver(late, at=end):
             _refresh_views(store, spark, until=end, is_live=True)
         start = end
@@ -127,7 +127,9 @@ class _Files:
         return True
 
 
-def _on_time(item: Deliveries, start: datetime | None, end: datetime, incidents: Sequence[Incident]) -> pl.DataFrame:
+def rows_on_time(
+    item: Deliveries, start: datetime | None, end: datetime, incidents: Sequence[Incident]
+) -> pl.DataFrame:
     rows = item.between(start, end)
     for stop in of_kind(incidents, "feed_stops"):
         if stop.table == item.table.name:
@@ -135,7 +137,7 @@ def _on_time(item: Deliveries, start: datetime | None, end: datetime, incidents:
     return rows
 
 
-def _late(item: Deliveries, end: datetime, incidents: Sequence[Incident]) -> pl.DataFrame:
+def late_rows(item: Deliveries, end: datetime, incidents: Sequence[Incident]) -> pl.DataFrame:
     """What arrives at `end` out of turn: rows of a feed that was stopped, or files once more and shuffled."""
     rows = item.rows.clear()
     for incident in of_kind(incidents, "feed_stops", "repeated_files"):
