@@ -8,7 +8,9 @@ import polars as pl
 import pyarrow as pa
 
 from larder.contracts.errors import InvalidDataError, MissingTableError
-from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT, LIVE
+from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
+from larder.contracts.tables import LIVE as LIVE  # read from here by those who read the log
+from larder.contracts.tables import SHADOW as SHADOW
 from larder.offline.conditions import Between
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.rows import rows_of
