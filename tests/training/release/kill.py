@@ -1,8 +1,9 @@
-"""Kill an act on releases at each of its steps; run as a process of its own: `... <folder> <act>`.
+"""Kill acts on releases at each of their steps; run as a process of its own: `... <folder>`.
 
-`<folder>/<act>` holds a project and, where the act needs one, `candidate.pickle`. For every step a copy is made, a
+For every act `<folder>/<act>` holds a project and, where the act needs one, `candidate.pickle`. For every step a copy is made, a
 child acts on it and is ended by SIGKILL there; then the project is settled, and the act tried again. One line of JSON
-per step. Forks of one process that has imported everything make this quick, so that process itself starts no thread.
+per step. Forks of one process that has imported everything make this quick, so that process itself starts no thread;
+for the same reason the model is exported once, by the test, and what came of it lies beside the candidate.
 """
 
 import json
@@ -17,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import onnxruntime  # noqa: F401 - what the acts import when they are called is imported once, before the forks
-import skl2onnx  # noqa: F401
 
-import larder.online.planning  # noqa: F401
+import larder.online.planning  # noqa: F401 - what acts import only when they are called, before the forks
+import training.promotion
 from larder.contracts.bundle import champion_version, shadow_version
 from larder.contracts.retraining import Release
 from larder.contracts.settings import Settings, load_settings
@@ -44,7 +44,8 @@ STEPS += [(mlflow.MlflowClient, f"set_registered_model_{what}") for what in ("al
 def act(settings: Settings, name: str, folder: Path) -> None:
     ledger, objective = ledger_of(settings), shop_objective()
     if name in ("first", "shadow"):
-        candidate = pickle.loads((folder / name / "candidate.pickle").read_bytes())
+        candidate, export = pickle.loads((folder / name / "candidate.pickle").read_bytes())
+        training.promotion.export = lambda *_: export
         begin_shadow(shop_store(settings), settings, objective, POLICY, candidate, ledger=ledger)
     elif name == "promotion":
         advance(settings, objective, POLICY, model=MODEL, ledger=ledger, now=NOW[name])
@@ -99,7 +100,6 @@ def kill_before(step: int) -> None:
 
 
 def main(folder: Path, name: str) -> None:
-    quiet_mlflow()
     for step in count(1):
         home = folder / f"{name} {step}"
         shutil.copytree(folder / name, home)
@@ -109,11 +109,11 @@ def main(folder: Path, name: str) -> None:
             kill_before(step)
             act(settings, name, folder)
 
-        def recovered(settings: Settings = settings, step: int = step) -> None:
+        def recovered(settings: Settings = settings) -> None:
             settle(settings, MODEL, ledger_of(settings))
             settled = standing(settings)
             act(settings, name, folder)
-            print(json.dumps({"step": step, "settled": settled, "again": standing(settings)}), flush=True)
+            print(json.dumps({"act": name, "settled": settled, "again": standing(settings)}), flush=True)
 
         status = in_child(killed)
         if in_child(recovered):
@@ -126,4 +126,6 @@ def main(folder: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    quiet_mlflow()
+    for act_name in NOW:
+        main(Path(sys.argv[1]), act_name)
