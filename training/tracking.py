@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from larder.contracts.bundle import Bounds
 from larder.contracts.errors import DependencyError, InvalidDataError, MissingTableError
+from larder.contracts.monitoring import Baseline
 from larder.contracts.objective import CHAMPION
 from larder.contracts.settings import Settings
 from larder.evaluation import Evaluation
@@ -41,6 +42,8 @@ class Description(msgspec.Struct, frozen=True):
     bounds: dict[str, Bounds]
     lineage: Lineage
     evaluation: Evaluation
+    baseline: Baseline | None = None
+    """What was usual in training; None for what was logged before this was kept."""
 
 
 @dataclass(frozen=True)
