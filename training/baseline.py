@@ -69,7 +69,7 @@ def _edges(ordered: Floats) -> Floats:
     """Inner edges; none at the least value, since the bin below it would be empty."""
     if not len(ordered):
         return ordered
-    distinct = ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))]
+    distinct: Floats = ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))]
     if len(distinct) <= BINS:
         return distinct[1:]
     edges = np.unique(ordered[np.arange(1, BINS) * len(ordered) // BINS])
