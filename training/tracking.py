@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 from larder.contracts.bundle import Bounds
 from larder.contracts.errors import DependencyError, InvalidDataError, MissingTableError
 from larder.contracts.monitoring import Baseline
-from larder.contracts.objective import CHAMPION
 from larder.contracts.settings import Settings
 from larder.evaluation import Evaluation
 from larder.model_registry import has_registry, quiet_mlflow
@@ -140,12 +139,6 @@ def load_record(settings: Settings, name: str) -> Record:
             "<model>@<alias>, such as the `run_id` in the report of `larder train`."
         ) from problem
     return record(name, run.params, run.tags)
-
-
-def mark_champion(settings: Settings, version: Version) -> None:
-    """Move the alias `champion`. Which model serves is decided by the bundle; the alias tells people."""
-    with _experiment(settings, version.model) as mlflow:
-        mlflow.MlflowClient().set_registered_model_alias(version.model, CHAMPION, version.number)
 
 
 @contextmanager
