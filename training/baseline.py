@@ -69,11 +69,11 @@ def _edges(ordered: Floats) -> Floats:
     """Inner edges; none at the least value, since the bin below it would be empty."""
     if not len(ordered):
         return ordered
-    distinct: Floats = ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))]
-    if len(distinct) <= BINS:
-        return distinct[1:]
-    edges = np.unique(ordered[np.arange(1, BINS) * len(ordered) // BINS])
-    return edges[edges > ordered[0]]
+    candidates = ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))]  # each distinct value
+    if len(candidates) > BINS:
+        candidates = np.unique(ordered[np.arange(1, BINS) * len(ordered) // BINS])
+    edges: Floats = candidates[candidates > ordered[0]]
+    return edges
 
 
 def _quantiles(ordered: Floats) -> Floats:

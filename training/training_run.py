@@ -68,6 +68,16 @@ def train(settings: Settings, objective: Objective, data: TrainingSet, *, model:
     )
 
 
+def retrained(
+    settings: Settings, objective: Objective, data: TrainingSet, *, model: str, half_life: timedelta | None
+) -> TrainingRun:
+    """As `train`, many times a year: without importance and plots, which nobody waits for."""
+    done = fitted(settings, objective, data, model=model, half_life=half_life)
+    version = registered(settings, objective, data, done, model=model)
+    gates = gate_results(objective.gates, done.evaluation)
+    return TrainingRun(version, done.evaluation, gates, {}, done.fit_seconds, done.evaluate_seconds)
+
+
 def fitted(
     settings: Settings, objective: Objective, data: TrainingSet, *, model: str, half_life: timedelta | None = None
 ) -> Fitted:

@@ -21,7 +21,7 @@ from larder.contracts.bundle import (
 from larder.contracts.errors import GateError, InvalidDataError, MissingTableError, SchemaMismatchError
 from larder.contracts.objective import Gate
 from larder.contracts.reports import read_report
-from larder.ledger import Act, ledger_of
+from larder.ledger import ledger_of
 from tests.training.shop import COLUMNS, shop_data, shop_objective, shop_rows, write_shop
 from training.export import bundle_probabilities
 from training.model import probabilities
