@@ -23,6 +23,7 @@ from training.label_counts import label_counts
 from training.labels import LabelSelection, label_selection
 from training.ledger_entries import DECISION, evaluation_entry, training_entry
 from training.policy import Decision, Facts, Training, decide
+from training.release.settle import require_intact
 from training.release.state import ReleaseState, release_state
 from training.tracking import load_challenger
 from training.training_run import TrainingRun, retrained
@@ -63,10 +64,11 @@ def retrain(
 
     A challenger that an earlier call trained, and whose release never began, is taken up instead. The objective's own
     split is not used: the model learns from labels known before `now - policy.judged_on` and is judged on the rest.
-    Raises BusyError while another retraining of the model runs.
+    Raises BusyError while another retraining of the model runs, InvalidDataError when the ledger was edited.
     """
     with only_one(settings.state / f"retrain-{model}.lock", f"retraining of {model!r}"):
         ledger.require_writable()
+        require_intact(ledger)
         known = facts(settings, objective, policy, model=model, now=now, ledger=ledger)
         unfinished = None if known.pending else _unfinished(ledger, model)
         if unfinished is not None and (resumed := _resumed(settings, objective, unfinished, now=now, ledger=ledger)):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -263,7 +264,7 @@ def test_whatever_drift_does_trainings_keep_their_distance(alarms, cool_down, mo
     )
     done = _replayed(policy, alarms)
 
-    gaps = [later - earlier for earlier, later in zip(done, done[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(done)]
     assert all(gap >= max(cool_down, 1) * DAY for gap in gaps)
     assert all(sum(at <= other < at + 7 * DAY for other in done) <= most_per_week for at in done)
     assert len(done) - 1 <= alarms.count(ALARM) // k
