@@ -16,17 +16,33 @@ ADOPTED = "adopted: promoted before there was a ledger"
 
 
 @dataclass(frozen=True)
+class Shadow:
+    """A challenger answers beside the champion, unseen by callers."""
+
+    challenger: str
+    champion: str
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A promoted version is watched; the former one answers beside it, unseen, ready to serve again."""
+
+    champion: str
+    former: str
+    since: datetime
+    until: datetime
+    """From then on the watch may end; it lasts until the champion is confirmed or rolled back."""
+
+
+@dataclass(frozen=True)
 class ReleaseState:
     line: tuple[str, ...] = ()
     """Versions in order of succession, the champion last. A rollback shortens it to the version gone back to."""
     champion_since: datetime | None = None
     entry: str | None = None
     """Hash of the entry that made the champion."""
-    shadow: str | None = None
-    """The challenger that answers unseen."""
-    shadow_since: datetime | None = None
-    watch_until: datetime | None = None
-    """End of the watch over the champion; the watch lasts until it is confirmed or rolled back."""
+    under_way: Shadow | Watch | None = None
     trainings: tuple[datetime, ...] = ()
 
     @property
@@ -39,14 +55,27 @@ class ReleaseState:
         return self.line[-2] if len(self.line) > 1 else None
 
     @property
+    def shadow(self) -> str | None:
+        """The challenger in shadow."""
+        return self.under_way.challenger if isinstance(self.under_way, Shadow) else None
+
+    @property
+    def shadow_since(self) -> datetime | None:
+        return self.under_way.since if isinstance(self.under_way, Shadow) else None
+
+    @property
+    def watch_until(self) -> datetime | None:
+        return self.under_way.until if isinstance(self.under_way, Watch) else None
+
+    @property
     def listener(self) -> str | None:
         """The version that should answer unseen: the challenger, or during a watch the former champion."""
-        return self.previous if self.watch_until is not None else self.shadow
+        return self.under_way.former if isinstance(self.under_way, Watch) else self.shadow
 
     @property
     def pending(self) -> bool:
-        """Whether a release is under way, in shadow or under watch; meanwhile no other begins."""
-        return self.shadow is not None or self.watch_until is not None
+        """Whether a release is under way; meanwhile no other begins."""
+        return self.under_way is not None
 
     @property
     def last_training_at(self) -> datetime | None:
@@ -91,36 +120,39 @@ def _after_training(state: ReleaseState, entry: Entry) -> ReleaseState:
 
 
 def _after_shadow(state: ReleaseState, entry: Entry) -> ReleaseState:
-    return replace(state, shadow=_version(entry), shadow_since=entry.at)
+    if state.champion is None:
+        return state
+    return replace(state, under_way=Shadow(_version(entry), state.champion, entry.at))
 
 
 def _after_rejection(state: ReleaseState, entry: Entry) -> ReleaseState:
     """A challenger may also be rejected by its gates, before any shadow."""
-    return replace(state, shadow=None, shadow_since=None) if state.shadow == _version(entry) else state
+    return replace(state, under_way=None) if state.shadow == _version(entry) else state
 
 
 def _after_promotion(state: ReleaseState, entry: Entry) -> ReleaseState:
-    until = entry.outcome.get(WATCH_UNTIL)
-    return _serving(state, entry, (*state.line, _version(entry)), datetime.fromisoformat(until) if until else None)
+    version, until = _version(entry), entry.outcome.get(WATCH_UNTIL)
+    watch = None
+    if state.champion is not None and until is not None:
+        watch = Watch(version, state.champion, entry.at, datetime.fromisoformat(until))
+    return _serving(state, entry, (*state.line, version), watch)
 
 
 def _after_rollback(state: ReleaseState, entry: Entry) -> ReleaseState:
-    version = _version(entry)
-    former = state.line[:-1]
-    # A version promoted twice is gone back to where it served last.
+    version, former = _version(entry), state.line[:-1]
+    # A version that was promoted twice is gone back to where it served last.
     kept = former[: len(former) - former[::-1].index(version)] if version in former else (version,)
     return _serving(state, entry, kept, None)
 
 
 def _after_confirmation(state: ReleaseState, entry: Entry) -> ReleaseState:
-    return replace(state, watch_until=None) if state.champion == _version(entry) else state
+    watch = state.under_way
+    return replace(state, under_way=None) if isinstance(watch, Watch) and watch.champion == _version(entry) else state
 
 
-def _serving(state: ReleaseState, entry: Entry, line: tuple[str, ...], watch_until: datetime | None) -> ReleaseState:
+def _serving(state: ReleaseState, entry: Entry, line: tuple[str, ...], watch: Watch | None) -> ReleaseState:
     """A new champion ends whatever was under way."""
-    return ReleaseState(
-        line, entry.at, entry.hash, shadow=None, shadow_since=None, watch_until=watch_until, trainings=state.trainings
-    )
+    return replace(state, line=line, champion_since=entry.at, entry=entry.hash, under_way=watch)
 
 
 def _version(entry: Entry) -> str:
