@@ -1,6 +1,7 @@
 """A use case that has nothing to do with the example, through the same commands, from four files."""
 
 import csv
+import json
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -85,6 +86,31 @@ def test_a_second_run_adds_no_version_to_any_table(shop: Project):
     shop.larder("features")
 
     assert _tables(shop.larder("status")) == _tables(before)
+
+
+def test_every_act_is_on_record_once_and_the_chain_holds(shop: Project):
+    shop.larder("ingest")
+    lines = shop.larder("ledger", "show", "--json").splitlines()
+
+    acts = [json.loads(line)["act"] for line in lines if line.startswith("{")]
+    assert acts[:4] == ["ingestion", "features", "training", "evaluation"]
+    assert acts.count("ingestion") == acts.count("features") == 1
+    assert "chain holds" in shop.larder("ledger", "verify")
+
+
+def test_a_ledger_that_cannot_be_written_stops_a_step_before_its_act(shop: Project):
+    path = shop.settings.state / "ledger.jsonl"
+    kept = path.read_bytes()
+    path.write_bytes(kept.splitlines(keepends=True)[0])
+    try:
+        write_shop(shop.settings.raw, seed=8)
+        said = shop.larder("ingest", code=2)
+    finally:
+        path.write_bytes(kept)
+        write_shop(shop.settings.raw)
+
+    assert "was cut" in said
+    assert "Nothing new" in shop.larder("ingest")
 
 
 def test_feast_reads_the_same_values_from_any_folder(shop: Project):
