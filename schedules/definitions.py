@@ -13,6 +13,9 @@ from schedules.checks import decisions_are_whole, online_equals_offline, verdict
 from schedules.sensors import new_raw_files
 from schedules.steps import STEPS, Step
 
+STEP_TAG = "larder/step"
+"""By which infra/dagster/dagster.yaml keeps a step from running twice at once."""
+
 
 def selection(step: Step) -> AssetSelection:
     """What the step makes, alone: its checks with it, except for the comparison, which is a step of its own."""
@@ -33,7 +36,7 @@ def schedule(step: Step) -> ScheduleDefinition:
 defs = Definitions(
     assets=[*ASSETS.values()],
     asset_checks=[verdicts, online_equals_offline, decisions_are_whole],
-    jobs=[define_asset_job(step.job, selection(step)) for step in STEPS],
+    jobs=[define_asset_job(step.job, selection(step), tags={STEP_TAG: step.name}) for step in STEPS],
     schedules=[schedule(step) for step in STEPS],
     sensors=[new_raw_files],
 )

@@ -8,7 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from dagster import DagsterInstance, RunRequest, build_sensor_context, materialize
 
+from schedules.assets import features, silver_tables
+from schedules.checks import online_equals_offline
+from schedules.sensors import new_raw_files
 from tests.end_to_end.project import Project, project
 
 SOURCE = Path(__file__).parent.parent / "second_use_case"
@@ -38,6 +42,13 @@ def write_shop(folder: Path, *, seed: int = 7) -> None:
                 [f"o{number}", buyers[buyer], amount, placed.isoformat(), returned.isoformat() if is_returned else ""]
             )
         rows.writerow(["o-broken", "b1", "twelve", FIRST.isoformat(), ""])
+
+
+def write_late_order(folder: Path) -> None:
+    with (folder / "orders_late.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["order_id", "buyer", "amount", "placed_at", "returned_at"])
+        rows.writerow(["o-late", "b2", "12.50", (FIRST + timedelta(days=54)).isoformat(), ""])
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +145,24 @@ def test_a_changed_online_value_is_found_and_named(shop: Project):
 
     assert "buyer_orders" in said and "missing" in said
     shop.larder("verify")
+
+
+def test_dagster_takes_a_new_file_through_the_steps_and_asks_no_second_time(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in shop.environment.items():
+        monkeypatch.setenv(name, value)
+    write_late_order(shop.settings.raw)
+
+    (asked,) = new_raw_files(build_sensor_context())
+    assert isinstance(asked, RunRequest)
+    with DagsterInstance.ephemeral(settings={"telemetry": {"enabled": False}}) as instance:
+        first = materialize([silver_tables, features, online_equals_offline], instance=instance)
+        second = materialize([silver_tables, features], instance=instance)
+
+    (check,) = first.get_asset_check_evaluations()
+    assert check.passed and "equal their offline value" in str(check.description)
+    assert "Nothing new" in str(second.asset_materializations_for_node("silver_tables")[0].metadata["conclusion"])
 
 
 def _tables(status: str) -> list[str]:
