@@ -12,6 +12,7 @@ from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.conditions import Between
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.rows import rows_of
+from larder.versions.pins import version_to_read
 
 LIVE, SHADOW = "live", "shadow"
 """Label of traffic: answered to a caller, or by a model that only listens."""
@@ -64,7 +65,7 @@ def judged(
     null. A label known after `now` counts as unknown. `column` holds the label, `others` what the rows keep besides.
     Raises MissingTableError without a label table, InvalidDataError when requests and labels share no column.
     """
-    table = open_table(labels, version)
+    table = open_table(labels, version_to_read(labels, lake=_lake_of(labels), version=version))
     stored = [field.name for field in table.schema().fields]
     request = predictions["request"].combine_chunks() if predictions.num_rows else None
     fields = [field.name for field in predictions.schema.field("request").type] if request is not None else []
@@ -123,3 +124,8 @@ def _without_outcomes(predictions: pa.Table, others: Sequence[str]) -> pa.Table:
     for name, dtype in added.items():
         predictions = predictions.append_column(name, pa.nulls(predictions.num_rows, dtype))
     return predictions
+
+
+def _lake_of(table: str) -> str:
+    """The root of `<lake>/<layer>/<table>`."""
+    return table.rstrip("/").rsplit("/", 2)[0]

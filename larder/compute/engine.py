@@ -12,19 +12,15 @@ from feast.infra.compute_engines.base import ComputeEngine
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 
-from larder.compute.declaration import window_definition
-from larder.compute.events import EventSource
-from larder.compute.gold import Refresh, refresh_gold
+from larder.compute.gold import Refresh
 from larder.compute.job import FinishedJob, Materialized, materialized
 from larder.compute.ledger_entries import features_entry
 from larder.compute.position import gold_position
 from larder.compute.push import push_latest
-from larder.contracts.errors import ConfigurationError
+from larder.compute.view import refresh_view
 from larder.contracts.settings import Settings, load_settings
 from larder.ledger import Ledger, ledger_of
 from larder.offline.history import history_of
-from larder.offline.source import DeltaSource
-from larder.offline.tables.columns import columns_by_name
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -75,27 +71,10 @@ class SparkFeatureEngine(ComputeEngine):
         features_entry(self._ledger, [result], at=self._settings.clock())
 
     def _refresh(self, view: StreamFeatureView, start: datetime, until: datetime) -> Refresh:
-        gold = history_of(view, self.repo_config).table
-        previous = gold_position(gold)
-        return refresh_gold(
-            self._spark,
-            window_definition(view),
-            self._source(view),
-            gold,
-            until=until,
-            # An interval that begins where the last one ended is a live run; an earlier start asks for a backfill.
-            is_live=previous is not None and start >= previous.instant,
-        )
-
-    def _source(self, view: StreamFeatureView) -> EventSource:
-        source = view.batch_source
-        if not isinstance(source, DeltaSource):
-            raise ConfigurationError(
-                f"Feature view {view.name!r} takes windows over a {type(source).__name__}; the engine reads "
-                "larder.offline.DeltaSource. Declare it as the batch_source of the view's PushSource."
-            )
-        version = source.pinned_version(self.repo_config)
-        return EventSource(source.table(self.repo_config), version, columns_by_name(source))
+        previous = gold_position(history_of(view, self.repo_config).table)
+        # An interval that begins where the last one ended is a live run; an earlier start asks for a backfill.
+        is_live = previous is not None and start >= previous.instant
+        return refresh_view(view, self.repo_config, self._spark, until=until, is_live=is_live)
 
     def _spark(self) -> "SparkSession":
         from larder.spark.session import spark_session
