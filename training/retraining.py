@@ -5,7 +5,7 @@ All of it stands in the ledger: a run that was cut off is found there and contin
 
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from larder.contracts.bundle import champion_version, read_manifest
@@ -25,7 +25,7 @@ from training.ledger_entries import DECISION, evaluation_entry, training_entry
 from training.policy import Decision, Facts, Training, decide
 from training.release.settle import require_intact
 from training.release.state import ReleaseState, release_state
-from training.tracking import load_challenger
+from training.tracking import Version, load_challenger
 from training.training_run import TrainingRun, retrained
 from training.training_set import TrainingSet
 
@@ -42,7 +42,13 @@ Rule = Callable[[Retraining, Facts], Decision]
 class Outcome:
     decision: Decision
     run: TrainingRun | None
-    """The new challenger; None where none was trained. Its release is the caller's to begin, if its gates passed."""
+    """The new challenger; None where none was trained. The caller begins its release, which also records the
+    rejection of one whose gates failed.
+    """
+
+    @property
+    def version(self) -> Version | None:
+        return self.run.version if self.run else None
 
     @property
     def has_passed(self) -> bool:
@@ -60,7 +66,7 @@ def retrain(
     training_data: Callable[[LabelSelection], TrainingSet],
     rule: Rule = decide,
 ) -> Outcome:
-    """Train and judge a challenger if `rule` says so; decision, training, gates and rejection are recorded.
+    """Train and judge a challenger if `rule` says so; decision, training and gates are recorded.
 
     A challenger that an earlier call trained, and whose release never began, is taken up instead. The objective's own
     split is not used: the model learns from labels known before `now - policy.judged_on` and is judged on the rest.
@@ -189,19 +195,9 @@ def _resumed(
 
 
 def _record_evaluation(ledger: Ledger, run: TrainingRun, *, now: datetime) -> None:
-    """The gates, once, and the rejection that follows from a failed one."""
-    subject = f"{run.version.model}/{run.version.number}"
-    if not ledger.entries(subject=subject, acts=(Act.EVALUATION,)):
+    """The gates, once."""
+    if not ledger.entries(subject=f"{run.version.model}/{run.version.number}", acts=(Act.EVALUATION,)):
         evaluation_entry(ledger, run, at=now, reason="newly trained")
-    failed = [gate for gate in run.gates if not gate.passed]
-    if failed:
-        ledger.append(
-            Act.REJECTION,
-            subject,
-            at=now,
-            reason=f"failed its gates: {'; '.join(gate.name for gate in failed)}",
-            inputs={"run_id": run.version.run_id, "gates": [asdict(gate) for gate in failed]},
-        )
 
 
 def _record_decision(ledger: Ledger, decision: Decision, *, model: str, now: datetime) -> int:

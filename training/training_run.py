@@ -12,7 +12,7 @@ from larder.contracts.objective import CHAMPION, CONSTANT, Objective
 from larder.contracts.settings import Settings
 from larder.evaluation import Evaluation, Outcomes, Probabilities, evaluation, outcomes
 from training.baseline import baseline
-from training.gates import GateResult, gate_results
+from training.gates import GateResult, champion_evidence, gate_results
 from training.model import fit, importance, probabilities, training_bounds
 from training.plots import plots
 from training.promotion import champion_probabilities
@@ -75,6 +75,7 @@ def retrained(
     done = fitted(settings, objective, data, model=model, half_life=half_life)
     version = registered(settings, objective, data, done, model=model)
     gates = gate_results(objective.gates, done.evaluation)
+    gates = champion_evidence(gates, done.outcome, done.predicted, done.champion)
     return TrainingRun(version, done.evaluation, gates, {}, done.fit_seconds, done.evaluate_seconds)
 
 
