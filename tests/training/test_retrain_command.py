@@ -24,7 +24,7 @@ def command(settings, store, monkeypatch):
     write_shop(settings, ROWS)
     monkeypatch.setattr(larder.registry, "feature_store", lambda *_: store)
     monkeypatch.setattr(training.retrain_command, "use_case_name", lambda *_: MODEL)
-    monkeypatch.setattr(training.retrain_command, "declared_or", lambda *_: POLICY)
+    monkeypatch.setattr(training.retrain_command, "declared_or", lambda *_: replace(POLICY, growth=0.25))
 
     def run(*arguments: str, at=NOW, objective=OBJECTIVE):
         monkeypatch.setattr(training.retrain_command, "declared", lambda *_: objective)

@@ -119,10 +119,11 @@ def test_bad_data_let_nothing_be_trained(shop, ledger):
     assert done.run is None and taken == []
 
 
-def test_a_failed_gate_is_a_rejection_and_no_reason_to_begin_again(shop, ledger):
+def test_a_challenger_that_was_rejected_is_not_taken_up_again(shop, ledger):
     strict = replace(OBJECTIVE, gates=(Gate("roc_auc", ">=", 0.999),))
 
     done, _ = retrained(shop, ledger, objective=strict)
+    ledger.append(Act.REJECTION, f"{MODEL}/1", at=NOW, reason="failed its gates: roc_auc")
     again, _ = retrained(shop, ledger, objective=strict, now=NOW + timedelta(hours=1))
 
     assert not done.has_passed and again.run is None
@@ -186,7 +187,7 @@ def test_an_edited_ledger_lets_nothing_be_trained(shop, ledger):
     retrained(shop, ledger, policy=replace(POLICY, minimum_rows=100_000))
     ledger.path.write_bytes(ledger.path.read_bytes().replace(b"no version", b"NO version"))
 
-    with pytest.raises(InvalidDataError, match="Entry 1 .* was changed after it was written"):
+    with pytest.raises(InvalidDataError, match=r"Entry 1 .* was changed after it was written"):
         retrained(shop, ledger)
 
 
