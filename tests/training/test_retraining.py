@@ -149,6 +149,7 @@ def test_a_kill_at_any_step_leaves_work_that_the_next_call_completes(shop, ledge
 
 
 def test_a_challenger_whose_release_never_began_is_taken_up_without_training_again(shop, ledger):
+    ledger.append(Act.PROMOTION, f"{MODEL}/0", at=NOW - timedelta(days=1), reason="serves")
     first, _ = retrained(shop, ledger)
 
     again, taken = retrained(shop, ledger, now=NOW + timedelta(hours=2))
