@@ -9,13 +9,12 @@ import pyarrow as pa
 
 from larder.contracts.errors import InvalidDataError, MissingTableError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
+from larder.contracts.tables import LIVE as LIVE  # read from here by those who read the log
+from larder.contracts.tables import SHADOW as SHADOW
 from larder.offline.conditions import Between
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.rows import rows_of
 from larder.versions.pins import version_to_read
-
-LIVE, SHADOW = "live", "shadow"
-"""Label of traffic: answered to a caller, or by a model that only listens."""
 
 OUTCOME, OUTCOME_KNOWN_AT, LABEL_AT = "outcome", "outcome_known_at", "label_at"
 
@@ -43,7 +42,10 @@ def read_predictions(place: str, *, since: datetime, until: datetime, columns: S
     except MissingTableError:
         return _nothing(wanted)
     rows = rows_of(table, wanted, [Between("at", since + timedelta(microseconds=1), until)])
-    if "traffic" not in rows.column_names:
+    if "traffic" in rows.column_names:  # rows older than the column are null in a table that got it later
+        place_of_traffic = rows.column_names.index("traffic")
+        rows = rows.set_column(place_of_traffic, "traffic", rows["traffic"].fill_null(LIVE))
+    else:
         rows = rows.append_column("traffic", pa.array([LIVE] * rows.num_rows, pa.string()))
     order = pl.DataFrame(rows.select(["at", "answer_id", "row", "traffic"]))
     positions = order.with_row_index("position").sort("at", "answer_id", "row", "traffic", nulls_last=True)["position"]
