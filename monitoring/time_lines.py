@@ -1,0 +1,186 @@
+"""Lines over time, with limits, intervals, alarms, and the versions that served as coloured bands behind them."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from markupsafe import Markup
+
+from monitoring.formats import number
+from monitoring.served import Mark, Served, colours
+from monitoring.time_axis import LEFT, RIGHT, WIDTH, TimeAxis, clipped, svg
+
+TOP, BOTTOM, HEIGHT = 10, 24, 150
+MOST_DOTS = 45
+"""More points than this are drawn as a line only; alarms always get their dot."""
+
+
+@dataclass(frozen=True)
+class Point:
+    at: datetime
+    value: float | None
+    """None where nothing could be told: the line is broken there."""
+    title: str
+    limit: float | None = None
+    low: float | None = None
+    high: float | None = None
+    is_alarm: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    name: str
+    points: tuple[Point, ...]
+    is_quiet: bool = False
+    """Drawn behind, dashed: what the main line is compared with."""
+
+
+def line_plot(
+    axis: TimeAxis, name: str, lines: Sequence[Line], *, served: Sequence[Served] = (), marks: Sequence[Mark] = ()
+) -> Markup:
+    """The lines with a common scale, `name` and the first line's latest value left of it; empty without a value."""
+    numbers = [value for line in lines for point in line.points for value in _numbers(point)]
+    if not numbers:
+        return Markup()
+    scale = _Scale.over(numbers)
+    latest = next((point.value for point in reversed(lines[0].points) if point.value is not None), None)
+    parts = [bands(axis, served, top=TOP, bottom=HEIGHT - BOTTOM), axis.grid(top=TOP, bottom=HEIGHT - BOTTOM)]
+    parts.append(scale.grid())
+    parts += [_marks(axis, marks)]
+    parts += [_line(axis, scale, line) for line in reversed(lines)]
+    parts.append(_caption(name, latest, lines))
+    return svg(Markup("").join(parts), title=f"{name} over time, latest {number(latest)}", height=HEIGHT)
+
+
+def bands(axis: TimeAxis, served: Sequence[Served], *, top: float, bottom: float) -> Markup:
+    """One coloured rectangle for each time that a version served."""
+    colour = colours(served)
+    return Markup("").join(
+        Markup('<rect class="band v{}" x="{}" y="{}" width="{:.1f}" height="{}"><title>{}</title></rect>').format(
+            colour[item.version], left, top, width, bottom - top, item.title
+        )
+        for item in served
+        if (left := axis.x(item.since)) is not None
+        and (width := axis.x(item.until or axis.end) - left) > 0
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Scale:
+    low: float
+    high: float
+    step: float
+
+    @classmethod
+    def over(cls, numbers: Sequence[float]) -> "_Scale":
+        """Round limits around all numbers, with about three steps between them."""
+        low, high = min(numbers), max(numbers)
+        if high == low:
+            low, high = low - (abs(low) or 1) * 0.1, high + (abs(high) or 1) * 0.1
+        rough = (high - low) / 3
+        unit = 10.0 ** math.floor(math.log10(rough))
+        step = next(factor * unit for factor in (1, 2, 2.5, 5, 10) if factor * unit >= rough * 0.999)
+        return cls(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, step)
+
+    def y(self, value: float) -> float:
+        share = (value - self.low) / (self.high - self.low)
+        return round(HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP), 1)
+
+    def grid(self) -> Markup:
+        ticks = [self.low + self.step * index for index in range(round((self.high - self.low) / self.step) + 1)]
+        return Markup("").join(
+            Markup('<path class="grid" d="M{0} {1}H{2}"/><text x="{3}" y="{4}" text-anchor="end">{5:.4g}</text>').format(
+                LEFT, self.y(tick), WIDTH - RIGHT, LEFT - 6, self.y(tick) + 3, 0.0 if abs(tick) < 1e-12 else tick
+            )
+            for tick in ticks
+        )
+
+
+def _line(axis: TimeAxis, scale: _Scale, line: Line) -> Markup:
+    kind = "curve quiet" if line.is_quiet else "curve"
+    parts = [Markup('<path class="interval" d="{}"/>').format(path) for path in _intervals(axis, scale, line.points)]
+    limits = _path((axis.x(point.at), scale.y(point.limit)) if _is(point.limit) else None for point in line.points)
+    if limits:
+        parts.append(Markup('<path class="limit" d="{}"/>').format(limits))
+    curve = _path((axis.x(point.at), scale.y(point.value)) if _is(point.value) else None for point in line.points)
+    if curve:
+        parts.append(Markup('<path class="{}" d="{}"/>').format(kind, curve))
+    shown = [point for point in line.points if _is(point.value)]
+    are_few = len(shown) <= MOST_DOTS and not line.is_quiet
+    parts += [_dot(axis, scale, point) for point in shown if point.is_alarm or are_few or len(shown) == 1]
+    parts += [_gap(axis, point) for point in line.points if not _is(point.value) and not line.is_quiet]
+    return Markup("").join(parts)
+
+
+def _dot(axis: TimeAxis, scale: _Scale, point: Point) -> Markup:
+    kind, radius = ("dot alarm", 4) if point.is_alarm else ("dot", 2.5)
+    return Markup('<circle class="{}" cx="{}" cy="{}" r="{}"><title>{}</title></circle>').format(
+        kind, axis.x(point.at), scale.y(point.value or 0.0), radius, point.title
+    )
+
+
+def _gap(axis: TimeAxis, point: Point) -> Markup:
+    return Markup('<path class="gap" d="M{} {}v6"><title>{}</title></path>').format(
+        axis.x(point.at), HEIGHT - BOTTOM - 6, point.title
+    )
+
+
+def _intervals(axis: TimeAxis, scale: _Scale, points: Iterable[Point]) -> list[str]:
+    """One outline for each run of points that have an interval."""
+    runs: list[list[tuple[float, float, float]]] = [[]]
+    for point in points:
+        if point.low is not None and point.high is not None and _is(point.value):
+            runs[-1].append((axis.x(point.at), scale.y(point.low), scale.y(point.high)))
+        elif runs[-1]:
+            runs.append([])
+    outlines = [[(x, low) for x, low, _ in run] + [(x, high) for x, _, high in reversed(run)] for run in runs if run]
+    return [_path(outline) + "Z" for outline in outlines]
+
+
+def _marks(axis: TimeAxis, marks: Sequence[Mark]) -> Markup:
+    return Markup("").join(
+        Markup('<path class="mark {}" d="M{} {}V{}"><title>{}</title></path>').format(
+            mark.act, axis.x(mark.at), TOP, HEIGHT - BOTTOM, mark.title
+        )
+        for mark in marks
+        if axis.start <= mark.at <= axis.end
+    )
+
+
+def _caption(name: str, latest: float | None, lines: Sequence[Line]) -> Markup:
+    names = [line.name for line in lines if line.name]
+    return Markup(
+        '<text class="name" x="0" y="{}">{}</text><text class="latest" x="0" y="{}">{}</text>{}'
+    ).format(
+        TOP + 12, clipped(name, 20), TOP + 38, number(latest),
+        Markup("").join(
+            Markup('<path class="{}" d="M0 {}h16"/><text x="21" y="{}">{}</text>').format(
+                "curve quiet" if line.is_quiet else "curve", TOP + 57 + 15 * index, TOP + 60 + 15 * index,
+                clipped(line.name, 18),
+            )
+            for index, line in enumerate(lines)
+        )
+        if len(names) > 1
+        else "",
+    )  # fmt: skip
+
+
+def _path(points: Iterable[tuple[float, float] | None]) -> str:
+    """A line through the points that is broken at each None; a point alone between two gaps leaves no line."""
+    text, pen = "", "M"
+    for point in points:
+        if point is None:
+            pen = "M"
+            continue
+        text += f"{pen}{point[0]:g} {point[1]:g}"
+        pen = "L"
+    return text
+
+
+def _numbers(point: Point) -> list[float]:
+    return [value for value in (point.value, point.limit, point.low, point.high) if value is not None and _is(value)]
+
+
+def _is(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
