@@ -77,7 +77,9 @@ def _trend(items: Sequence[Finding]) -> Markup:
     low, high = min(values), max(values)
     scale = (HEIGHT - 4) / (high - low) if high > low else 0.0
     step = WIDTH / (len(values) - 1)
-    points = "L".join(f"{step * index:.1f} {HEIGHT - 2 - (value - low) * scale:.1f}" for index, value in enumerate(values))
+    points = "L".join(
+        f"{step * index:.1f} {HEIGHT - 2 - (value - low) * scale:.1f}" for index, value in enumerate(values)
+    )
     return Markup(
         '<svg class="trend" viewBox="0 0 {} {}" preserveAspectRatio="none" aria-hidden="true"><path d="M{}"/></svg>'
     ).format(WIDTH, HEIGHT, points)

@@ -41,7 +41,7 @@ def line_plot(
 ) -> Markup:
     """The lines with a common scale, `name` and the first line's latest value left of it; empty without a value."""
     numbers = [value for line in lines for point in line.points for value in _numbers(point)]
-    if not numbers:
+    if not any(_is(point.value) for line in lines for point in line.points):
         return Markup()
     scale = _Scale.over(numbers)
     latest = next((point.value for point in reversed(lines[0].points) if point.value is not None), None)
@@ -90,9 +90,9 @@ class _Scale:
     def grid(self) -> Markup:
         ticks = [self.low + self.step * index for index in range(round((self.high - self.low) / self.step) + 1)]
         return Markup("").join(
-            Markup('<path class="grid" d="M{0} {1}H{2}"/><text x="{3}" y="{4}" text-anchor="end">{5:.4g}</text>').format(
-                LEFT, self.y(tick), WIDTH - RIGHT, LEFT - 6, self.y(tick) + 3, 0.0 if abs(tick) < 1e-12 else tick
-            )
+            Markup(
+                '<path class="grid" d="M{0} {1}H{2}"/><text x="{3}" y="{4}" text-anchor="end">{5:.4g}</text>'
+            ).format(LEFT, self.y(tick), WIDTH - RIGHT, LEFT - 6, self.y(tick) + 3, 0.0 if abs(tick) < 1e-12 else tick)
             for tick in ticks
         )
 
@@ -100,23 +100,28 @@ class _Scale:
 def _line(axis: TimeAxis, scale: _Scale, line: Line) -> Markup:
     kind = "curve quiet" if line.is_quiet else "curve"
     parts = [Markup('<path class="interval" d="{}"/>').format(path) for path in _intervals(axis, scale, line.points)]
-    limits = _path((axis.x(point.at), scale.y(point.limit)) if _is(point.limit) else None for point in line.points)
+    limits = _path(_spot(axis, scale, point.at, point.limit) for point in line.points)
     if limits:
         parts.append(Markup('<path class="limit" d="{}"/>').format(limits))
-    curve = _path((axis.x(point.at), scale.y(point.value)) if _is(point.value) else None for point in line.points)
+    curve = _path(_spot(axis, scale, point.at, point.value) for point in line.points)
     if curve:
         parts.append(Markup('<path class="{}" d="{}"/>').format(kind, curve))
     shown = [point for point in line.points if _is(point.value)]
     are_few = len(shown) <= MOST_DOTS and not line.is_quiet
-    parts += [_dot(axis, scale, point) for point in shown if point.is_alarm or are_few or len(shown) == 1]
+    radius = 4.0 if len(shown) <= MOST_DOTS else 2.5
+    parts += [_dot(axis, scale, point, radius) for point in shown if point.is_alarm or are_few or len(shown) == 1]
     parts += [_gap(axis, point) for point in line.points if not _is(point.value) and not line.is_quiet]
     return Markup("").join(parts)
 
 
-def _dot(axis: TimeAxis, scale: _Scale, point: Point) -> Markup:
-    kind, radius = ("dot alarm", 4) if point.is_alarm else ("dot", 2.5)
-    return Markup('<circle class="{}" cx="{}" cy="{}" r="{}"><title>{}</title></circle>').format(
-        kind, axis.x(point.at), scale.y(point.value or 0.0), radius, point.title
+def _spot(axis: TimeAxis, scale: _Scale, at: datetime, value: float | None) -> tuple[float, float] | None:
+    return None if value is None or not math.isfinite(value) else (axis.x(at), scale.y(value))
+
+
+def _dot(axis: TimeAxis, scale: _Scale, point: Point, radius: float) -> Markup:
+    kind = "dot alarm" if point.is_alarm else "dot"
+    return Markup('<circle class="{}" cx="{}" cy="{}" r="{:g}"><title>{}</title></circle>').format(
+        kind, axis.x(point.at), scale.y(point.value or 0.0), radius if point.is_alarm else 2.5, point.title
     )
 
 
