@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11,<3.14"
-# dependencies = ["evidently==0.7.23", "pyarrow>=25"]
+# dependencies = ["evidently==0.7.23", "pandas>=2.3,<3", "pyarrow>=25"]
 # ///
 """Evidently's drift report over the rows of benchmarks/monitoring.py, which runs this in an environment of its own.
 
