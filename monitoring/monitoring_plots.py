@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 
 from markupsafe import Markup
@@ -51,21 +52,23 @@ class MonitoringPlots:
         return self._plots(self._expected_lines)
 
     def drift(self) -> DriftMap:
-        """The features that drifted most, by window."""
+        """The features that drifted most, by window; a window that could not be judged is so for all of them."""
         found = [item for item in self.report.of("drift") if item.subject != PREDICTION]
+        whole = [item for item in found if item.metric not in DRIFT_METRICS]
         metric = _first_metric(found)
-        features: dict[str, list[Finding]] = {}
+        features: dict[str, list[Finding]] = {} if metric else {"all features": []}
         for item in found:
-            features.setdefault(item.subject, []).append(item)
+            if item.metric in DRIFT_METRICS:
+                features.setdefault(item.subject, []).append(item)
         ordered = sorted(features, key=lambda name: _drifted(features[name], metric), reverse=True)
-        rows = [HeatRow(name, _cells(features[name], metric)) for name in ordered[:MOST_FEATURES]]
-        plot = heat_map(self.axis, f"{metric} of each feature in each window", rows)
+        rows = [HeatRow(name, _cells([*features[name], *whole], metric)) for name in ordered[:MOST_FEATURES]]
+        plot = heat_map(self.axis, f"{metric} of each feature in each window", rows) if found else Markup()
         return DriftMap(plot, metric, len(ordered[MOST_FEATURES:]))
 
     def prediction(self) -> Markup:
         found = self.report.of("drift", subject=PREDICTION)
         metric = _first_metric(found)
-        points = _points(item for item in found if item.metric == metric)
+        points = _points(found, metric)
         return line_plot(self.axis, f"prediction {metric}", [Line("", points)], served=self.served, marks=self.marks)
 
     def _plots(self, lines: Callable[[str], list[Line]]) -> list[Markup]:
@@ -77,18 +80,17 @@ class MonitoringPlots:
         return [plot for plot in drawn if plot]
 
     def _quality_lines(self, metric: str) -> list[Line]:
-        found = [item for item in self.report.of("quality", metric=metric) if "=" not in item.subject]
+        found = [item for item in self.report.of("quality") if "=" not in item.subject]
         shadow = [item for item in found if item.subject.endswith(SHADOW)]
-        versions = [item for item in found if item.subject != LIVE and not item.subject.endswith(SHADOW)]
-        answered = [item for item in found if item.subject == LIVE] or versions
-        lines = [Line("answered", _points(answered)), Line("shadow", _points(shadow), is_quiet=True)]
-        return [line for line in lines if line.points] if answered else []
+        answered = [item for item in found if item.subject == LIVE]
+        lines = [Line("answered", _points(answered, metric)), Line("shadow", _points(shadow, metric), is_quiet=True)]
+        return [line for line in lines if line.points]
 
     def _expected_lines(self, metric: str) -> list[Line]:
-        expected = self.report.of("expected_quality", metric=metric)
-        measured = self.report.of("quality", metric=metric, subject=LIVE)
-        lines = [Line("expected", _points(expected)), Line("measured later", _points(measured), is_quiet=True)]
-        return [line for line in lines if line.points] if expected else []
+        expected = _points(self.report.of("expected_quality"), metric)
+        measured = _points(self.report.of("quality", subject=LIVE), metric)
+        lines = [Line("expected", expected), Line("measured later", measured, is_quiet=True)]
+        return [line for line in lines if line.points] if any(point.value is not None for point in expected) else []
 
 
 def _first_metric(items: Sequence[Finding]) -> str:
@@ -101,10 +103,15 @@ def _drifted(items: Sequence[Finding], metric: str) -> tuple[int, float]:
     return alarms, max((item.value or 0.0 for item in items if item.metric == metric), default=0.0)
 
 
-def _points(items: Iterable[Finding]) -> tuple[Point, ...]:
+def _points(items: Iterable[Finding], metric: str) -> tuple[Point, ...]:
+    """One per window: the metric, or why it is lacking."""
+    chosen: dict[datetime, Finding] = {}
+    for item in items:
+        if item.metric == metric or (item.verdict == Verdict.UNKNOWN and item.window_end not in chosen):
+            chosen[item.window_end] = item
     return tuple(
         Point(item.window_end, item.value, _title(item), limit=item.limit, is_alarm=item.verdict == Verdict.ALARM)
-        for item in items
+        for _, item in sorted(chosen.items())
     )
 
 
@@ -115,11 +122,11 @@ def _title(item: Finding) -> str:
 def _cells(items: Sequence[Finding], metric: str) -> tuple[Cell, ...]:
     """One per window, which begins where the one before ends; how strong its colour is, `metric` says."""
     cells: list[Cell] = []
-    for end, group in groupby(items, key=lambda item: item.window_end):
+    for end, group in groupby(sorted(items, key=lambda item: item.window_end), key=lambda item: item.window_end):
         found = list(group)
         start = max([min(item.window_start for item in found), *(cell.end for cell in cells[-1:])])
         near = max((excess(item) for item in found if item.metric == metric), default=0.0)
-        strength = min(int(near * STRENGTHS), STRENGTHS - 1)
+        strength = min(int(min(near, 1.0) * STRENGTHS), STRENGTHS - 1)
         cells.append(Cell(start, end, worst(found), strength, _worst_evidence(found)))
     return tuple(cells)
 

@@ -1,5 +1,6 @@
 """What the monitoring page shows, chosen from findings: the latest run's verdict, and how each value came to be."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -115,7 +116,9 @@ class MonitoringReport:
 
 def excess(item: Finding) -> float:
     """How many times its limit a value is; 0 where that cannot be said."""
-    return abs(item.value / item.limit) if item.value is not None and item.limit else 0.0
+    if item.value is None or not item.limit or math.isnan(item.value):
+        return 0.0
+    return abs(item.value / item.limit)
 
 
 def worst(items: Iterable[Finding]) -> Verdict:

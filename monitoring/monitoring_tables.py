@@ -1,5 +1,6 @@
 """The monitoring page's tables: what each monitor found last, and how it came to that."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,7 +72,7 @@ def _order(item: Finding) -> int:
 
 
 def _trend(items: Sequence[Finding]) -> Markup:
-    values = [item.value for item in items if item.value is not None]
+    values = [item.value for item in items if item.value is not None and math.isfinite(item.value)]
     if len(values) < 2:
         return Markup()
     low, high = min(values), max(values)

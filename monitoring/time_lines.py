@@ -1,4 +1,4 @@
-"""Lines over time, with limits, intervals, alarms, and the versions that served as coloured bands behind them."""
+"""Lines over time, with limits, alarms, and the versions that served as coloured bands behind them."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -23,8 +23,6 @@ class Point:
     """None where nothing could be told: the line is broken there."""
     title: str
     limit: float | None = None
-    low: float | None = None
-    high: float | None = None
     is_alarm: bool = False
 
 
@@ -99,7 +97,7 @@ class _Scale:
 
 def _line(axis: TimeAxis, scale: _Scale, line: Line) -> Markup:
     kind = "curve quiet" if line.is_quiet else "curve"
-    parts = [Markup('<path class="interval" d="{}"/>').format(path) for path in _intervals(axis, scale, line.points)]
+    parts: list[Markup] = []
     limits = _path(_spot(axis, scale, point.at, point.limit) for point in line.points)
     if limits:
         parts.append(Markup('<path class="limit" d="{}"/>').format(limits))
@@ -129,18 +127,6 @@ def _gap(axis: TimeAxis, point: Point) -> Markup:
     return Markup('<path class="gap" d="M{} {}v6"><title>{}</title></path>').format(
         axis.x(point.at), HEIGHT - BOTTOM - 6, point.title
     )
-
-
-def _intervals(axis: TimeAxis, scale: _Scale, points: Iterable[Point]) -> list[str]:
-    """One outline for each run of points that have an interval."""
-    runs: list[list[tuple[float, float, float]]] = [[]]
-    for point in points:
-        if point.low is not None and point.high is not None and _is(point.value):
-            runs[-1].append((axis.x(point.at), scale.y(point.low), scale.y(point.high)))
-        elif runs[-1]:
-            runs.append([])
-    outlines = [[(x, low) for x, low, _ in run] + [(x, high) for x, _, high in reversed(run)] for run in runs if run]
-    return [_path(outline) + "Z" for outline in outlines]
 
 
 def _marks(axis: TimeAxis, marks: Sequence[Mark]) -> Markup:
@@ -184,7 +170,7 @@ def _path(points: Iterable[tuple[float, float] | None]) -> str:
 
 
 def _numbers(point: Point) -> list[float]:
-    return [value for value in (point.value, point.limit, point.low, point.high) if value is not None and _is(value)]
+    return [value for value in (point.value, point.limit) if value is not None and _is(value)]
 
 
 def _is(value: float | None) -> bool:

@@ -136,6 +136,33 @@ def test_a_window_without_value_breaks_the_line():
     assert (whole["d"] or "").count("M") == 1 and (torn["d"] or "").count("M") == 2
 
 
+def test_a_window_that_could_not_be_judged_is_so_for_every_feature():
+    few = replace(unknown(found("drift", "books", "rows", None)), window_start=START, window_end=START + DAY)
+    series = [item for item in several(days=3, features=2) if item.window_end != START + DAY]
+
+    hatched = shapes(parsed([few, *series]), "rect", "cell unknown")
+
+    assert len(hatched) == 3 and len({cell["x"] for cell in hatched}) == 1  # the overview's row and both features'
+    assert "all features" in parsed([few]).text
+
+
+def test_infinite_values_and_no_numbers_are_not_drawn():
+    strange = [
+        found(monitor, subject, metric, value, day=day)
+        for day in range(2)
+        for monitor, subject, metric in (("drift", "f", "psi"), ("quality", "live", "kpi"), ("service", "s", "p99"))
+        for value in (float("nan"), float("inf"))
+    ]
+
+    geometry = [
+        attributes.get(name) or ""
+        for _, attributes in parsed(strange).tags
+        for name in ("d", "x", "y", "cx", "cy", "width", "height")
+    ]
+
+    assert geometry and not [place for place in geometry if "nan" in place or "inf" in place]
+
+
 def test_calibration_is_of_answered_rows_with_an_outcome_only():
     answers = pa.table(
         {
