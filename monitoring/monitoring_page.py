@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 
-from larder.contracts.errors import MissingTableError
+from larder.contracts.errors import LarderError
 from larder.contracts.monitoring import Finding
 from larder.contracts.objective import Objective
 from larder.contracts.settings import Settings
@@ -21,14 +21,14 @@ from larder.findings import read_findings
 from larder.ledger import ledger_of
 from larder.predictions import LIVE, OUTCOME, judged, read_predictions
 from monitoring import formats, monitoring_report
-from monitoring.monitoring_plots import MonitoringPlots
 from monitoring.monitoring_report import MonitoringReport
 from monitoring.monitoring_tables import checks, slices
 from monitoring.plots import bar, calibration_plot
 from monitoring.run_report import Calibration
-from monitoring.served import Mark, Served, colours, marks, served
 from monitoring.templates import template
-from monitoring.time_axis import time_axis
+from monitoring.timeline.axis import time_axis
+from monitoring.timeline.plots import MonitoringPlots
+from monitoring.timeline.served import Mark, Served, colours, marks, served
 
 TEMPLATE = "monitoring_page.html"
 NAME = "monitoring.html"
@@ -109,7 +109,7 @@ def _judged(lake: Lake, model: str, objective: Objective, now: datetime) -> pa.T
     try:
         answers = read_predictions(lake.predictions(model), since=now - JUDGED, until=now, columns=columns)
         return judged(answers, lake.labels(objective.label.table), objective.label.column, now=now).rows
-    except MissingTableError:
+    except LarderError:  # no labels yet, or none that fit: the monitors say so, the page goes without this plot
         return None
 
 

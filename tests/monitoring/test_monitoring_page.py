@@ -12,7 +12,7 @@ from larder.contracts.settings import Settings
 from larder.findings import append_findings
 from larder.ledger import Act, ledger_of
 from monitoring.monitoring_page import NAME, Releases, monitoring_page, write_monitoring_page
-from monitoring.served import Mark, Served
+from monitoring.timeline.served import Mark, Served
 from tests.monitoring.test_page import EVIL, Parsed
 
 START, DAY = datetime(2021, 12, 1, tzinfo=UTC), timedelta(days=1)

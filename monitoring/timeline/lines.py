@@ -8,8 +8,8 @@ from datetime import datetime
 from markupsafe import Markup
 
 from monitoring.formats import number
-from monitoring.served import Mark, Served, colours
-from monitoring.time_axis import LEFT, RIGHT, WIDTH, TimeAxis, clipped, svg
+from monitoring.timeline.axis import LEFT, RIGHT, WIDTH, TimeAxis, clipped, svg
+from monitoring.timeline.served import Mark, Served, colours
 
 TOP, BOTTOM, HEIGHT = 10, 24, 150
 MOST_DOTS = 45
@@ -54,14 +54,14 @@ def line_plot(
 def bands(axis: TimeAxis, served: Sequence[Served], *, top: float, bottom: float) -> Markup:
     """One coloured rectangle for each time that a version served."""
     colour = colours(served)
+    spans = [(item, axis.x(item.since), axis.x(item.until or axis.end)) for item in served]
     return Markup("").join(
         Markup('<rect class="band v{}" x="{}" y="{}" width="{:.1f}" height="{}"><title>{}</title></rect>').format(
-            colour[item.version], left, top, width, bottom - top, item.title
+            colour[item.version], left, top, right - left, bottom - top, item.title
         )
-        for item in served
-        if (left := axis.x(item.since)) is not None
-        and (width := axis.x(item.until or axis.end) - left) > 0
-    )  # fmt: skip
+        for item, left, right in spans
+        if right > left
+    )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from datetime import datetime
 from markupsafe import Markup
 
 from larder.contracts.monitoring import Verdict
-from monitoring.time_axis import TimeAxis, clipped, period, svg
+from monitoring.timeline.axis import TimeAxis, clipped, period, svg
 
 ROW, GAP, TOP, BOTTOM = 17, 2, 4, 24
 STRENGTHS = 4

@@ -9,11 +9,11 @@ from markupsafe import Markup
 
 from larder.contracts.monitoring import Finding, Verdict
 from monitoring.formats import number
-from monitoring.heat_map import STRENGTHS, Cell, HeatRow, heat_map
 from monitoring.monitoring_report import DRIFT_METRICS, LIVE, MONITORS, PREDICTION, MonitoringReport, excess, worst
-from monitoring.served import Mark, Served
-from monitoring.time_axis import TimeAxis, period
-from monitoring.time_lines import Line, Point, line_plot
+from monitoring.timeline.axis import TimeAxis, period
+from monitoring.timeline.heat_map import STRENGTHS, Cell, HeatRow, heat_map
+from monitoring.timeline.lines import Line, Point, line_plot
+from monitoring.timeline.served import Mark, Served
 
 MOST_FEATURES = 24
 QUALITY = ("roc_auc", "log_loss", "kpi", "brier", "calibration_error")
