@@ -97,10 +97,9 @@ def _compete(folder: Path) -> None:
     """In a process of its own: imports, then one run of all monitors."""
     warnings.simplefilter("ignore")
     sys.path.remove(str(Path(__file__).parent))  # or this very file would be taken for the stage of its name
+    from larder.contracts.monitoring import Monitoring, Verdict
     from monitoring.monitors.freshness import ViewState
     from monitoring.run import run_monitors
-
-    from larder.contracts.monitoring import Monitoring, Verdict
 
     objective, settings = _objective(), _settings(folder)
     views = [ViewState(f"view_{number}", NOW, NOW) for number in range(4)]
