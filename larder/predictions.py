@@ -9,12 +9,12 @@ import pyarrow as pa
 
 from larder.contracts.errors import InvalidDataError, MissingTableError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
+from larder.contracts.tables import LIVE as LIVE  # read from here by those who read the log
+from larder.contracts.tables import SHADOW as SHADOW
 from larder.offline.conditions import Between
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.rows import rows_of
-
-LIVE, SHADOW = "live", "shadow"
-"""Label of traffic: answered to a caller, or by a model that only listens."""
+from larder.versions.pins import version_to_read
 
 OUTCOME, OUTCOME_KNOWN_AT, LABEL_AT = "outcome", "outcome_known_at", "label_at"
 
@@ -42,10 +42,15 @@ def read_predictions(place: str, *, since: datetime, until: datetime, columns: S
     except MissingTableError:
         return _nothing(wanted)
     rows = rows_of(table, wanted, [Between("at", since + timedelta(microseconds=1), until)])
-    if "traffic" not in rows.column_names:
+    if "traffic" in rows.column_names:  # rows older than the column are null in a table that got it later
+        place_of_traffic = rows.column_names.index("traffic")
+        rows = rows.set_column(place_of_traffic, "traffic", rows["traffic"].fill_null(LIVE))
+    else:
         rows = rows.append_column("traffic", pa.array([LIVE] * rows.num_rows, pa.string()))
     order = pl.DataFrame(rows.select(["at", "answer_id", "row", "traffic"]))
     positions = order.with_row_index("position").sort("at", "answer_id", "row", "traffic", nulls_last=True)["position"]
+    if positions.is_sorted():
+        return rows  # a copy of a million answers with their features would take a gigabyte
     return rows.take(positions.to_arrow().cast(pa.int64()))
 
 
@@ -64,7 +69,7 @@ def judged(
     null. A label known after `now` counts as unknown. `column` holds the label, `others` what the rows keep besides.
     Raises MissingTableError without a label table, InvalidDataError when requests and labels share no column.
     """
-    table = open_table(labels, version)
+    table = open_table(labels, version_to_read(labels, lake=_lake_of(labels), version=version))
     stored = [field.name for field in table.schema().fields]
     request = predictions["request"].combine_chunks() if predictions.num_rows else None
     fields = [field.name for field in predictions.schema.field("request").type] if request is not None else []
@@ -123,3 +128,8 @@ def _without_outcomes(predictions: pa.Table, others: Sequence[str]) -> pa.Table:
     for name, dtype in added.items():
         predictions = predictions.append_column(name, pa.nulls(predictions.num_rows, dtype))
     return predictions
+
+
+def _lake_of(table: str) -> str:
+    """The root of `<lake>/<layer>/<table>`."""
+    return table.rstrip("/").rsplit("/", 2)[0]

@@ -114,6 +114,7 @@ def with_flight_columns(flights: DataFrame, tables: Mapping[str, DataFrame]) -> 
             next_local_time(F.col("sched_arr_time"), F.col("scheduled_departure_at"), F.col("destination_zone")),
         )
     )
+    departed = F.timestamp_add("MINUTE", F.col("dep_delay").cast("bigint"), F.col("scheduled_departure_at"))
     landed = F.timestamp_add("MINUTE", F.col("arr_delay").cast("bigint"), F.col("scheduled_arrival_at"))
     return scheduled.withColumns(
         {
@@ -121,9 +122,7 @@ def with_flight_columns(flights: DataFrame, tables: Mapping[str, DataFrame]) -> 
             "tail_number": F.col("tailnum"),
             "destination": F.col("dest"),
             "distance_miles": F.col("distance"),
-            "departed_at": F.timestamp_add(
-                "MINUTE", F.col("dep_delay").cast("bigint"), F.col("scheduled_departure_at")
-            ),
+            "departed_at": departed,
             "departure_delay_minutes": F.col("dep_delay"),
             "is_late_departure": (F.col("dep_delay") > LATE_MINUTES).cast("double"),
             "landed_at": landed,
@@ -134,6 +133,8 @@ def with_flight_columns(flights: DataFrame, tables: Mapping[str, DataFrame]) -> 
             "is_late": F.col("arr_delay") > LATE_MINUTES,
             "event_timestamp": F.col("scheduled_departure_at") - F.expr("INTERVAL 1 HOUR"),
             "known_at": landed,
+            # A departure is the first news of a flight; that it was cancelled is known by the time it should leave.
+            "arrives_at": F.coalesce(departed, F.col("scheduled_departure_at")),
         }
     )
 
@@ -213,6 +214,7 @@ RAW = (
         files="weather*.csv",
         key=("origin", "time_hour"),
         transform=with_weather_columns,
+        arrives_at="known_at",
         checks=(IS_LOCAL_HOUR,),
         columns=(
             ORIGIN,
@@ -235,6 +237,7 @@ RAW = (
         files="flights*.csv",
         key=("time_hour", "minute", "carrier", "flight"),
         transform=with_flight_columns,
+        arrives_at="arrives_at",
         checks=(IS_LOCAL_HOUR, _is_clock_time("sched_dep_time"), _is_clock_time("sched_arr_time")),
         columns=(
             *LOCAL_DATE,

@@ -20,15 +20,19 @@ from larder.contracts.errors import InvalidDataError, LarderError
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.contracts.use_case import declared, use_case_name
-from serving.champion import ChampionLoader, CurrentChampion
+from serving.answers import live_answer
+from serving.champion import CurrentChampion, VersionLoader
 from serving.metrics import CONTENT_TYPE, Metrics
 from serving.online_store import OnlineStore, online_store
-from serving.prediction_log import LoggedAnswer, PredictionLog, delta_writer
-from serving.predictions import predictions, rendered
+from serving.prediction_log import PredictionLog, delta_writer
+from serving.predictions import rendered
 from serving.requests import MAX_BODY_BYTES
+from serving.shadow import CurrentShadow, ShadowListener
 
 SECONDS_FOR_A_BODY = 10.0
 RETRY_AFTER_SECONDS = "1"
+SECONDS_BETWEEN_LOOKS = 1.0
+"""How long a promotion, or another shadow, goes unnoticed."""
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -39,24 +43,32 @@ def create_app(settings: Settings) -> Starlette:
     answer = declared("serving", Answer, settings)
     name = use_case_name(settings)
     store = online_store(settings)
-    current = CurrentChampion(ChampionLoader(settings.bundles, name, answer, store))
+    loader = VersionLoader(settings.bundles, name, answer, store)
     log = PredictionLog(delta_writer(Lake(settings.lake).predictions(name)))
-    return Endpoints(current, answer, store, log, settings.clock).app()
+    return Endpoints(CurrentChampion(loader), CurrentShadow(loader), answer, store, log, settings.clock).app()
 
 
 class Endpoints:
     """The application's parts, and one method per route."""
 
     def __init__(
-        self, current: CurrentChampion, answer: Answer, store: OnlineStore, log: PredictionLog, clock: Clock
+        self,
+        current: CurrentChampion,
+        shadow: CurrentShadow,
+        answer: Answer,
+        store: OnlineStore,
+        log: PredictionLog,
+        clock: Clock,
     ) -> None:
         self._current = current
+        self._shadow = shadow
         self._answer = answer
         self._store = store
         self._log = log
         self._clock = clock
         self._metrics = Metrics()
         self._metrics.watch(log)
+        self._listener = ShadowListener(answer, store, log, self._metrics)
         self._show_state()
 
     def app(self) -> Starlette:
@@ -84,7 +96,12 @@ class Endpoints:
     async def ready(self, _: Request) -> Response:
         """Whether answers can be given now: the bundle is verified, Redis answers and holds what the model reads."""
         champion = self._current.champion
-        state = {"model": champion.model.manifest.model, "version": champion.version, "refused": self._current.refusal}
+        state = {
+            "model": champion.model.manifest.model,
+            "version": champion.version,
+            "refused": self._current.refusal,
+            "shadow": self._shadow_state(),
+        }
         try:
             await asyncio.to_thread(self._store.check, champion.model.plan)
         except LarderError as problem:
@@ -96,7 +113,7 @@ class Endpoints:
         return Response(self._metrics.text(), media_type=CONTENT_TYPE)
 
     async def model(self, _: Request) -> Response:
-        """Manifest of the version that answers, and the fields that a request needs."""
+        """Manifest of the version that answers, the fields that a request needs, and who listens."""
         model = self._current.champion.model
         return _json(
             {
@@ -104,6 +121,7 @@ class Endpoints:
                 "columns": [column.name for column in model.plan.columns],
                 "request": [*model.plan.entity_keys, *model.plan.request_fields],
                 "example": {"rows": [self._answer.example]},
+                "shadow": self._shadow_state(),
             }
         )
 
@@ -121,11 +139,12 @@ class Endpoints:
         champion = self._current.champion
         rows = champion.decode(body)
         features = self._store.read(champion.reader, rows)
-        found = predictions(champion.model, self._answer, features)
-        logged = LoggedAnswer(uuid.uuid4().hex, self._clock(), champion.model, rows, features.values, found)
+        logged = live_answer(champion.model, self._answer, rows, features, at=self._clock(), id=uuid.uuid4().hex)
         self._log.log(logged)
-        self._metrics.count_predictions(found)
-        shown = [rendered(prediction, self._answer) for prediction in found]
+        if (shadow := self._shadow.version) is not None:
+            self._listener.hear(shadow, logged, features)
+        self._metrics.count_predictions(logged.predictions)
+        shown = [rendered(prediction, self._answer) for prediction in logged.predictions]
         if is_explained:
             names = [column.name for column in champion.model.plan.columns]
             for item, values in zip(shown, features.values, strict=True):
@@ -141,16 +160,28 @@ class Endpoints:
         )
 
     def _show_state(self) -> None:
-        manifest = self._current.champion.model.manifest
-        self._metrics.set_model(manifest.model, manifest.version)
-        self._metrics.set_champion_refused(self._current.refusal is not None)
+        manifest, shadow = self._current.champion.model.manifest, self._shadow_state()
+        self._metrics.set_champion(manifest.model, manifest.version, self._current.refusal)
+        self._metrics.set_shadow(manifest.model, shadow["version"], shadow["refused"])
         self._metrics.set_online_store_up(self._store.problem is None)
+
+    def _shadow_state(self) -> dict[str, str | None]:
+        shadow = self._shadow.version
+        return {"version": None if shadow is None else shadow.version, "refused": self._shadow.refusal}
+
+    async def _follow(self) -> None:
+        """Look for promotions and shadows for ever; a task of the application."""
+        while True:
+            await asyncio.to_thread(self._current.refresh)
+            await asyncio.to_thread(self._shadow.refresh, self._current.champion)
+            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         self._log.start()
+        self._listener.start()
         tasks = [
-            asyncio.create_task(self._current.follow()),
+            asyncio.create_task(self._follow()),
             asyncio.create_task(self._store.recover(on_new_address=self._current.reconnect)),
         ]
         try:
@@ -160,6 +191,7 @@ class Endpoints:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+            await asyncio.to_thread(self._listener.close)
             await asyncio.to_thread(self._log.close)
             self._store.close()
 

@@ -1,11 +1,10 @@
 """The champion that answers, replaced without a restart when another one is promoted."""
 
-import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from larder.contracts.answer import Answer
-from larder.contracts.bundle import champion_bundle
+from larder.contracts.bundle import champion_bundle, shadow_version
 from larder.contracts.errors import InvalidDataError, LarderError
 from larder.online.reader import FeatureReader
 from serving.model import Model, load_model
@@ -13,11 +12,9 @@ from serving.online_store import OnlineStore
 from serving.predictions import check_rules
 from serving.requests import Decode, decoder
 
-SECONDS_BETWEEN_LOOKS = 1.0
-
 
 @dataclass(frozen=True)
-class Champion:
+class Version:
     """All that one answer needs, of one version; an answer takes it once, so that no answer mixes versions."""
 
     model: Model
@@ -30,8 +27,8 @@ class Champion:
 
 
 @dataclass(frozen=True)
-class ChampionLoader:
-    """Loads what `<bundles>/<model>/champion` points at."""
+class VersionLoader:
+    """Loads what `<bundles>/<model>/champion` and `shadow` point at."""
 
     bundles: Path
     model: str
@@ -40,25 +37,32 @@ class ChampionLoader:
 
     def promoted_version(self) -> str:
         """Raises MissingTableError when nothing was promoted, InvalidDataError for a pointer out of the folder."""
-        bundle = champion_bundle(self.bundles, self.model)
-        if bundle.parent != self.bundles / self.model or bundle.name.startswith("."):
-            raise InvalidDataError(
-                f"The champion of {self.model!r} under {self.bundles} points at {bundle}, outside its versions; "
-                "refused. Run `larder promote` again."
-            )
-        return bundle.name
+        return self._version_of(champion_bundle(self.bundles, self.model))
 
-    def load(self, version: str) -> Champion:
+    def shadow_version(self) -> str | None:
+        """The version that listens; None when none is named. Raises InvalidDataError as above."""
+        named = shadow_version(self.bundles, self.model)
+        return None if named is None else self._version_of(self.bundles / self.model / named)
+
+    def load(self, version: str) -> Version:
         """Raises LarderError when the bundle is damaged or does not fit the use case."""
         model = load_model(self.bundles / self.model / version)
         check_rules(self.answer, model)
-        return Champion(model, self.store.reader(model.plan), decoder(model.plan))
+        return Version(model, self.store.reader(model.plan), decoder(model.plan))
+
+    def _version_of(self, bundle: Path) -> str:
+        if bundle.parent != self.bundles / self.model or bundle.name.startswith("."):
+            raise InvalidDataError(
+                f"A pointer of {self.model!r} under {self.bundles} names {bundle}, outside its versions; refused. "
+                "Run `larder promote` again."
+            )
+        return bundle.name
 
 
 class CurrentChampion:
     """The champion in use. Each promotion is loaded beside it and takes its place only if it fits."""
 
-    def __init__(self, loader: ChampionLoader) -> None:
+    def __init__(self, loader: VersionLoader) -> None:
         """Load the first one. Raises LarderError: without a champion there is nothing to answer with."""
         self._loader = loader
         self.champion = loader.load(loader.promoted_version())
@@ -80,9 +84,3 @@ class CurrentChampion:
     def reconnect(self) -> None:
         """Read from where the online store is now."""
         self.champion = replace(self.champion, reader=self._loader.store.reader(self.champion.model.plan))
-
-    async def follow(self) -> None:
-        """Look for promotions for ever; a task of the application."""
-        while True:
-            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
-            await asyncio.to_thread(self.refresh)

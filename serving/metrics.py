@@ -1,4 +1,4 @@
-"""What Prometheus scrapes: requests, latencies, absent features, the model, the online store, the log."""
+"""What Prometheus scrapes: requests, latencies, absent features, models, the online store, the log, the process."""
 
 from collections import Counter as Tally
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)  # CPU time and memory
+        ProcessCollector(registry=self._registry)  # CPU and memory; shows nothing where there is no /proc
         self._requests = Counter(
             "larder_requests", "Requests to /predict by HTTP status", ["status"], registry=self._registry
         )
@@ -41,9 +41,33 @@ class Metrics:
             ["model", "version"],
             registry=self._registry,
         )
-        self._answering: tuple[str, str] | None = None
         self._refused = Gauge(
             "larder_champion_refused", "1 while a promoted version cannot be served", registry=self._registry
+        )
+        self._shadow = Gauge(
+            "larder_shadow",
+            "1 for the version that answers unseen, 0 for earlier ones",
+            ["model", "version"],
+            registry=self._registry,
+        )
+        self._shadow_refused = Gauge(
+            "larder_shadow_refused", "1 while the version named as shadow cannot listen", registry=self._registry
+        )
+        self._shadow_rows = Counter("larder_shadow_rows", "Rows answered by the shadow", registry=self._registry)
+        self._shadow_seconds = Histogram(
+            "larder_shadow_seconds",
+            "Time of the shadow for one request, off the way to the answer",
+            buckets=_LATENCY_BUCKETS,
+            registry=self._registry,
+        )
+        self._shadow_dropped = Counter(
+            "larder_shadow_dropped", "Rows that the shadow never saw: its queue was full", registry=self._registry
+        )
+        self._shadow_failed = Counter(
+            "larder_shadow_failed",
+            "Rows that the shadow could not answer, by kind of error",
+            ["error"],
+            registry=self._registry,
         )
         self._online = Gauge("larder_online_store_up", "1 while Redis answers", registry=self._registry)
 
@@ -59,14 +83,23 @@ class Metrics:
             for feature, rows in named.items():
                 self._doubts.labels(feature, doubt).inc(rows)
 
-    def set_model(self, model: str, version: str) -> None:
-        if self._answering is not None:
-            self._model.labels(*self._answering).set(0)
-        self._answering = (model, version)
-        self._model.labels(model, version).set(1)
+    def count_shadow(self, rows: int, seconds: float) -> None:
+        self._shadow_rows.inc(rows)
+        self._shadow_seconds.observe(seconds)
 
-    def set_champion_refused(self, is_refused: bool) -> None:
-        self._refused.set(is_refused)
+    def count_shadow_dropped(self, rows: int) -> None:
+        self._shadow_dropped.inc(rows)
+
+    def count_shadow_failure(self, rows: int, problem: Exception) -> None:
+        self._shadow_failed.labels(type(problem).__name__).inc(rows)
+
+    def set_champion(self, model: str, version: str, refusal: str | None) -> None:
+        _set_only(self._model, model, version)
+        self._refused.set(refusal is not None)
+
+    def set_shadow(self, model: str, version: str | None, refusal: str | None) -> None:
+        _set_only(self._shadow, model, version)
+        self._shadow_refused.set(refusal is not None)
 
     def set_online_store_up(self, is_up: bool) -> None:
         self._online.set(is_up)
@@ -83,3 +116,12 @@ class Metrics:
 
     def text(self) -> bytes:
         return generate_latest(self._registry)
+
+
+def _set_only(gauge: Gauge, model: str, version: str | None) -> None:
+    """1 for `version`, 0 for every other one that the gauge has shown."""
+    for metric in gauge.collect():
+        for sample in metric.samples:
+            gauge.labels(**sample.labels).set(0)
+    if version is not None:
+        gauge.labels(model, version).set(1)

@@ -1,4 +1,4 @@
-"""The prediction log: one append-only Delta table with one row per answer, written beside the answers.
+"""The prediction log: one append-only Delta table with a row per predicted row and model, written beside the answers.
 
 Only serving writes it. An answer is never delayed by its logging: answers wait in a bounded queue, a thread
 writes them in batches, and what finds the queue full is dropped and counted.
@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
 from typing import Any
 
 from larder.contracts.errors import SchemaMismatchError
 from larder.contracts.plan import Feature, FeaturePlan
+from larder.contracts.tables import LIVE
 from serving.model import Model
 from serving.predictions import Prediction
 
@@ -35,8 +35,10 @@ class LoggedAnswer:
     rows: Sequence[dict[str, Any]]
     values: Sequence[Sequence[Any]]
     predictions: Sequence[Prediction]
-    traffic: str = "live"
+    traffic: str = LIVE
     """`live`, or `shadow` for the same request as a model saw it that only listens."""
+    request_plan: FeaturePlan | None = None
+    """The plan that names the request's fields where it is not the model's own: a shadow hears the champion's."""
 
 
 Write = Callable[[Sequence[LoggedAnswer]], None]
@@ -64,10 +66,14 @@ class PredictionLog:
         self._thread.start()
 
     def log(self, answer: LoggedAnswer) -> None:
-        """Queue an answer; returns at once. A full queue drops it and counts its rows in `dropped`."""
+        """Queue an answer; returns at once. A full queue drops it and counts its rows in `dropped`.
+
+        For shadow rows the queue is full at half its length: they may not crowd out what callers were told.
+        """
         rows = len(answer.rows)
+        room = self._max_waiting if answer.traffic == LIVE else self._max_waiting // 2
         with self._lock:
-            if self._waiting_rows + rows > self._max_waiting:
+            if self._waiting_rows + rows > room:
                 self.dropped += rows
                 return
             self._waiting.append(answer)
@@ -118,10 +124,10 @@ def delta_writer(table: str) -> Write:
     def write(answers: Sequence[LoggedAnswer]) -> None:
         from deltalake import write_deltalake
 
-        for _, same_model in groupby(answers, key=lambda answer: id(answer.model)):
+        for rows in _tables(answers):
             write_deltalake(
                 table,
-                _rows(list(same_model)),
+                rows,
                 mode="append",
                 schema_mode="merge",  # another version of the model may bring other features
                 # Statistics lie in the table's log and outlive deleted rows; requests may name persons.
@@ -150,11 +156,25 @@ def arrow_type(dtype: str) -> Any:
     return types[dtype]
 
 
-def _rows(answers: Sequence[LoggedAnswer]) -> Any:
-    """One Arrow row per predicted row; all answers come from one model."""
+def _tables(answers: Sequence[LoggedAnswer]) -> list[Any]:
+    """The answers as Arrow tables, one per schema: a champion and a shadow with the same columns share a commit."""
     import pyarrow as pa
 
-    model = answers[0].model
+    by_model: dict[tuple[int, int], list[LoggedAnswer]] = {}
+    for answer in answers:
+        by_model.setdefault((id(answer.model), id(answer.request_plan)), []).append(answer)
+    by_schema: dict[Any, list[Any]] = {}
+    for same_model in by_model.values():
+        rows = _rows(same_model)
+        by_schema.setdefault(rows.schema, []).append(rows)
+    return [pa.concat_tables(tables) for tables in by_schema.values()]
+
+
+def _rows(answers: Sequence[LoggedAnswer]) -> Any:
+    """One Arrow row per predicted row; all answers come from one model and name the same request fields."""
+    import pyarrow as pa
+
+    model, request_plan = answers[0].model, answers[0].request_plan or answers[0].model.plan
     predictions = [prediction for answer in answers for prediction in answer.predictions]
     requests = [row for answer in answers for row in answer.rows]
     values = [row for answer in answers for row in answer.values]
@@ -167,7 +187,7 @@ def _rows(answers: Sequence[LoggedAnswer]) -> Any:
             "model": [model.manifest.model] * len(requests),
             "version": [model.manifest.version] * len(requests),
             "traffic": [answer.traffic for answer in answers for _ in answer.rows],
-            "request": _struct(_request_fields(model.plan), [list(row.values()) for row in requests]),
+            "request": _struct(_request_fields(request_plan), [list(row.values()) for row in requests]),
             "features": _struct([Feature(column.name, column.dtype) for column in model.plan.columns], values),
             "missing": pa.array([prediction.missing for prediction in predictions], texts),
             "stale": pa.array([prediction.stale for prediction in predictions], texts),

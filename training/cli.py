@@ -22,13 +22,16 @@ def train(settings: Settings) -> None:
 
     from rich.console import Console
 
+    from larder.ledger import ledger_of
     from larder.registry import feature_store
+    from training.ledger_entries import evaluation_entry, training_entry
     from training.report import print_gates, print_metrics, train_report
     from training.training_run import train as train_challenger
     from training.training_set import training_set
 
     console, model = Console(), use_case_name(settings)
-    objective = declared("training", Objective, settings)
+    objective, ledger = declared("training", Objective, settings), ledger_of(settings)
+    ledger.require_writable()
     started = time.monotonic()
     with console.status("Joining labels with the features known at their instant"):
         data = training_set(feature_store(settings), settings, objective, service=model)
@@ -40,6 +43,8 @@ def train(settings: Settings) -> None:
     )
     with console.status("Fitting and judging"):
         run = train_challenger(settings, objective, data, model=model)
+    training_entry(ledger, run, data, at=settings.clock(), reason="Asked for with `larder train`.")
+    evaluation_entry(ledger, run, at=settings.clock(), reason="Newly trained.")
     print_metrics(console, objective, run.evaluation)
     print_gates(console, run.gates)
     write_report(settings, "train", train_report(objective, data, run, use_case=model, training_set_seconds=seconds))
@@ -48,26 +53,31 @@ def train(settings: Settings) -> None:
 
 @click.command()
 @click.option("--version", "number", help="Registered version to promote; by default the challenger.")
+@click.option("--reason", default="promoted by hand", show_default=True, help="Why, for the ledger.")
 @click.pass_obj
-def promote(settings: Settings, number: str | None) -> None:
+def promote(settings: Settings, number: str | None, reason: str) -> None:
     """Make the challenger the champion that serves, if it passes every gate.
 
-    The gates are checked again, against today's champion. Exits with 2 when one fails; the champion stays.
+    The gates are checked again, against today's champion. Exits with 2 when one fails; the champion stays. A release
+    that is under way ends: a person has decided.
     """
     from rich.console import Console
 
+    from larder.ledger import ledger_of
     from larder.registry import feature_store
     from training.promotion import candidate
-    from training.promotion import promote as promote_candidate
+    from training.release.begin import promote as promote_candidate
+    from training.release.settle import settle
     from training.report import print_gates, promote_report
 
-    console, model = Console(), use_case_name(settings)
+    console, model, ledger = Console(), use_case_name(settings), ledger_of(settings)
     objective = declared("training", Objective, settings)
+    settle(settings, model, ledger)
     with console.status("Checking the gates"):
         chosen = candidate(settings, objective, model=model, number=number)
     print_gates(console, chosen.gates)
     with console.status("Writing the bundle"):
-        done = promote_candidate(feature_store(settings), settings, objective, chosen)
+        done = promote_candidate(feature_store(settings), settings, objective, chosen, ledger=ledger, reason=reason)
     write_report(settings, "promote", promote_report(done))
     compared = f"equal to scikit-learn within {done.export.max_difference:.1g} on {done.export.rows:,} rows"
     console.print(f"Runtime: {done.export.runtime}, {done.export.reason or compared}", highlight=False)

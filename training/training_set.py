@@ -1,5 +1,6 @@
 """Labels joined with what was known about them: the rows that a model learns from and is tested on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,19 @@ class TrainingSet:
     lineage: Lineage
 
 
+@dataclass(frozen=True)
+class Retrieved:
+    """Features of requests, row for row, and where they came from."""
+
+    features: pa.Table
+    versions: dict[str, int]
+    """Delta version of every table read, by its place."""
+
+
+Retrieve = Callable[[pa.Table], Retrieved]
+"""Entity rows (request fields and `event_timestamp`) -> the service's features as known at each row's instant."""
+
+
 def training_set(store: "FeatureStore", settings: Settings, objective: Objective, *, service: str) -> TrainingSet:
     """Build the rows through a feature service, as the training file asks; the online store is not read.
 
@@ -42,15 +56,25 @@ def training_set(store: "FeatureStore", settings: Settings, objective: Objective
     return joined(store, settings, label_selection(objective, now=settings.clock()), service=service)
 
 
-def joined(store: "FeatureStore", settings: Settings, selection: LabelSelection, *, service: str) -> TrainingSet:
-    """As `training_set`, for labels selected already. All tables are read at the versions that pins say."""
+def joined(
+    store: "FeatureStore",
+    settings: Settings,
+    selection: LabelSelection,
+    *,
+    service: str,
+    retrieve: Retrieve | None = None,
+) -> TrainingSet:
+    """As `training_set`, for labels selected already. All tables are read at the versions that pins say.
+
+    `retrieve` stands in for the feature store where the features of the labels were retrieved before.
+    """
     plan = service_plan(store, service)
     columns = model_columns(plan)
-    request = [*dict.fromkeys([key.name for key in plan.entity_keys] + [item.name for item in plan.request_fields])]
+    request = request_columns(plan)
     place = Lake(settings.lake).labels(selection.table)
     labels = read_labels(place, selection, request, version=version_to_read(place, lake=settings.lake))
-    rows, versions = _with_features(store, service, labels, request, columns)
-    versions = {place: labels.version} | versions
+    rows, read_versions = _with_features(retrieve or feast_retrieval(store, service), labels, request, columns)
+    versions = {place: labels.version} | read_versions
     return TrainingSet(
         train=rows.slice(0, labels.train.num_rows),
         test=rows.slice(labels.train.num_rows),
@@ -98,8 +122,23 @@ def model_columns(plan: FeaturePlan) -> Columns:
     )
 
 
+def request_columns(plan: FeaturePlan) -> list[str]:
+    """What a request names: keys, then request fields, each once."""
+    return [*dict.fromkeys([key.name for key in plan.entity_keys] + [item.name for item in plan.request_fields])]
+
+
+def feast_retrieval(store: "FeatureStore", service: str) -> Retrieve:
+    """The feature store's own historical retrieval."""
+
+    def retrieve(requests: pa.Table) -> Retrieved:
+        job = store.get_historical_features(entity_df=requests, features=store.get_feature_service(service))
+        return Retrieved(job.to_arrow(), getattr(job, "versions", {}))
+
+    return retrieve
+
+
 def _with_features(
-    store: "FeatureStore", service: str, labels: Labels, request: list[str], columns: Columns
+    retrieve: Retrieve, labels: Labels, request: list[str], columns: Columns
 ) -> tuple[pa.Table, dict[str, int]]:
     """Train rows, then test rows, with the model inputs beside the labels' columns; and the table versions read."""
     rows = pa.concat_tables([labels.train, labels.test]).combine_chunks()
@@ -110,10 +149,8 @@ def _with_features(
             "Rename the features."
         )
     # Only what a request would bring: no label or later knowledge can meet a feature's name on the way.
-    job = store.get_historical_features(
-        entity_df=rows.select([*request, EVENT_TIMESTAMP]), features=store.get_feature_service(service)
-    )
-    features = job.to_arrow()
+    retrieved = retrieve(rows.select([*request, EVENT_TIMESTAMP]))
+    features = retrieved.features
     if features.num_rows != rows.num_rows:
         raise InvalidDataError(
             f"The offline store returned {features.num_rows} rows for {rows.num_rows} labels; one row each is needed. "
@@ -123,4 +160,4 @@ def _with_features(
         # float32 from here on: what serving feeds to the model, and what an ONNX graph computes with.
         dtype = pa.float32() if name in columns.numbers else pa.large_string()
         rows = rows.append_column(name, features[name].cast(dtype, safe=False))
-    return rows, getattr(job, "versions", {})
+    return rows, retrieved.versions

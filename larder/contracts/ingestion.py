@@ -80,6 +80,9 @@ class RawTable:
     """Adds what all tables made of this file need; None means that the raw columns suffice."""
     null_values: tuple[str, ...] = ("NA",)
     separator: str = ","
+    arrives_at: str | None = None
+    """Column, after the transform, with the instant from which anything of the row was known (UTC); a replay delivers
+    rows by it. None, or null in a row: there from the beginning."""
     final_newline: bool = False
     """True: a file whose last line does not end counts as cut off; False: only one whose last line lacks columns."""
 

@@ -99,6 +99,16 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment of this process, changed so that a child loads exactly these settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LARDER_")}
+    values = {
+        _variable(item.name): getattr(settings, item.name) for item in fields(Settings) if item.name != "replay_at"
+    }
+    values["LARDER_CLOCK"] = "" if settings.replay_at is None else settings.replay_at.isoformat()
+    return kept | {name: str(value) for name, value in values.items()}
+
+
 def _variable(field_name: str) -> str:
     return "LARDER_" + field_name.upper()
 

@@ -8,6 +8,9 @@ EVENT_TIMESTAMP = "event_timestamp"
 KNOWN_AT = "known_at"
 """The instant from which serving could have returned the value; never earlier than the event timestamp."""
 
+LIVE, SHADOW = "live", "shadow"
+"""Traffic of a logged prediction: answered to a caller, or by a model that only listens."""
+
 
 @dataclass(frozen=True)
 class Lake:

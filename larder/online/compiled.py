@@ -97,7 +97,11 @@ class CompiledPlan:
 
         Raises SchemaMismatchError for records of another schema, OnlineStoreError for damaged ones.
         """
-        cells = list(zip(*self.cells(asked, records, now), strict=True)) or [()] * len(asked.slots)
+        return self.rows(asked, self.cells(asked, records, now))
+
+    def rows(self, asked: Asked, views: Sequence[Sequence[Cell]]) -> FeatureRows:
+        """The answer, from what each row finds in each view (`cells`)."""
+        cells = list(zip(*views, strict=True)) or [()] * len(asked.slots)
         rows = [row.copy() for row in asked.slots]
         for row, row_cells in zip(rows, cells, strict=True):
             for _, _, values in row_cells:

@@ -78,7 +78,11 @@ def history_side(history: History, keys: pa.Table, *, instant: datetime) -> Hist
 
     Raises what reading it raises.
     """
-    at = pa.repeat(pa.scalar(instant, INSTANT), keys.num_rows)
+    return history_side_at(history, keys, pa.repeat(pa.scalar(instant, INSTANT), keys.num_rows))
+
+
+def history_side_at(history: History, keys: pa.Table, at: pa.Array) -> HistorySide:
+    """As `history_side`, each entity at the instant `at` of its row; an entity may occur many times."""
     # A row past its ttl is asked for too: it tells the cause of a difference, and what belongs into Redis.
     ageless = replace(history, ttl=None)
     stored = StoredRows(ageless, history.features)

@@ -3,12 +3,16 @@
 import http.client
 import io
 import json
+import random
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -131,3 +135,38 @@ def predicted(server: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     connection.close()
     assert response.status == 200, content
     return content["predictions"]
+
+
+def test_a_replay_in_bulk_reads_what_serving_reads_step_by_step(flights: Project, tmp_path: Path, monkeypatch):
+    """Over a random fortnight: every value to the bit, every status."""
+    from larder.online.planning import feature_plan
+    from larder.online.server.connection import connect
+    from larder.online.server.embedded import online_address, stop
+    from larder.registry import feature_store
+    from replay.history import all_requests, as_requests
+    from replay.served import served_from_history
+    from tests.replay.steps import served_step_by_step
+
+    for name, value in flights.environment.items():
+        monkeypatch.setenv(name, value)
+    seed = random.SystemRandom().randrange(1_000_000)
+    print(f"seed {seed}")
+    store = feature_store(flights.settings)
+    plan = feature_plan(store, "flight_delay")
+    start = datetime(2013, 9, 10, tzinfo=UTC) + timedelta(minutes=random.Random(seed).randrange(17 * 24 * 60))
+    end = start + timedelta(days=14)
+    requests = all_requests(Lake(flights.settings.lake), "late_arrivals", plan, until=end)
+    asked = as_requests(requests).between(start, end)
+    own = replace(flights.settings, state=tmp_path / "redis of its own")
+    client = connect(online_address(own))
+    try:
+        slow = served_step_by_step(store, plan, client, asked)
+    finally:
+        client.close()
+        stop(own)
+
+    fast = served_from_history(store, plan, asked)
+
+    assert len(asked.rows) > 5_000
+    assert fast.statuses == slow.statuses
+    assert msgspec.json.encode(fast.values) == msgspec.json.encode(slow.values)

@@ -124,6 +124,14 @@ def test_metrics_count_requests_and_absent_features(server: Any, known: Any):
     assert "larder_request_seconds_count 3.0" in text
 
 
+def test_metrics_show_what_the_process_uses(server: Any):
+    lines = server.get("/metrics").text.splitlines()
+    used = {line.split()[0]: float(line.split()[1]) for line in lines if line.startswith("process_")}
+
+    assert used["process_cpu_seconds_total"] > 0
+    assert used["process_resident_memory_bytes"] > 1e7
+
+
 def test_no_payload_is_a_defect(server: Any, known: Any):
     """Three thousand requests from mutated bytes and wild values; the seed is fixed, so a failure repeats."""
     random = Random(2024)

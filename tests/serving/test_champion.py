@@ -27,7 +27,8 @@ def test_a_new_champion_takes_over_without_a_restart(server: Any, promote: Any, 
     promote("2")
 
     assert _eventually(lambda: server.ask(known).json["model"]["version"] == "2")
-    assert server.get("/ready").json == {"ready": True, "model": "returns", "version": "2", "refused": None}
+    ready = server.get("/ready").json
+    assert (ready["ready"], ready["model"], ready["version"], ready["refused"]) == (True, "returns", "2", None)
     assert 'larder_model{model="returns",version="2"} 1.0' in server.get("/metrics").text
 
 

@@ -1,14 +1,18 @@
 import threading
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from larder.contracts.bundle import Manifest, write_bundle
 from larder.contracts.plan import Column, FeaturePlan
+from larder.contracts.tables import LIVE, SHADOW
+from larder.predictions import read_predictions
 from serving.model import Model, load_model
 from serving.prediction_log import LoggedAnswer, PredictionLog, delta_writer
 from serving.predictions import Prediction
@@ -89,6 +93,48 @@ def test_a_version_with_other_features_is_logged_in_the_same_table(
     assert (second["features"]["sales_count_7d"], second["features"]["weight"]) == (None, 1.5)
 
 
+def test_a_champion_and_a_shadow_with_the_same_columns_share_one_commit(model: Model, tmp_path: Path):
+    table = str(tmp_path / "predictions")
+    other = replace(model, manifest=msgspec.structs.replace(model.manifest, version="2"))
+    answers = [_answer(item, name) for name in ("a", "b") for item in (model, other)]
+
+    delta_writer(table)(answers)
+
+    assert DeltaTable(table).version() == 0
+    assert sorted((row["answer_id"], row["version"]) for row in _logged(table)) == [
+        ("a", "1"),
+        ("a", "2"),
+        ("b", "1"),
+        ("b", "2"),
+    ]
+
+
+def test_a_shadow_that_needs_less_is_logged_with_all_that_the_caller_sent(
+    model: Model, tmp_path: Path, plan: FeaturePlan
+):
+    table = str(tmp_path / "predictions")
+    shops = msgspec.structs.replace(plan, views=plan.views[:1], columns=plan.columns[:1], on_demand=())
+    shadow = replace(model, plan=msgspec.structs.replace(shops, request_fields=()))
+
+    delta_writer(table)([LoggedAnswer("a", AT, shadow, [REQUEST], [[30.0]], [PREDICTION], SHADOW, plan)])
+
+    [row] = _logged(table)
+    assert (row["request"], row["features"]) == (REQUEST, {"sales_mean_7d": 30.0})
+
+
+def test_a_table_from_before_there_was_a_shadow_is_continued_and_its_rows_count_as_live(model: Model, tmp_path: Path):
+    table = str(tmp_path / "predictions")
+    delta_writer(table)([_answer(model, "a")])
+    older = DeltaTable(table).to_pyarrow_table().drop_columns("traffic")
+    write_deltalake(table, older, mode="overwrite", schema_mode="overwrite")
+
+    delta_writer(table)([_answer(model, "b"), replace(_answer(model, "b"), traffic=SHADOW)])
+
+    assert [row["traffic"] for row in _logged(table) if row["answer_id"] == "a"] == [None]
+    found = read_predictions(table, since=AT - timedelta(days=1), until=AT).select(["answer_id", "traffic"])
+    assert [tuple(row.values()) for row in found.to_pylist()] == [("a", LIVE), ("b", LIVE), ("b", SHADOW)]
+
+
 def test_what_callers_sent_does_not_reach_the_statistics_in_the_tables_log(model: Model, tmp_path: Path):
     delta_writer(str(tmp_path / "predictions"))([_answer(model)])
 
@@ -121,6 +167,19 @@ def test_a_full_queue_drops_and_counts_and_never_waits(model: Model):
     log.close()
 
     assert (log.written, log.dropped) == (5, 5)
+
+
+def test_shadow_rows_leave_half_of_the_queue_to_what_callers_were_told(model: Model):
+    written: list[LoggedAnswer] = []
+    log = PredictionLog(written.extend, seconds=60, max_waiting=4)
+
+    for answer in [replace(_answer(model), traffic=SHADOW)] * 3 + [_answer(model)] * 2:
+        log.log(answer)
+    log.start()
+    log.close()
+
+    assert [answer.traffic for answer in written] == [SHADOW, SHADOW, LIVE, LIVE]
+    assert log.dropped == 1
 
 
 def test_rows_of_a_failed_write_are_written_by_the_next(model: Model):

@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from deltalake import write_deltalake
+from feast import Entity, FeatureService, FeatureStore, FeatureView, Field
+from feast.repo_config import RepoConfig
+from feast.types import Float64, String
+from feast.value_type import ValueType
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline
@@ -15,6 +19,7 @@ from sklearn.preprocessing import OneHotEncoder
 from larder.contracts.objective import Gate, Kpi, Label, Objective, Slice
 from larder.contracts.settings import Settings
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT, Lake
+from larder.offline import DeltaSource
 from training.lineage import Lineage
 from training.model import Columns
 from training.training_set import TrainingSet
@@ -90,3 +95,42 @@ def write_shop(settings: Settings, rows: pa.Table) -> None:
     at = rows[EVENT_TIMESTAMP]
     pans = rows.select(["pan", *COLUMNS.names]).append_column(EVENT_TIMESTAMP, at).append_column(KNOWN_AT, at)
     write_deltalake(lake.silver("pans"), pans)
+
+
+def shop_store(settings: Settings) -> FeatureStore:
+    """The shop's Feast project, as its registry has it."""
+    return FeatureStore(
+        config=RepoConfig(
+            project="shop",
+            provider="local",
+            repo_path=settings.home,
+            registry={"registry_type": "sql", "path": settings.registry},
+            offline_store={"type": "larder.offline.DeltaOfflineStore", "lake": settings.lake},
+            online_store={"type": "sqlite", "path": str(settings.state / "online.db")},
+            entity_key_serialization_version=3,
+        )
+    )
+
+
+def apply_shop(store: FeatureStore) -> None:
+    """Register the one view, which is the Delta table `silver/pans` that `write_shop` writes."""
+    pan = Entity(name="pan", join_keys=["pan"], value_type=ValueType.STRING)
+    pans = FeatureView(
+        name="pans",
+        entities=[pan],
+        ttl=timedelta(days=1),
+        source=DeltaSource(
+            name="pans_source",
+            path="silver/pans",
+            timestamp_field=EVENT_TIMESTAMP,
+            created_timestamp_column=KNOWN_AT,
+            known_time_cutoff=True,
+        ),
+        schema=[
+            Field(name="pan", dtype=String),
+            Field(name="age_years", dtype=Float64),
+            Field(name="metal", dtype=String),
+            Field(name="weight_kg", dtype=Float64),
+        ],
+    )
+    store.apply([pan, pans, FeatureService(name="repairs", features=[pans])])

@@ -1,0 +1,70 @@
+"""The feature store's own historical retrieval for all requests of a stretch at once, and rows of it when asked for.
+
+An as-of join answers each row for itself, so a retrieval of few rows is these rows of a retrieval of all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+import pyarrow as pa
+from feast import FeatureStore
+
+from larder.contracts.errors import InvalidDataError
+from larder.contracts.plan import FeaturePlan
+from larder.contracts.tables import EVENT_TIMESTAMP, Lake
+from larder.offline.conditions import Between
+from larder.offline.tables.delta_table import open_table
+from larder.offline.tables.rows import rows_of
+from replay.served import Requests
+from training.training_set import Retrieved, feast_retrieval, request_columns
+
+_PLACE = "@place"
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Features of every request, as training's retrieval gives them."""
+
+    requests: pl.DataFrame
+    """Distinct requests with their place in `features`."""
+    features: pa.Table
+    versions: dict[str, int]
+
+    def rows(self, requests: pa.Table) -> Retrieved:
+        """Features of `requests`, row for row. Raises InvalidDataError for one that was never retrieved."""
+        keys = [name for name in self.requests.columns if name != _PLACE]
+        asked = pl.DataFrame(requests.select(keys)).cast({name: self.requests.schema[name] for name in keys})
+        places = asked.join(self.requests, on=keys, how="left", nulls_equal=True, maintain_order="left")[_PLACE]
+        if places.null_count():
+            raise InvalidDataError(
+                f"{places.null_count()} of {len(places)} requests are none of the replay's. This is a defect: the "
+                "label table holds predictions that the schedule of the source does not."
+            )
+        return Retrieved(self.features.take(places.to_arrow().cast(pa.int64())), self.versions)
+
+
+def all_requests(source: Lake, label_table: str, plan: FeaturePlan, *, until: datetime) -> pa.Table:
+    """Every prediction that was asked for up to `until`: request fields and instant, in order of time.
+
+    From the label table of the source lake: what will be asked is known long before any outcome.
+    """
+    names = request_columns(plan)
+    rows = rows_of(
+        open_table(source.labels(label_table)), [*names, EVENT_TIMESTAMP], [Between(EVENT_TIMESTAMP, None, until)]
+    )
+    return rows.sort_by([(EVENT_TIMESTAMP, "ascending"), *((name, "ascending") for name in names)])
+
+
+def retrieval(store: FeatureStore, service: str, requests: pa.Table) -> Retrieval:
+    """One retrieval of all distinct `requests`, at the versions that pins say."""
+    distinct = pl.DataFrame(requests).unique(maintain_order=True)
+    done = feast_retrieval(store, service)(distinct.to_arrow().cast(requests.schema))
+    return Retrieval(distinct.with_row_index(_PLACE), done.features.combine_chunks(), done.versions)
+
+
+def as_requests(table: pa.Table) -> Requests:
+    """The table's rows as a caller would send them."""
+    names: Sequence[str] = [name for name in table.column_names if name != EVENT_TIMESTAMP]
+    return Requests(table.select(names).to_pylist(), table[EVENT_TIMESTAMP].to_pylist())

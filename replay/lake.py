@@ -1,0 +1,192 @@
+"""The lake of a replay: what was stored at every instant, made in as few runs as the incidents allow.
+
+Between two irregular arrivals everything is on time, and an as-of reader cannot see the future. So a whole stretch
+is ingested and its windows computed at once, as a backfill, and the stretch is read at the versions of that moment.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import polars as pl
+from feast import FeatureStore, StreamFeatureView
+
+from larder.compute.materialize import apply_definitions
+from larder.compute.view import refresh_view
+from larder.contracts.errors import InvalidDataError
+from larder.contracts.ingestion import Ingestion
+from larder.contracts.objective import Objective
+from larder.contracts.settings import Settings
+from larder.contracts.tables import EVENT_TIMESTAMP, Lake
+from larder.offline.history import history_of
+from larder.offline.tables.delta_table import open_table
+from larder.spark.session import spark_session
+from larder.versions.pins import name_of
+from pipelines.ingest import ingest
+from pipelines.raw import provide_example, raw_paths
+from replay.deliveries import Deliveries, deliveries, shuffled, with_incidents, write_file
+from replay.incidents import Incident, of_kind
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+STRETCHES = "stretches.json"
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A time in which nothing irregular arrives, and the table versions that were current in it."""
+
+    start: datetime | None
+    """None: from the beginning."""
+    end: datetime
+    versions: dict[str, int]
+    """Table (relative to the lake) -> Delta version."""
+
+
+def source_lake(settings: Settings, ingestion: Ingestion) -> None:
+    """Ingest everything that there is, once, whenever it arrived; `settings` are those of the source lake."""
+    provide_example(ingestion, settings)
+    paths = raw_paths(settings.raw, ingestion.raw)
+    if not any(paths.values()):
+        raise InvalidDataError(f"No raw file in {settings.raw} to replay. Put files there, or run `larder ingest`.")
+    ingest(ingestion, paths, settings, lambda: spark_session(settings))
+
+
+def prepared_lake(
+    settings: Settings,
+    ingestion: Ingestion,
+    objective: Objective,
+    source: Lake,
+    incidents: Sequence[Incident],
+    *,
+    until: datetime,
+    report: Callable[[str], None],
+) -> list[Stretch]:
+    """Fill the lake of `settings` up to `until`; interrupted, it is to be deleted and made again."""
+    spark = spark_session(settings)
+    arrived = deliveries(spark, ingestion, source)
+    store = apply_definitions(settings)
+    files = _Files(settings, ingestion, arrived, incidents)
+    stretches: list[Stretch] = []
+    start: datetime | None = None
+    for end in boundaries(incidents, until):
+        report(f"what arrives until {end:%d %b %H:%M}")
+        files.deliver({name: rows_on_time(item, start, end, incidents) for name, item in arrived.items()}, at=end)
+        _flip_labels(spark, settings, ingestion, objective, incidents, start, end)
+        _refresh_views(store, spark, until=end, is_live=False)
+        stretches.append(Stretch(start, end, _versions(settings, store, ingestion)))
+        late = {name: late_rows(item, end, incidents) for name, item in arrived.items()}
+        if files.deliver(late, at=end):
+            _refresh_views(store, spark, until=end, is_live=True)
+        start = end
+    _write(settings.state / STRETCHES, msgspec.json.encode(stretches))
+    return stretches
+
+
+def stored_stretches(state: Path) -> list[Stretch] | None:
+    """The stretches of a lake that was prepared to its end; None when there is none."""
+    path = state / STRETCHES
+    return msgspec.json.decode(path.read_bytes(), type=list[Stretch]) if path.is_file() else None
+
+
+def boundaries(incidents: Sequence[Incident], until: datetime) -> list[datetime]:
+    """Instants at which something arrives out of turn, and the end."""
+    irregular = {item.end for item in of_kind(incidents, "feed_stops", "repeated_files") if item.end < until}
+    return [*sorted(irregular), until]
+
+
+class _Files:
+    """Writes deliveries as raw files and ingests them, each call one run of the pipelines."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ingestion: Ingestion,
+        arrived: dict[str, Deliveries],
+        incidents: Sequence[Incident],
+    ) -> None:
+        self._settings, self._ingestion, self._arrived, self._incidents = settings, ingestion, arrived, incidents
+        self._number = 0
+
+    def deliver(self, rows: dict[str, pl.DataFrame], *, at: datetime) -> bool:
+        """Whether there was anything to deliver; the run's clock stands at `at`."""
+        self._number += 1
+        paths: dict[str, list[Path]] = {}
+        for name, item in self._arrived.items():
+            changed = with_incidents(rows[name], name, self._incidents)
+            path = write_file(changed, item.table, self._settings.raw, self._number)
+            paths[name] = [] if path is None else [path]
+        if not any(paths.values()):
+            return False
+        settings = replace(self._settings, replay_at=at)
+        ingest(self._ingestion, paths, settings, lambda: spark_session(settings))
+        return True
+
+
+def rows_on_time(
+    item: Deliveries, start: datetime | None, end: datetime, incidents: Sequence[Incident]
+) -> pl.DataFrame:
+    rows = item.between(start, end)
+    for stop in of_kind(incidents, "feed_stops"):
+        if stop.table == item.table.name:
+            rows = rows.join(item.between(stop.start, stop.end), on=rows.columns, how="anti", nulls_equal=True)
+    return rows
+
+
+def late_rows(item: Deliveries, end: datetime, incidents: Sequence[Incident]) -> pl.DataFrame:
+    """What arrives at `end` out of turn: rows of a feed that was stopped, or files once more and shuffled."""
+    rows = item.rows.clear()
+    for incident in of_kind(incidents, "feed_stops", "repeated_files"):
+        if incident.end == end and incident.table == item.table.name:
+            again = item.between(incident.start, incident.end)
+            rows.extend(shuffled(again, seed=incident.seed) if incident.kind == "repeated_files" else again)
+    return rows
+
+
+def _refresh_views(store: FeatureStore, spark: "SparkSession", *, until: datetime, is_live: bool) -> None:
+    for view in store.list_stream_feature_views():
+        if isinstance(view, StreamFeatureView) and view.aggregations:
+            refresh_view(view, store.config, lambda: spark, until=until, is_live=is_live)
+
+
+def _flip_labels(
+    spark: "SparkSession",
+    settings: Settings,
+    ingestion: Ingestion,
+    objective: Objective,
+    incidents: Sequence[Incident],
+    start: datetime | None,
+    end: datetime,
+) -> None:
+    """Turn a share of the labels of the stretch into their opposite, the same ones on every run."""
+    table, column = Lake(settings.lake).labels(objective.label.table), objective.label.column
+    [key] = [", ".join(item.key) for item in ingestion.labels if item.name == objective.label.table]
+    for incident in of_kind(incidents, "flipped_labels"):
+        first = max(incident.start, start) if start is not None else incident.start
+        last = min(incident.end, end)
+        if first >= last:
+            continue
+        spark.sql(
+            f"UPDATE delta.`{table}` SET {column} = NOT {column} "
+            f"WHERE {EVENT_TIMESTAMP} >= timestamp'{first.isoformat()}' "
+            f"AND {EVENT_TIMESTAMP} < timestamp'{last.isoformat()}' "
+            f"AND pmod(xxhash64({key}, {incident.seed}), 1000000) < {int(incident.share * 1_000_000)}"
+        )
+
+
+def _versions(settings: Settings, store: FeatureStore, ingestion: Ingestion) -> dict[str, int]:
+    lake = Lake(settings.lake)
+    views = [*store.list_feature_views(), *store.list_stream_feature_views()]
+    places = {history_of(view, store.config).table for view in views}
+    places |= {lake.labels(table.name) for table in ingestion.labels}
+    return {name_of(place, settings.lake): open_table(place).version() for place in sorted(places)}
+
+
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(content)
+    partial.replace(path)

@@ -1,0 +1,159 @@
+"""The processes of a replay: one prepares the lake, then one per policy lives through the time.
+
+Each runs with settings of its own, so that what a replay leaves is a project like any other: `larder models history`,
+`larder ledger show` and the report of its monitors work on it.
+"""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+from feast import FeatureStore
+from rich.console import Console
+from training.policy import named_policy
+
+from larder.compute.materialize import apply_definitions
+from larder.contracts.answer import Answer
+from larder.contracts.ingestion import Ingestion
+from larder.contracts.monitoring import Monitoring
+from larder.contracts.objective import Objective
+from larder.contracts.retraining import Retraining
+from larder.contracts.settings import Settings, load_settings
+from larder.contracts.tables import Lake
+from larder.contracts.use_case import declared, declared_or, use_case_name
+from larder.ledger import ledger_of
+from larder.online.planning import feature_plan
+from larder.versions.pins import table_versions
+from replay.day import DayDone, Loop, replayed_day
+from replay.history import all_requests, as_requests
+from replay.incidents import Incident
+from replay.lake import Stretch, prepared_lake, source_lake, stored_stretches
+from replay.reading import StretchReading
+from replay.result import Result, result
+
+STEP = timedelta(days=1)
+RESULT = "result.json"
+
+
+class Task(msgspec.Struct, frozen=True):
+    """What a worker is told, as JSON in its only argument."""
+
+    source: Path
+    """State folder whose lake holds everything, whenever it arrived."""
+    prepared: Path
+    """State folder of the prepared lake."""
+    start: datetime
+    until: datetime
+    incidents: tuple[Incident, ...] = ()
+    policy: str = ""
+    """Empty: prepare the lake."""
+
+
+def main() -> None:
+    task = msgspec.json.decode(sys.argv[1], type=Task)
+    settings = load_settings()
+    if task.policy:
+        done = lived(task, settings)
+        (settings.state / RESULT).write_bytes(msgspec.json.encode(done))
+    else:
+        prepare(task, settings)
+
+
+def prepare(task: Task, settings: Settings) -> None:
+    """Make the lake that all policies share; `settings` are those of the prepared state."""
+    console = Console(stderr=True)
+    ingestion = declared("pipelines", Ingestion, settings)
+    objective = declared("training", Objective, settings)
+    source = replace(settings, state=task.source, lake=str(task.source / "lake"), replay_at=task.until)
+    console.print("Ingesting what there is, to know when it arrived", highlight=False)
+    source_lake(source, ingestion)
+    prepared_lake(
+        replace(settings, raw=settings.state / "raw"),
+        ingestion,
+        objective,
+        Lake(source.lake),
+        task.incidents,
+        until=task.until,
+        report=lambda text: console.print(f"Preparing {text}", highlight=False),
+    )
+
+
+def lived(task: Task, settings: Settings) -> Result:
+    """Live through [start, until) day by day under the task's policy; the state folder is made anew."""
+    stretches = stored_stretches(task.prepared)
+    assert stretches is not None, "the lake is prepared first"
+    _copy_lake(task.prepared / "lake", Path(settings.lake))
+    loop = _loop(settings, apply_definitions(settings), task.policy)
+    days: list[DayDone] = []
+    console = Console(stderr=True)
+    for stretch in stretches:
+        with _reading(task, loop, stretch) as reading:
+            known, asked = reading.known(), as_requests(reading.requests)
+            for now in _days(task, stretch):
+                requests = asked.between(now - STEP, now)
+                days.append(replayed_day(loop, known, requests, now=now))
+                console.print(_line(days[-1]), highlight=False)
+    return result(loop, days, task.incidents, policy=task.policy, start=task.start, until=task.until)
+
+
+@contextmanager
+def _reading(task: Task, loop: Loop, stretch: Stretch) -> Iterator[StretchReading]:
+    plan = feature_plan(loop.store, loop.model)
+    requests = all_requests(Lake(str(task.source / "lake")), loop.objective.label.table, plan, until=stretch.end)
+    with table_versions(stretch.versions):
+        yield StretchReading(
+            loop.settings, loop.objective, loop.store, loop.model, plan, stretch, requests, task.incidents,
+            task.prepared / "served",
+        )  # fmt: skip
+
+
+def _days(task: Task, stretch: Stretch) -> Iterator[datetime]:
+    """The instants at which the schedule runs: each day after the start, while the stretch lasts."""
+    now = task.start + STEP
+    while now <= min(stretch.end, task.until):
+        if stretch.start is None or now > stretch.start:
+            yield now
+        now += STEP
+
+
+def _loop(settings: Settings, store: FeatureStore, policy: str) -> Loop:
+    objective = declared("training", Objective, settings)
+    declared_policy = declared_or("training", Retraining(), settings)
+    return Loop(
+        settings=settings,
+        model=use_case_name(settings),
+        objective=objective,
+        rules=declared("serving", Answer, settings),
+        limits=declared_or("training", Monitoring(), settings),
+        policy=named_policy(declared_policy, policy),
+        ledger=ledger_of(settings, actor=f"replay of policy {policy}"),
+        store=store,
+    )
+
+
+def _copy_lake(prepared: Path, lake: Path) -> None:
+    """The prepared tables under the policy's own lake, as links where the disk allows it: files are never changed."""
+    shutil.rmtree(lake, ignore_errors=True)
+    shutil.copytree(prepared, lake, copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        Path(target).hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _line(day: DayDone) -> str:
+    alarms = sorted({f"{item.monitor} of {item.subject}" for item in day.findings if item.verdict == "alarm"})
+    shown = ", ".join(alarms[:3]) + (f" and {len(alarms) - 3} more" if len(alarms) > 3 else "")
+    return f"{day.now:%Y-%m-%d}  {day.answers:5,} answers  {shown}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""A file of incidents says what goes wrong, or why it cannot be read."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from larder.contracts.errors import LarderError
+from replay.incidents import Incident, changed_text, read_incidents
+
+STOP = """
+[[incident]]
+kind = "feed_stops"
+table = "orders"
+start = 2024-03-05T00:00:00Z
+end = 2024-03-07T00:00:00Z
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "incidents.toml"
+    path.write_text(text)
+    return path
+
+
+def test_incidents_come_in_order_of_their_start(tmp_path: Path):
+    second = STOP.replace("2024-03-05", "2024-03-01").replace("2024-03-07", "2024-03-02")
+
+    found = read_incidents(written(tmp_path, STOP + second))
+
+    assert [item.start.day for item in found] == [1, 5]
+    assert found[1].is_under_way(datetime(2024, 3, 6, 23, tzinfo=UTC))
+    assert not found[1].is_under_way(datetime(2024, 3, 7, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"feed_stops"', '"feed_explodes"', "possible are feed_stops, wrong_unit"),
+        ('table = "orders"\n', "", "lacks table"),
+        ("2024-03-07T00:00:00Z", "2024-03-07T00:00:00", "without a zone"),
+        ("2024-03-07", "2024-03-04", "before it starts"),
+        ("kind", "knid", "cannot be read"),
+        ('table = "orders"', 'table = "orders"\nshare = 2', "share is 2"),
+        ("[[incident]]", "[[incident", "cannot be read"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_reason(tmp_path: Path, old: str, new: str, said: str):
+    with pytest.raises(LarderError, match=said):
+        read_incidents(written(tmp_path, STOP.replace(old, new)))
+
+
+def test_an_absent_file_is_named(tmp_path: Path):
+    with pytest.raises(LarderError, match=r"no file .*incidents\.toml"):
+        read_incidents(tmp_path / "incidents.toml")
+
+
+def test_numbers_change_and_what_is_no_number_stays():
+    at = datetime(2024, 3, 1, tzinfo=UTC)
+    seconds = Incident("wrong_unit", at, at, table="orders", columns=("delay",), factor=60)
+
+    assert [changed_text(text, seconds) for text in ("2", "-1.5", "NA", "", None)] == ["120", "-90", "NA", "", None]

@@ -1,0 +1,43 @@
+"""The interval that promotion and rollback are decided by."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import log_loss
+
+from training.release.comparison import log_losses, paired_interval
+
+
+def test_log_losses_average_to_scikit_learns():
+    outcome, predicted = np.array([1, 0, 1], np.int8), np.array([0.9, 0.2, 0.0])
+
+    assert log_losses(outcome, predicted).mean() == pytest.approx(log_loss(outcome, predicted))
+
+
+def test_over_few_days_the_interval_is_students_over_rows():
+    differences = np.random.default_rng(0).normal(0.1, 1, 50)
+
+    found = paired_interval(differences, np.arange(50) % 5, 0.9)
+
+    low, high = stats.ttest_1samp(differences, 0).confidence_interval(0.9)
+    assert (found.mean, found.low, found.high) == pytest.approx((differences.mean(), low, high))
+
+
+def test_over_many_days_the_interval_is_students_over_equal_days():
+    """With as many rows each day the mean of the days is the mean of the rows."""
+    differences = np.random.default_rng(0).normal(0.1, 1, 60)
+    days = np.repeat(np.arange(10), 6)
+
+    found = paired_interval(differences, days, 0.9)
+
+    low, high = stats.ttest_1samp(differences.reshape(10, 6).mean(axis=1), 0).confidence_interval(0.9)
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
+def test_rows_of_a_day_that_go_together_do_not_pretend_to_be_many():
+    day = np.random.default_rng(1).normal(0, 1, 10)
+    differences, days = np.repeat(day, 100), np.repeat(np.arange(10), 100)
+
+    by_day = paired_interval(differences, days, 0.95)
+
+    assert by_day.high - by_day.low > 5 * 2 * 1.96 * differences.std() / np.sqrt(len(differences))

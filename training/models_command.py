@@ -1,0 +1,100 @@
+"""`larder models history | rollback | advance`: which version served when, and who decides about the next one."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from larder.contracts.objective import Objective
+from larder.contracts.retraining import Retraining
+from larder.contracts.settings import Settings
+from larder.contracts.use_case import declared, declared_or, use_case_name
+
+if TYPE_CHECKING:
+    from training.release.state import ReleaseState
+
+
+@click.group()
+def models() -> None:
+    """Versions of the model: which served when, back to an earlier one, on to the next."""
+
+
+@models.command("history")
+@click.option("--json", "as_json", is_flag=True, help="One JSON list instead of a table.")
+@click.pass_obj
+def history_command(settings: Settings, as_json: bool) -> None:
+    """Which version served when, to the second (UTC), why, and who decided."""
+    import msgspec
+    from rich.console import Console
+    from rich.table import Table
+
+    from larder.ledger import ledger_of
+    from training.release.state import history, release_state
+
+    model, ledger = use_case_name(settings), ledger_of(settings)
+    services = history(ledger, model)
+    if as_json:
+        click.echo(msgspec.json.encode(services).decode())
+        return
+    table = Table("version", "from", "until", "by", "reason", "who", title=f"{model}, UTC", title_justify="left")
+    for service in services:
+        until = _second(service.until) if service.until else "now"
+        table.add_row(service.version, _second(service.since), until, service.act, service.reason, service.actor)
+    console = Console()
+    console.print(table if services else f"No version of {model} ever served. Next: larder promote")
+    if said := _under_way(release_state(ledger, model)):
+        console.print(said, highlight=False)
+
+
+@models.command("rollback")
+@click.option("--to", metavar="VERSION", help="Version to go back to; by default the one that served before.")
+@click.option("--reason", default="rolled back by hand", show_default=True, help="Why, for the ledger.")
+@click.pass_obj
+def rollback_command(settings: Settings, to: str | None, reason: str) -> None:
+    """Let the former champion serve again, at once; a release that is under way ends."""
+    from larder.ledger import ledger_of
+    from training.release.acts import rollback
+
+    model = use_case_name(settings)
+    entry = rollback(settings, model, ledger=ledger_of(settings), now=settings.clock(), reason=reason, to=to)
+    version = entry.subject.rpartition("/")[2]
+    click.echo(f"{model} version {version} serves since {_second(entry.at)} UTC: {entry.reason}")
+
+
+@models.command("advance")
+@click.pass_obj
+def advance_command(settings: Settings) -> None:
+    """Judge the release under way: promote or reject a challenger, confirm or roll back a promotion, or wait.
+
+    Safe to run at any time and as often as wanted; schedules call it once a day or more.
+    """
+    from larder.ledger import ledger_of
+    from training.release.advance import advance
+
+    model = use_case_name(settings)
+    step = advance(
+        settings,
+        declared("training", Objective, settings),
+        declared_or("training", Retraining(), settings).release,
+        model=model,
+        ledger=ledger_of(settings),
+        now=settings.clock(),
+    )
+    about = f"{model} version {step.version}" if step.version else model
+    click.echo(f"{about}: {step.act or 'no change'}. {step.reason}")
+
+
+def _under_way(state: "ReleaseState") -> str:
+    from training.release.state import Shadow, Watch
+
+    match state.under_way:
+        case Shadow(challenger, _, since):
+            return f"Version {challenger} answers unseen since {_second(since)}."
+        case Watch(champion, former, _, until):
+            watched = f"Version {champion} is watched until {_second(until)}"
+            return f"{watched}; version {former} answers unseen, ready to serve again."
+    return ""
+
+
+def _second(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M:%S}"

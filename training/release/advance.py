@@ -1,0 +1,95 @@
+"""Move a release on as far as known outcomes allow: shadow to promotion or rejection, watch to its end or rollback."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from larder.contracts.objective import Objective
+from larder.contracts.retraining import Release
+from larder.contracts.settings import Settings
+from larder.ledger import Act, Ledger
+from training.release.acts import Releases, releasing
+from training.release.comparison import Comparison, comparison, paired_answers
+from training.release.decision import after_promotion, after_shadow
+from training.release.state import Shadow, Watch
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one call of `advance` did."""
+
+    act: Act | None
+    """None where there was nothing to decide yet."""
+    version: str | None
+    """The version that it was about; of a rollback the one taken back."""
+    reason: str
+    found: Comparison | None
+    """What it was decided by; None where no release is under way."""
+
+
+def advance(
+    settings: Settings, objective: Objective, policy: Release, *, model: str, ledger: Ledger, now: datetime
+) -> Step:
+    """Judge the release under way at `now` and act on the judgement; calling it again changes nothing.
+
+    Raises InvalidDataError when a bundle is damaged or the ledger was edited, BusyError while another process acts.
+    """
+    with releasing(settings, model, ledger) as releases:
+        match releases.state.under_way:
+            case Shadow() as shadow:
+                return _in_shadow(releases, objective, policy, shadow, now)
+            case Watch() as watch:
+                return _in_watch(releases, objective, policy, watch, now)
+            case None:
+                return Step(None, releases.state.champion, "no release is under way", None)
+
+
+def _in_shadow(releases: Releases, objective: Objective, policy: Release, shadow: Shadow, now: datetime) -> Step:
+    version = shadow.challenger
+    pairs = paired_answers(
+        releases.settings,
+        objective,
+        model=releases.model,
+        newer=version,
+        older=shadow.champion,
+        since=shadow.since,
+        now=now,
+    )
+    found = comparison(pairs, objective, minimum_rows=policy.shadow_rows, confidence=policy.confidence)
+    decision = after_shadow(shadow, policy, found, now)
+    if decision.act is Act.PROMOTION:
+        inputs = _began_with(releases, version) | _evidence(found)
+        releases.promote(version, at=now, reason=decision.reason, inputs=inputs, watch_until=now + policy.watch)
+    elif decision.act is not None:
+        releases.record(decision.act, version, at=now, reason=decision.reason, inputs=_evidence(found))
+    return Step(decision.act, version, decision.reason, found)
+
+
+def _in_watch(releases: Releases, objective: Objective, policy: Release, watch: Watch, now: datetime) -> Step:
+    version = watch.champion
+    pairs = paired_answers(
+        releases.settings,
+        objective,
+        model=releases.model,
+        newer=version,
+        older=watch.former,
+        since=watch.since,
+        now=now,
+    )
+    found = comparison(pairs, objective, minimum_rows=policy.shadow_rows // 2, confidence=policy.confidence)
+    decision = after_promotion(watch, policy, found, now)
+    if decision.act is Act.ROLLBACK:
+        releases.roll_back(watch.former, at=now, reason=decision.reason, inputs=_evidence(found))
+    elif decision.act is not None:
+        releases.record(decision.act, version, at=now, reason=decision.reason, inputs=_evidence(found))
+    return Step(decision.act, version, decision.reason, found)
+
+
+def _began_with(releases: Releases, version: str) -> dict[str, Any]:
+    """What the entry that began the shadow rests on: data, run, gates."""
+    subject = f"{releases.model}/{version}"
+    return releases.ledger.entries(subject=subject, acts=(Act.SHADOW,))[-1].inputs
+
+
+def _evidence(found: Comparison) -> dict[str, Any]:
+    return {"comparison": asdict(found)}

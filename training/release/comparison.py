@@ -1,0 +1,150 @@
+"""Two versions that answered the same requests, compared on the outcomes known by now."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy import stats
+
+from larder.contracts.errors import MissingTableError
+from larder.contracts.objective import Objective
+from larder.contracts.settings import Settings
+from larder.contracts.tables import Lake
+from larder.evaluation import Outcomes, Probabilities, metrics, slice_scores
+from larder.predictions import OUTCOME, judged, read_predictions
+
+NEWER, OLDER = "newer", "older"
+"""Columns of `paired_answers`: what either version answered."""
+
+FEW_DAYS = 5
+"""Up to so many days rows count as independent; beyond, days do, since a day's outcomes go together."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Log loss of the newer version minus that of the older, over rows that both answered: below 0 it is better."""
+
+    answered: int
+    """Rows that both answered."""
+    rows: int
+    """Those whose outcome is known."""
+    days: int
+    difference: Interval | None
+    """None where `unjudged` says why not."""
+    unjudged: str
+    newer: dict[str, float]
+    """Metrics, as `larder.contracts.objective.METRICS`; empty where nothing was judged."""
+    older: dict[str, float]
+    slices: dict[str, dict[str, Any]]
+    """`name=value` -> rows, and the log loss of `newer` and `older` there; slices with enough rows only."""
+
+
+def paired_answers(
+    settings: Settings, objective: Objective, *, model: str, newer: str, older: str, since: datetime, now: datetime
+) -> pa.Table:
+    """Rows that versions `newer` and `older` both answered in (since, now], one to the caller, the other unseen.
+
+    One row each, in order of time: `at`, the probabilities `newer` and `older`, `outcome` (null while unknown) and
+    `label_<column>` for every slice.
+    """
+    lake = Lake(settings.lake)
+    log = read_predictions(
+        lake.predictions(model), since=since, until=now, columns=["version", "request", "probability"]
+    )
+    answers = pl.DataFrame(log.drop_columns(["request"])).with_row_index("position").drop_nulls("probability")
+    key = ["answer_id", "row"]
+    # A write that was acknowledged too late may lie in the log twice.
+    new, old = (
+        answers.filter(pl.col("version") == version).unique(key, keep="first", maintain_order=True)
+        for version in (newer, older)
+    )
+    pairs = new.join(old, on=key, how="inner", suffix="_older", maintain_order="left")
+    rows = log.take(pairs["position"].to_arrow().cast(pa.int64()))
+    rows = rows.append_column(NEWER, pairs["probability"].to_arrow())
+    rows = rows.append_column(OLDER, pairs["probability_older"].to_arrow())
+    columns = [part.column for part in objective.slices]
+    place = lake.labels(objective.label.table)
+    try:
+        return judged(rows, place, objective.label.column, now=now, others=columns).rows
+    except MissingTableError:  # no label was ever stored, so none is known
+        return rows.append_column(OUTCOME, pa.nulls(rows.num_rows, pa.int8()))
+
+
+def comparison(pairs: pa.Table, objective: Objective, *, minimum_rows: int, confidence: float) -> Comparison:
+    """Judge `paired_answers`, if `minimum_rows` of them have an outcome."""
+    known = pairs.filter(pc.is_valid(pairs[OUTCOME]))
+    outcome = known[OUTCOME].to_numpy().astype(np.int8)
+    days = known["at"].to_numpy().astype("datetime64[D]").astype(np.int64)
+    counts = (pairs.num_rows, known.num_rows, len(np.unique(days)))
+    unjudged = _unjudged(outcome, minimum_rows)
+    if unjudged:
+        return Comparison(*counts, None, unjudged, {}, {}, {})
+    new, old = known[NEWER].to_numpy(), known[OLDER].to_numpy()
+    return Comparison(
+        *counts,
+        paired_interval(log_losses(outcome, new) - log_losses(outcome, old), days, confidence),
+        "",
+        metrics(outcome, new, objective.kpi),
+        metrics(outcome, old, objective.kpi),
+        _slices(objective, known, outcome, new, old),
+    )
+
+
+def log_losses(outcome: Outcomes, predicted: Probabilities) -> Probabilities:
+    """One per row; probabilities are kept off 0 and 1 as scikit-learn does."""
+    tiny = np.finfo(np.float64).eps
+    right = np.clip(np.where(outcome == 1, predicted, 1 - predicted), tiny, 1 - tiny)
+    losses: Probabilities = -np.log(right)
+    return losses
+
+
+def paired_interval(differences: Probabilities, days: npt.NDArray[np.int64], confidence: float) -> Interval:
+    """Mean and two-sided Student interval; `days` holds each row's day.
+
+    Over more than five days the rows of a day count as one observation (cluster-robust variance of a mean: Cameron
+    and Miller, A Practitioner's Guide to Cluster-Robust Inference, 2015), for what happens on a day happens to many
+    of them; over fewer days each row counts on its own, since so few clusters say nothing of their spread.
+    """
+    rows, mean = len(differences), float(differences.mean())
+    _, cluster = np.unique(days, return_inverse=True)
+    if cluster.max() + 1 <= FEW_DAYS:
+        cluster = np.arange(rows)
+    groups = int(cluster.max()) + 1
+    sums = np.bincount(cluster, differences - mean)
+    error = float(np.sqrt(groups / (groups - 1) * np.sum(sums**2)) / rows)
+    reach = float(stats.t.ppf((1 + confidence) / 2, groups - 1)) * error
+    return Interval(mean, mean - reach, mean + reach)
+
+
+def _unjudged(outcome: Outcomes, minimum_rows: int) -> str:
+    """Why nothing can be said yet; empty where it can."""
+    if len(outcome) < max(minimum_rows, 2):
+        return f"only {len(outcome):,} of {max(minimum_rows, 2):,} answers of both have a known outcome"
+    if len(np.unique(outcome)) < 2:
+        return f"all {len(outcome):,} known outcomes are {bool(outcome[0])}"
+    return ""
+
+
+def _slices(
+    objective: Objective, known: pa.Table, outcome: Outcomes, new: Probabilities, old: Probabilities
+) -> dict[str, dict[str, Any]]:
+    found = {}
+    for part in objective.slices:
+        rows = pa.table({part.column: known[f"label_{part.column}"]})
+        both = (slice_scores(part, rows, outcome, predicted, objective.kpi) for predicted in (new, old))
+        for newer, older in zip(*both, strict=True):
+            scores = {"newer": newer.metrics.get("log_loss"), "older": older.metrics.get("log_loss")}
+            found[f"{part.name}={newer.value}"] = {"rows": newer.rows} | scores
+    return found

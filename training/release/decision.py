@@ -1,0 +1,66 @@
+"""When a challenger is promoted or rejected, and a promotion confirmed or rolled back: one rule for both.
+
+A version is worse when the whole interval of its log loss minus the other's lies above 0. It is good enough when it
+is not worse and the interval's upper end is at most the tolerance (non-inferiority). Anything else is undecided.
+A challenger must be shown good enough to be promoted; a promoted version must be shown worse to be rolled back.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from larder.contracts.retraining import Release
+from larder.ledger import Act
+from training.release.comparison import Comparison
+from training.release.state import Shadow, Watch
+
+
+@dataclass(frozen=True)
+class Decision:
+    act: Act | None
+    """None: wait."""
+    reason: str
+
+
+def after_shadow(shadow: Shadow, policy: Release, found: Comparison, now: datetime) -> Decision:
+    """Whether the challenger is promoted, rejected, or answers unseen for longer."""
+    words = described(found, policy, newer=shadow.challenger, older=shadow.champion)
+    lasted = now - shadow.since
+    if lasted < policy.shadow:
+        return Decision(None, f"in shadow until {shadow.since + policy.shadow:%Y-%m-%d %H:%M} UTC; {words}")
+    if is_worse(found):
+        return Decision(Act.REJECTION, f"worse: {words}")
+    if is_good_enough(found, policy):
+        return Decision(Act.PROMOTION, f"not worse: {words}")
+    if lasted >= policy.patience:
+        return Decision(Act.REJECTION, f"undecided after {policy.patience.days} days: {words}")
+    return Decision(None, f"undecided: {words}")
+
+
+def after_promotion(watch: Watch, policy: Release, found: Comparison, now: datetime) -> Decision:
+    """Whether the watched champion is rolled back, confirmed, or watched for longer."""
+    words = described(found, policy, newer=watch.champion, older=watch.former)
+    if is_worse(found):
+        return Decision(Act.ROLLBACK, f"worse than the former champion: {words}")
+    if now >= watch.until:
+        return Decision(Act.CONFIRMATION, f"the watch ended without a sign that it is worse: {words}")
+    return Decision(None, f"watched until {watch.until:%Y-%m-%d %H:%M} UTC; {words}")
+
+
+def is_worse(found: Comparison) -> bool:
+    return found.difference is not None and found.difference.low > 0
+
+
+def is_good_enough(found: Comparison, policy: Release) -> bool:
+    return found.difference is not None and not is_worse(found) and found.difference.high <= policy.tolerance
+
+
+def described(found: Comparison, policy: Release, *, newer: str, older: str) -> str:
+    """The comparison in one sentence."""
+    if found.difference is None:
+        return f"cannot tell version {newer} from version {older}, because {found.unjudged}"
+    gap = found.difference
+    return (
+        f"log loss of version {newer} minus that of {older} is {gap.mean:+.4f}, {policy.confidence:.0%} interval "
+        f"{gap.low:+.4f} to {gap.high:+.4f} ({policy.tolerance:.4f} is tolerated), "
+        f"on {found.rows:,} requests of {found.days} days"
+    )
