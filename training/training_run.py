@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from larder.contracts.monitoring import Monitoring
 from larder.contracts.objective import CHAMPION, CONSTANT, Objective
 from larder.contracts.settings import Settings
+from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.evaluation import Evaluation, Outcomes, Probabilities, evaluation, outcomes
+from larder.usual_windows import with_usual_windows
 from training.baseline import baseline
 from training.gates import GateResult, champion_evidence, gate_results
 from training.model import fit, importance, probabilities, training_bounds
@@ -22,6 +25,10 @@ from training.training_set import TrainingSet
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
+
+
+_MONITORED = Monitoring()
+"""Training looks at its own past in windows of the default length, whatever length a use case monitors by."""
 
 
 @dataclass(frozen=True)
@@ -112,14 +119,23 @@ def registered(
     plots: Mapping[str, bytes] | None = None,
 ) -> Version:
     """Log the run with all that promotion and monitoring need, and make it the challenger."""
+    usual = baseline(
+        data.train, data.columns, outcome=done.outcome, predicted=done.predicted, evaluation=done.evaluation
+    )
     description = Description(
         columns=data.columns,
         label=data.label,
         bounds=training_bounds(data.train, data.columns, objective.bounds),
         lineage=data.lineage,
         evaluation=done.evaluation,
-        baseline=baseline(
-            data.train, data.columns, outcome=done.outcome, predicted=done.predicted, evaluation=done.evaluation
+        baseline=with_usual_windows(
+            usual,
+            data.train,
+            data.test[EVENT_TIMESTAMP],
+            done.predicted,
+            bounds=objective.bounds,
+            length=_MONITORED.window,
+            minimum_rows=_MONITORED.minimum_rows,
         ),
     )
     return log_challenger(
