@@ -77,9 +77,9 @@ retraining = Retraining(
     # While history is short each half as much again has taught something; later half as much takes months.
     growth=0.5,
     triggers=(
-        # Judged daily on the outcomes of a week, so one bad day alarms in up to seven windows: most of a week must.
-        Trigger("quality", "log_loss", k=4, n=7),
-        Trigger("quality", "roc_auc", k=4, n=7),
+        # Of all answers to callers. Each day looks back on a week of outcomes, so one bad day alarms up to seven times.
+        Trigger("quality", "log_loss", k=4, n=7, subject="live"),
+        Trigger("quality", "roc_auc", k=4, n=7, subject="live"),
         # Of probabilities, days before outcomes are known. A storm moves them for a day or two and passes.
         Trigger("drift", "psi", k=4, n=7, subject="prediction"),
     ),
