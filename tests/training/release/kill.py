@@ -1,9 +1,9 @@
 """Kill acts on releases at each of their steps; run as a process of its own: `... <folder>`.
 
-For every act `<folder>/<act>` holds a project and, where the act needs one, `candidate.pickle`. For every step a copy is made, a
-child acts on it and is ended by SIGKILL there; then the project is settled, and the act tried again. One line of JSON
-per step. Forks of one process that has imported everything make this quick, so that process itself starts no thread;
-for the same reason the model is exported once, by the test, and what came of it lies beside the candidate.
+For every act `<folder>/<act>` holds a project and, where the act needs one, `candidate.pickle`. For every step a
+copy is made, a child acts on it and is ended by SIGKILL there; then the project is settled, and the act tried again.
+One line of JSON per step. Forks of one process that has imported everything make this quick, so that process itself
+starts no thread; for the same reason the model is exported once, by the test, and lies beside the candidate.
 """
 
 import json
