@@ -50,7 +50,7 @@ def act(settings: Settings, name: str, folder: Path) -> None:
     elif name == "promotion":
         advance(settings, objective, POLICY, model=MODEL, ledger=ledger, now=NOW[name])
     else:
-        rollback(settings, MODEL, ledger=ledger, now=NOW[name], reason="complaints")
+        rollback(settings, MODEL, ledger=ledger, now=NOW[name], reason="complaints", to="1")
 
 
 def project(home: Path, name: str) -> Settings:
