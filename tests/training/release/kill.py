@@ -24,7 +24,7 @@ import training.promotion
 from larder.contracts.bundle import champion_version, shadow_version
 from larder.contracts.retraining import Release
 from larder.contracts.settings import Settings, load_settings
-from larder.ledger import ledger_of
+from larder.ledger import Ledger, ledger_of
 from larder.model_registry import quiet_mlflow
 from tests.training.release.pans import BEGIN, DAY, MODEL
 from tests.training.shop import shop_objective, shop_store
@@ -36,7 +36,7 @@ from training.release.state import release_state
 
 POLICY = Release(shadow=2 * DAY, shadow_rows=200, patience=6 * DAY, watch=3 * DAY, tolerance=0.01)
 NOW = {"first": BEGIN, "shadow": BEGIN, "promotion": BEGIN + 3 * DAY, "rollback": BEGIN + 4 * DAY}
-STEPS = [(os, "fsync"), (os, "replace"), (Path, "unlink")]
+STEPS = [(Ledger, "append"), (os, "fsync"), (os, "replace"), (Path, "unlink")]
 STEPS += [(mlflow.MlflowClient, f"set_registered_model_{what}") for what in ("alias", "tag")]
 """All that makes a change last. A kill before one is a kill after the one before, and the last is killed after, too."""
 
