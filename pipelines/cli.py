@@ -31,8 +31,10 @@ def ingest(settings: Settings, files: tuple[Path, ...], raw: Path | None) -> Non
     """
     from larder.contracts.ingestion import Ingestion
     from larder.contracts.use_case import declared
+    from larder.ledger import ledger_of
     from larder.spark.session import spark_session
     from pipelines.ingest import ingest as ingest_files
+    from pipelines.ledger_entries import ingestion_entry
     from pipelines.raw import given_paths, provide_example, raw_paths
 
     started = time.monotonic()
@@ -45,9 +47,11 @@ def ingest(settings: Settings, files: tuple[Path, ...], raw: Path | None) -> Non
     if not any(paths.values()):
         patterns = ", ".join(table.files for table in ingestion.raw)
         raise InvalidDataError(f"No file in {settings.raw} matches {patterns}. Put raw files there or name them.")
-    console = Console()
+    console, ledger = Console(), ledger_of(settings)
+    ledger.require_writable()
     with console.status("Raw files to bronze, silver and labels on Spark ..."):
         result = ingest_files(ingestion, paths, settings, lambda: spark_session(settings))
+    ingestion_entry(ledger, result, settings, at=settings.clock())
     seconds = time.monotonic() - started
     write_report(settings, "ingest", asdict(result) | {"seconds": seconds})
     _show(result, seconds, console)

@@ -52,6 +52,8 @@ class IngestionResult:
     refused_files: tuple[RefusedFile, ...]
     known_files: int
     """Files whose content was ingested before."""
+    new_files: dict[str, str]
+    """The other whole files: name -> SHA-256 of the content."""
 
 
 def ingest(
@@ -65,7 +67,7 @@ def ingest(
     lake, now = Lake(settings.lake), settings.clock()
     results: list[TableResult] = []
     refused: list[RefusedFile] = []
-    known = 0
+    known, taken = 0, dict[str, str]()
     with (
         only_one(settings.state / "ingest.lock", "ingestion"),  # two at once could number their batches alike
         tempfile.TemporaryDirectory(prefix="staging-", dir=settings.state) as staging,
@@ -76,9 +78,10 @@ def ingest(
             refused += [file for file in files if isinstance(file, RefusedFile)]
             new = _new_files(whole, lake.bronze(raw.name))
             known += len(whole) - len(new)
+            taken |= {file.name: file.content_hash for file in new}
             results += _ingest_table(ingestion, raw, new, lake, spark, now)
     _record_refused(refused, lake.quarantine(REFUSED_FILES), now)
-    return IngestionResult(tuple(results), tuple(refused), known)
+    return IngestionResult(tuple(results), tuple(refused), known, taken)
 
 
 def place(table: SilverTable, lake: Lake) -> str:

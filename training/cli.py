@@ -22,13 +22,16 @@ def train(settings: Settings) -> None:
 
     from rich.console import Console
 
+    from larder.ledger import ledger_of
     from larder.registry import feature_store
+    from training.ledger_entries import evaluation_entry, training_entry
     from training.report import print_gates, print_metrics, train_report
     from training.training_run import train as train_challenger
     from training.training_set import training_set
 
     console, model = Console(), use_case_name(settings)
-    objective = declared("training", Objective, settings)
+    objective, ledger = declared("training", Objective, settings), ledger_of(settings)
+    ledger.require_writable()
     started = time.monotonic()
     with console.status("Joining labels with the features known at their instant"):
         data = training_set(feature_store(settings), settings, objective, service=model)
@@ -40,6 +43,8 @@ def train(settings: Settings) -> None:
     )
     with console.status("Fitting and judging"):
         run = train_challenger(settings, objective, data, model=model)
+    training_entry(ledger, run, data, at=settings.clock(), reason="Asked for with `larder train`.")
+    evaluation_entry(ledger, run, at=settings.clock(), reason="Newly trained.")
     print_metrics(console, objective, run.evaluation)
     print_gates(console, run.gates)
     write_report(settings, "train", train_report(objective, data, run, use_case=model, training_set_seconds=seconds))

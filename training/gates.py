@@ -1,11 +1,14 @@
 """Conditions that a challenger meets before it serves."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from larder.contracts.errors import GateError
 from larder.contracts.objective import CHAMPION, Gate
-from larder.evaluation import Evaluation
+from larder.evaluation import Evaluation, Outcomes, Probabilities
+from training.release.comparison import log_losses
 
 
 @dataclass(frozen=True)
@@ -18,11 +21,29 @@ class GateResult:
     """None where there is no champion to compare with; the gate is then passed."""
     direction: str
     passed: bool
+    evidence: str = ""
+    """What else a reader should know of the value, such as how far it may be off by chance."""
 
 
 def gate_results(gates: Sequence[Gate], evaluation: Evaluation) -> list[GateResult]:
     """Every gate with its value and limit, in declared order."""
     return [_result(gate, evaluation) for gate in gates]
+
+
+def champion_evidence(
+    results: Sequence[GateResult], outcome: Outcomes, predicted: Probabilities, champion: Probabilities | None
+) -> list[GateResult]:
+    """The results, the one on log loss against the champion with the paired interval of their difference.
+
+    A declared limit decides, the interval tells whether as many rows could tell the two apart at all.
+    """
+    if champion is None:
+        return list(results)
+    gap = log_losses(outcome, predicted) - log_losses(outcome, champion)
+    mean, reach = float(gap.mean()), 1.96 * float(gap.std()) / np.sqrt(len(gap))
+    said = f"difference {mean:+.4f}, 95% interval {mean - reach:+.4f} to {mean + reach:+.4f} on {len(gap):,} rows"
+    name = Gate("log_loss", "<=", 0.0, relative_to=CHAMPION).name
+    return [replace(result, evidence=said) if result.name == name else result for result in results]
 
 
 def require_passed(results: Sequence[GateResult], *, model: str) -> None:

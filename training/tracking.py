@@ -42,6 +42,7 @@ class Description(msgspec.Struct, frozen=True):
     lineage: Lineage
     evaluation: Evaluation
     baseline: Baseline | None = None
+    """What was usual in training; None for what was logged before this was kept."""
 
 
 @dataclass(frozen=True)

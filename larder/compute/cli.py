@@ -25,8 +25,12 @@ def features(settings: Settings, until: str | None) -> None:
     started = time.monotonic()
     from rich.console import Console
 
+    from larder.compute.ledger_entries import features_entry
     from larder.compute.materialize import apply_definitions, materialize
+    from larder.ledger import ledger_of
 
+    ledger = ledger_of(settings)
+    ledger.require_writable()
     instant = parsed_instant(until, name="--until") if until else settings.clock()
     console = Console()
     with console.status("Applying the definitions"):
@@ -37,6 +41,7 @@ def features(settings: Settings, until: str | None) -> None:
             progress.update(f"Materialized {view.view}")
 
         results = materialize(store, instant, report)
+    features_entry(ledger, results, at=settings.clock())
     _print_table(console, results, instant.isoformat(), time.monotonic() - started)
 
 

@@ -14,10 +14,12 @@ from feast.repo_config import FeastConfigBaseModel
 
 from larder.compute.gold import Refresh
 from larder.compute.job import FinishedJob, Materialized, materialized
+from larder.compute.ledger_entries import features_entry
 from larder.compute.position import gold_position
 from larder.compute.push import push_latest
 from larder.compute.view import refresh_view
 from larder.contracts.settings import Settings, load_settings
+from larder.ledger import Ledger, ledger_of
 from larder.offline.history import history_of
 
 if TYPE_CHECKING:
@@ -37,8 +39,8 @@ class SparkFeatureEngine(ComputeEngine):
     whose gold is behind, and not at all when none is.
     """
 
-    report: Callable[[Materialized], None] = print
-    """Called with the result of each view."""
+    report: Callable[[Materialized], None] | None = None
+    """Called with the result of each view; None, as under Feast's own commands: it is printed and recorded."""
 
     def update(self, project: str, *views_and_entities: Any, **more: Any) -> None:
         """Nothing to prepare: tables appear with their first rows."""
@@ -54,13 +56,19 @@ class SparkFeatureEngine(ComputeEngine):
     ) -> MaterializationJob:
         started = time.monotonic()
         view, instant = task.feature_view, task.end_time.astimezone(UTC)
-        appended = None
+        if self.report is None:
+            self._ledger.require_writable()
+        refresh = None
         if isinstance(view, StreamFeatureView) and view.aggregations:
-            appended = self._refresh(view, task.start_time.astimezone(UTC), instant).appended
+            refresh = self._refresh(view, task.start_time.astimezone(UTC), instant)
         push = push_latest(view, self.repo_config, self._settings, instant=instant) if view.online else None
-        result = materialized(view.name, instant, appended, push, time.monotonic() - started)
-        self.report(result)
+        result = materialized(view.name, instant, refresh, push, time.monotonic() - started)
+        (self.report or self._print_and_record)(result)
         return FinishedJob(task, result)
+
+    def _print_and_record(self, result: Materialized) -> None:
+        print(result)
+        features_entry(self._ledger, [result], at=self._settings.clock())
 
     def _refresh(self, view: StreamFeatureView, start: datetime, until: datetime) -> Refresh:
         previous = gold_position(history_of(view, self.repo_config).table)
@@ -72,6 +80,10 @@ class SparkFeatureEngine(ComputeEngine):
         from larder.spark.session import spark_session
 
         return spark_session(self._settings, app_name="larder-features")
+
+    @cached_property
+    def _ledger(self) -> Ledger:
+        return ledger_of(self._settings)
 
     @cached_property
     def _settings(self) -> Settings:

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from feast.infra.common.materialization_job import MaterializationJob, MaterializationJobStatus, MaterializationTask
 
+from larder.compute.gold import Refresh
+from larder.compute.position import GoldPosition
 from larder.push.run import PushReport
 
 
@@ -26,6 +28,13 @@ class Materialized:
     """Entities deleted online because the history has them no longer."""
     quarantined: Mapping[str, int] = field(default_factory=dict)
     """Rows newly set aside because no entity can be served from them, by reason."""
+    position: GoldPosition | None = None
+    """How far gold has come; None for a view without windows."""
+
+    @property
+    def is_news(self) -> bool:
+        """Whether anything was written."""
+        return bool(self.appended or self.pushed or self.removed or self.quarantined)
 
     def __str__(self) -> str:
         parts = [] if self.appended is None else [f"{self.appended:,} rows appended to gold"]
@@ -37,12 +46,15 @@ class Materialized:
 
 
 def materialized(
-    view: str, instant: datetime, appended: int | None, push: PushReport | None, seconds: float
+    view: str, instant: datetime, refresh: Refresh | None, push: PushReport | None, seconds: float
 ) -> Materialized:
-    """`push` is None for a view that is not online."""
+    """`refresh` is None for a view without windows, `push` for one that is not online."""
+    appended, position = (None, None) if refresh is None else (refresh.appended, refresh.position)
     if push is None:
-        return Materialized(view, instant, appended, None, seconds)
-    return Materialized(view, instant, appended, push.written, seconds, push.note, push.removed, push.quarantined)
+        return Materialized(view, instant, appended, None, seconds, position=position)
+    return Materialized(
+        view, instant, appended, push.written, seconds, push.note, push.removed, push.quarantined, position
+    )
 
 
 class FinishedJob(MaterializationJob):

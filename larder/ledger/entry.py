@@ -63,8 +63,11 @@ def encoded(entry: Entry) -> bytes:
 
 
 def decoded(line: bytes) -> Entry:
-    """Raises msgspec.DecodeError for what is no entry."""
-    return msgspec.json.decode(line, type=Entry)
+    """Raises msgspec.DecodeError for what is no entry, or is not written as `encoded` writes it."""
+    entry = msgspec.json.decode(line, type=Entry)
+    if encoded(entry) != line:  # a field more, or one twice, that the hash does not cover
+        raise msgspec.DecodeError("it holds something that no entry has")
+    return entry
 
 
 def chain_problem(entries: Iterable[Entry]) -> str | None:

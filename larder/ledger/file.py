@@ -16,16 +16,12 @@ from typing import Any
 
 import msgspec
 
-from larder.contracts.errors import InvalidDataError
+from larder.contracts.errors import DependencyError, InvalidDataError
 from larder.contracts.settings import Settings
-from larder.ledger.entry import GENESIS, Act, Entry, chain_problem, decoded, encoded, sealed
+from larder.ledger.entry import Act, Entry, chain_problem, decoded, encoded, sealed
+from larder.ledger.head import NOTHING, Head, LastLine, last_line, read_head, write_head
 
 NAME = "ledger.jsonl"
-
-
-class Head(msgspec.Struct, frozen=True):
-    number: int
-    hash: str
 
 
 @dataclass(frozen=True)
@@ -45,13 +41,15 @@ class Ledger:
         inputs: Mapping[str, Any] | None = None,
         outcome: Mapping[str, Any] | None = None,
     ) -> Entry:
-        """Record one act; it is on disk when this returns. Raises InvalidDataError when the last entry was damaged."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._locked():
-            last = self._last()
+        """Record one act; it is on disk when this returns. The cost does not grow with the ledger.
+
+        Raises InvalidDataError when what is there was damaged, cut or rebuilt, so that nothing can follow it, and
+        DependencyError when the file cannot be written.
+        """
+        with self._opened() as (last, head):
             entry = sealed(
                 Entry(
-                    number=1 if last is None else last.number + 1,
+                    number=head.number + 1,
                     at=at.astimezone(UTC),
                     act=act,
                     subject=subject,
@@ -59,17 +57,21 @@ class Ledger:
                     reason=reason,
                     inputs=msgspec.to_builtins(dict(inputs or {})),
                     outcome=msgspec.to_builtins(dict(outcome or {})),
-                    previous=GENESIS if last is None else last.hash,
+                    previous=head.hash,
                 )
             )
-            if self._head() is None and last is None:
-                self._write_head(Head(0, GENESIS))  # a kill before the first entry's head must not look like an edit
             with open(self.path, "ab") as file:
+                file.truncate(0 if last is None else last.end)
                 file.write(encoded(entry) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-            self._write_head(Head(entry.number, entry.hash))
+            write_head(self._head_path, Head(entry.number, entry.hash))
         return entry
+
+    def require_writable(self) -> None:
+        """For a step to call before its act: raises what `append` would."""
+        with self._opened() as (_, head):
+            write_head(self._head_path, head)
 
     def entries(self, *, subject: str | None = None, acts: tuple[Act, ...] = ()) -> list[Entry]:
         """In order; those of `subject` (a model's name takes in its versions) and of `acts`, where given.
@@ -86,8 +88,8 @@ class Ledger:
     def problem(self) -> str | None:
         """Why the ledger cannot be trusted; None when every entry is as it was written and none is missing."""
         try:
+            head = read_head(self._head_path)  # first: entries that are appended meanwhile only add to it
             entries = list(self._read())
-            head = self._head()
         except InvalidDataError as problem:
             return str(problem)
         if found := chain_problem(entries):
@@ -96,7 +98,7 @@ class Ledger:
             return "The ledger has entries, but its head is missing: it was copied or removed." if entries else None
         if len(entries) < head.number:
             return f"The ledger ends with entry {len(entries)}, but entry {head.number} was written: it was cut."
-        if head.number and entries[head.number - 1].hash != head.hash:
+        if head.number > 0 and entries[head.number - 1].hash != head.hash:
             return f"Entry {head.number} is not the one that was written: the ledger was rebuilt."
         return None
 
@@ -108,58 +110,51 @@ class Ledger:
                 if not line.endswith(b"\n"):
                     return  # an append that a kill cut off; its caller never heard that it was recorded
                 try:
-                    yield decoded(line)
+                    yield decoded(line[:-1])
                 except msgspec.DecodeError as problem:
                     raise InvalidDataError(
                         f"Line {number} of {self.path} is no ledger entry ({problem}): it was changed. Restore it."
                     ) from None
 
-    def _last(self) -> Entry | None:
-        """The newest whole entry; what a kill left half-written behind it is removed."""
-        if not self.path.is_file():
-            return None
-        last, whole = None, 0
-        with open(self.path, "rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    last, whole = line, whole + len(line)
-        if whole < self.path.stat().st_size:
-            os.truncate(self.path, whole)
-        if last is None:
-            return None
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[LastLine | None, Head]]:
+        """Alone with the file, whose end was checked: its last line, and the entry there that the next one follows."""
         try:
-            return decoded(last)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path.with_suffix(".lock"), "w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                last = last_line(self.path)
+                yield last, self._checked(last)
+        except OSError as problem:
+            raise DependencyError(
+                f"The ledger {self.path} cannot be written ({problem}), and nothing may be done that it does not "
+                "record. Free some space, or let this user write there, then run the same command again."
+            ) from problem
+
+    def _checked(self, last: LastLine | None) -> Head:
+        """Raises InvalidDataError when the last line is not where the ledger was left."""
+        head = read_head(self._head_path)
+        if head is None and last is None:
+            write_head(self._head_path, NOTHING)  # so that a head which is missing later was removed
+            return NOTHING
+        newest = NOTHING if last is None else self._newest(last)
+        # Elsewhere than at its head a ledger stands after a kill between the two writes, and after an edit.
+        if newest != head and (found := self.problem()):
+            raise InvalidDataError(f"{found} Nothing can follow it: restore {self.path} and what lies beside it.")
+        return newest
+
+    def _newest(self, last: LastLine) -> Head:
+        try:
+            entry = decoded(last.text)
         except msgspec.DecodeError as problem:
             raise InvalidDataError(
                 f"The last line of {self.path} is no ledger entry ({problem}), so nothing can follow it. Restore it."
             ) from None
+        return Head(entry.number, entry.hash)
 
-    def _head(self) -> Head | None:
-        path = self._head_path()
-        if not path.is_file():
-            return None
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=Head)
-        except msgspec.DecodeError as problem:
-            raise InvalidDataError(f"{path} is damaged: {problem}.") from None
-
-    def _write_head(self, head: Head) -> None:
-        path = self._head_path()
-        partial = path.with_suffix(".partial")
-        with open(partial, "wb") as file:
-            file.write(msgspec.json.encode(head))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-
+    @property
     def _head_path(self) -> Path:
         return self.path.with_suffix(".head")
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with open(self.path.with_suffix(".lock"), "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
 
 def ledger_of(settings: Settings, *, actor: str = "") -> Ledger:

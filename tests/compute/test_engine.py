@@ -19,6 +19,7 @@ from larder.compute.definition import INSTANT
 from larder.compute.job import Materialized
 from larder.contracts.errors import ConfigurationError, MissingTableError
 from larder.contracts.settings import Settings, load_settings
+from larder.ledger import Act, ledger_of
 from larder.online.server import embedded
 from larder.online.server.connection import connect
 from larder.spark import session
@@ -200,6 +201,15 @@ def test_feast_materialize_backfills_as_if_every_run_had_been_on_time(
         (at("10:20"), at("10:20")),
         (at("10:25"), at("10:25")),
     ]
+
+
+def test_what_plain_feast_materialized_is_on_record_and_the_view_without_news_is_not(
+    project: Project, history: dict[str, Seen]
+) -> None:
+    (entry,) = ledger_of(project.settings).entries()
+
+    assert (entry.act, list(entry.outcome["views"])) == (Act.FEATURES, ["shop_sales"])
+    assert entry.inputs["events"]["shop_sales"]["table"] == f"{project.settings.lake}/silver/sales"
 
 
 def test_a_folder_without_definitions_is_refused(tmp_path: Path) -> None:

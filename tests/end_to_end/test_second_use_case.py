@@ -1,13 +1,18 @@
 """A use case that has nothing to do with the example, through the same commands, from four files."""
 
 import csv
+import json
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from dagster import DagsterInstance, RunRequest, build_sensor_context, materialize
 
+from schedules.assets import features, silver_tables
+from schedules.checks import online_equals_offline
+from schedules.sensors import new_raw_files
 from tests.end_to_end.project import Project, project
 
 SOURCE = Path(__file__).parent.parent / "second_use_case"
@@ -37,6 +42,13 @@ def write_shop(folder: Path, *, seed: int = 7) -> None:
                 [f"o{number}", buyers[buyer], amount, placed.isoformat(), returned.isoformat() if is_returned else ""]
             )
         rows.writerow(["o-broken", "b1", "twelve", FIRST.isoformat(), ""])
+
+
+def write_late_order(folder: Path) -> None:
+    with (folder / "orders_late.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["order_id", "buyer", "amount", "placed_at", "returned_at"])
+        rows.writerow(["o-late", "b2", "12.50", (FIRST + timedelta(days=54)).isoformat(), ""])
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +99,31 @@ def test_a_second_run_adds_no_version_to_any_table(shop: Project):
     assert _tables(shop.larder("status")) == _tables(before)
 
 
+def test_every_act_is_on_record_once_and_the_chain_holds(shop: Project):
+    shop.larder("ingest")
+    lines = shop.larder("ledger", "show", "--json").splitlines()
+
+    acts = [json.loads(line)["act"] for line in lines if line.startswith("{")]
+    assert acts[:4] == ["ingestion", "features", "training", "evaluation"]
+    assert acts.count("ingestion") == acts.count("features") == 1
+    assert "chain holds" in shop.larder("ledger", "verify")
+
+
+def test_a_ledger_that_cannot_be_written_stops_a_step_before_its_act(shop: Project):
+    path = shop.settings.state / "ledger.jsonl"
+    kept = path.read_bytes()
+    path.write_bytes(kept.splitlines(keepends=True)[0])
+    try:
+        write_shop(shop.settings.raw, seed=8)
+        said = shop.larder("ingest", code=2)
+    finally:
+        path.write_bytes(kept)
+        write_shop(shop.settings.raw)
+
+    assert "was cut" in said
+    assert "Nothing new" in shop.larder("ingest")
+
+
 def test_feast_reads_the_same_values_from_any_folder(shop: Project):
     assert "returns" in shop.feast("feature-services", "list")
     online = shop.feast("get-online-features", "-e", "buyer=b1", "-f", "buyers:country")
@@ -108,6 +145,24 @@ def test_a_changed_online_value_is_found_and_named(shop: Project):
 
     assert "buyer_orders" in said and "missing" in said
     shop.larder("verify")
+
+
+def test_dagster_takes_a_new_file_through_the_steps_and_asks_no_second_time(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in shop.environment.items():
+        monkeypatch.setenv(name, value)
+    write_late_order(shop.settings.raw)
+
+    (asked,) = new_raw_files(build_sensor_context())
+    assert isinstance(asked, RunRequest)
+    with DagsterInstance.ephemeral(settings={"telemetry": {"enabled": False}}) as instance:
+        first = materialize([silver_tables, features, online_equals_offline], instance=instance)
+        second = materialize([silver_tables, features], instance=instance)
+
+    (check,) = first.get_asset_check_evaluations()
+    assert check.passed and "equal their offline value" in str(check.description)
+    assert "Nothing new" in str(second.asset_materializations_for_node("silver_tables")[0].metadata["conclusion"])
 
 
 def _tables(status: str) -> list[str]:

@@ -11,8 +11,10 @@ from pyspark.sql import SparkSession
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingTableError
 from larder.contracts.ingestion import Ingestion
+from larder.ledger import Act, ledger_of
 from pipelines import ingest as module
 from pipelines.ingest import IngestionResult
+from pipelines.ledger_entries import ingestion_entry
 from tests.pipelines.conftest import SHOP, Project, new_project
 
 HEADER = "order,customer,quantity,price,status,placed_at,note"
@@ -217,6 +219,18 @@ def test_a_refused_file_is_listed_once_with_its_reason(history: History):
     assert row[:2] == ("customers", "customers_bad.csv")
     assert "lacks the columns ['country']; it has ['customer', 'nation']" in row[2]
     assert [len(result.refused_files) for result in (history.first, history.late, history.again)] == [1, 1, 1]
+
+
+def test_the_ledger_keeps_files_tables_and_rows_of_a_run_with_news_and_nothing_of_one_without(history: History):
+    ledger, settings = ledger_of(history.shop.settings), history.shop.settings
+
+    entry = ingestion_entry(ledger, history.late, settings, at=settings.clock())
+    assert ingestion_entry(ledger, history.again, settings, at=settings.clock()) is None
+
+    assert entry is not None and ledger.entries() == [entry]
+    assert (entry.act, entry.subject, entry.reason) == (Act.INGESTION, "ingestion", "1 new file.")
+    assert list(entry.inputs["files"]) == ["orders_late.csv"] and len(entry.inputs["files"]["orders_late.csv"]) == 64
+    assert entry.outcome["tables"]["silver/orders"] == {"version": 1, "new": 1, "updated": 1, "quarantined": 0}
 
 
 def test_a_run_that_failed_or_was_interrupted_is_completed_by_the_next(shop: Project, monkeypatch: pytest.MonkeyPatch):

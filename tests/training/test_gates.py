@@ -8,7 +8,7 @@ from larder.contracts.errors import ConfigurationError, GateError
 from larder.contracts.objective import Gate
 from larder.evaluation import SliceScore, evaluation
 from tests.training.shop import shop_objective
-from training.gates import gate_results, require_passed
+from training.gates import champion_evidence, gate_results, require_passed
 
 ROWS = pa.table({"came_back": [False, True, False, True], "shop": ["north"] * 4})
 SLICES = [SliceScore("shop", "north", 900, {"roc_auc": 0.9}), SliceScore("shop", "south", 900, {"roc_auc": 0.6})]
@@ -71,3 +71,13 @@ def test_the_refusal_names_every_failed_gate_with_value_and_limit(judged):
 def test_a_gate_on_something_unknown_is_refused_when_it_is_declared(gate):
     with pytest.raises(ConfigurationError, match=r"Unknown .*possible are \['"):
         shop_objective(gates=(gate,))
+
+
+def test_the_difference_to_the_champion_comes_with_its_interval(judged):
+    gates = [Gate("log_loss", "<=", 0.0, relative_to="champion"), Gate("roc_auc", ">=", 0.5)]
+    outcome, better, worse = np.array([0, 1] * 50), np.array([0.1, 0.9] * 50), np.array([0.2, 0.8] * 50)
+
+    [log_loss, roc_auc] = champion_evidence(gate_results(gates, judged), outcome, better, worse)
+
+    assert log_loss.evidence == "difference -0.1178, 95% interval -0.1178 to -0.1178 on 100 rows"
+    assert roc_auc.evidence == ""

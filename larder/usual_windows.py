@@ -1,0 +1,107 @@
+"""How far single windows of training strayed from training as a whole: what a monitor must expect of any window.
+
+One day has one weekday, one weather and one mood of the market. Held against a whole year it looks like drift every
+day, however many rows it has; held against what other days did, only a day unlike all of them stands out.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from larder.contracts.monitoring import Baseline, NumberBaseline, StringBaseline
+from larder.contracts.tables import EVENT_TIMESTAMP
+from larder.distances import Distances, Floats, number_distances, string_counts, string_distances
+
+PREDICTION = "prediction"
+"""Name of the model's probability beside those of its inputs."""
+
+MOST_WINDOWS = 120
+"""Looked at, evenly spread over training."""
+QUANTILE = 0.99
+
+Positions = npt.NDArray[np.int64]
+
+
+def with_usual_windows(
+    baseline: Baseline,
+    rows: pa.Table,
+    judged_at: pa.ChunkedArray,
+    predicted: Floats,
+    *,
+    bounds: tuple[float, float],
+    length: timedelta,
+    minimum_rows: int,
+) -> Baseline:
+    """The baseline with `usual` filled in.
+
+    `rows`: those that the features are counted over, with their `event_timestamp`; `judged_at`: the instants of
+    the probabilities `predicted`. `bounds`: quantiles between which a number is in range. Windows of `length` with
+    fewer than `minimum_rows` rows are left out, as monitors do not judge them.
+    """
+    windows = _windows(rows[EVENT_TIMESTAMP], length, minimum_rows)
+    usual = {}
+    for name, number in baseline.numbers.items():
+        usual[name] = _of_numbers(_floats(rows[name]), windows, number, bounds)
+    for name, string in baseline.strings.items():
+        usual[name] = _highest([_of_strings(rows[name].take(window), string) for window in windows])
+    judged = _windows(judged_at, length, minimum_rows)
+    values = predicted.astype(np.float32).astype(np.float64)
+    usual[PREDICTION] = _highest([_metrics(number_distances(values[window], baseline.prediction)) for window in judged])
+    return msgspec.structs.replace(baseline, usual=usual)
+
+
+def _of_numbers(
+    values: Floats, windows: Sequence[Positions], usual: NumberBaseline, bounds: tuple[float, float]
+) -> dict[str, float]:
+    known = values[~np.isnan(values)]
+    low, high = np.quantile(known, bounds) if len(known) else (-np.inf, np.inf)
+    found = []
+    for window in windows:
+        own = values[window]
+        known = own[~np.isnan(own)]
+        outside = float(np.mean((known < low) | (known > high))) if len(known) else 0.0
+        shares = {"null_share": 1 - len(known) / len(own), "out_of_range_share": outside}
+        found.append(_metrics(number_distances(own, usual)) | shares)
+    return _highest(found)
+
+
+def _of_strings(values: pa.ChunkedArray, usual: StringBaseline) -> dict[str, float]:
+    counts = string_counts(values)
+    nulls = len(values) - sum(counts.values())
+    return _metrics(string_distances(counts, nulls, usual)) | {"null_share": nulls / len(values)}
+
+
+def _metrics(found: Distances) -> dict[str, float]:
+    metrics = {"psi": found.psi, "jensen_shannon": found.jensen_shannon, "wasserstein": found.wasserstein}
+    return {name: value for name, value in metrics.items() if value is not None}
+
+
+def _highest(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Per metric the value that 99 of 100 windows do not exceed; with few windows the greatest."""
+    names = {name for item in found for name in item}
+    return {
+        name: float(np.quantile([item[name] for item in found if name in item], QUANTILE, method="higher"))
+        for name in sorted(names)
+    }
+
+
+def _windows(at: pa.ChunkedArray, length: timedelta, minimum_rows: int) -> list[Positions]:
+    """Positions of the rows of each window."""
+    instants = at.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+    if not len(instants):
+        return []
+    numbers = (instants - instants.min()) // (length // timedelta(microseconds=1))
+    order = np.argsort(numbers, kind="stable")
+    starts = np.flatnonzero(np.diff(numbers[order])) + 1
+    windows = [window for window in np.split(order, starts) if len(window) >= minimum_rows]
+    chosen = np.linspace(0, len(windows) - 1, min(len(windows), MOST_WINDOWS)).astype(np.int64)
+    return [windows[position] for position in chosen]
+
+
+def _floats(column: pa.ChunkedArray) -> Floats:
+    values: Floats = column.cast(pa.float64()).to_numpy().astype(np.float32).astype(np.float64)
+    return values

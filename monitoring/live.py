@@ -1,0 +1,99 @@
+"""What the monitors need from a running system: how far views have come, features recomputed, the server's metrics."""
+
+from datetime import datetime, timedelta
+from http.client import HTTPConnection, HTTPException
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from larder.contracts.bundle import bundle_plan, champion_bundle, read_files, read_manifest
+from larder.contracts.monitoring import Finding, Monitoring
+from larder.contracts.objective import Objective
+from larder.contracts.settings import Settings
+from monitoring.monitors.freshness import ViewState, freshness
+from monitoring.monitors.service import service
+from monitoring.monitors.window import Window
+from monitoring.run import isolated, run_monitors
+
+if TYPE_CHECKING:
+    from larder.offline.history import History
+
+SECONDS_TO_ANSWER = 3.0
+_RECENT = timedelta(days=8)
+
+
+def live_findings(
+    settings: Settings, objective: Objective, limits: Monitoring, *, model: str, now: datetime
+) -> list[Finding]:
+    """What all monitors find about the running system at `now`; nothing is written."""
+    window = Window.before(now, limits.window, run_at=now)
+    fresh = isolated(window, "freshness", model, lambda: freshness(window, view_states(settings, now), limits))
+    server = isolated(window, "service", model, lambda: service(window, model, server_metrics(settings), limits))
+
+    def recompute(requests: pa.Table) -> pa.Table:
+        return recomputed(settings, requests, model=model)
+
+    found = run_monitors(settings, objective, limits, model=model, now=now, views=None, recompute=recompute)
+    return [*fresh, *found, *server]
+
+
+def view_states(settings: Settings, now: datetime) -> list[ViewState]:
+    """Of all online views of the registry. Raises OnlineStoreError when Redis does not answer."""
+    from larder.online.position import read_position
+    from larder.online.server.connection import connect
+    from larder.online.store import packed_address
+    from larder.registry import feature_store
+    from larder.verify.views import verified_views
+
+    store = feature_store(settings)
+    client = connect(packed_address(store.config.online_store, settings))
+    states = []
+    for view in verified_views(store):
+        position = read_position(client, view.project, view.name)
+        online_until = None if position is None else position.instant
+        states.append(ViewState(view.name, newest_event(view.history, now), online_until))
+    return states
+
+
+def newest_event(history: "History", now: datetime) -> datetime | None:
+    """The newest event timestamp that was known at `now`; None for an empty history."""
+    return _newest_event(history, since=now - _RECENT, now=now) or _newest_event(history, since=None, now=now)
+
+
+def recomputed(settings: Settings, requests: pa.Table, *, model: str) -> pa.Table:
+    """The champion's features for `requests`, each as of its `event_timestamp`, from the offline store."""
+    from larder.registry import feature_store
+
+    bundle = champion_bundle(settings.bundles, model)
+    plan = bundle_plan(read_files(bundle, read_manifest(bundle)))
+    store = feature_store(settings)
+    job = store.get_historical_features(entity_df=requests, features=store.get_feature_service(plan.service))
+    return job.to_arrow()
+
+
+def server_metrics(settings: Settings) -> str | None:
+    """What the server's `/metrics` says; None when it does not answer."""
+    connection = HTTPConnection(settings.host, settings.port, timeout=SECONDS_TO_ANSWER)
+    try:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode()
+    except (OSError, HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def _newest_event(history: "History", *, since: datetime | None, now: datetime) -> datetime | None:
+    from larder.offline.conditions import Between, time_range
+    from larder.offline.reading import StoredRows
+
+    where = [time_range(history, since=since, until=now)]
+    if history.cutoff and history.known_at is not None:
+        where.append(Between(history.column(history.known_at), None, now))
+    newest = [
+        pc.max(batch[history.event_timestamp]).as_py()
+        for batch in StoredRows(history, ()).batches(where)
+        if batch.num_rows
+    ]
+    return max(newest, default=None)

@@ -1,0 +1,109 @@
+"""What the prediction log and the label table hold for one run of the monitors, each part read when first asked for."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from larder.contracts.errors import MissingTableError
+from larder.contracts.monitoring import Monitoring
+from larder.contracts.objective import Objective
+from larder.contracts.settings import Settings
+from larder.contracts.tables import Lake
+from larder.offline.conditions import Between
+from larder.offline.tables.delta_table import open_table
+from larder.offline.tables.rows import rows_of
+from larder.predictions import LIVE, Judged, judged, read_predictions
+from monitoring.monitors.answers import Answers
+from monitoring.monitors.volume import WEEKS
+from monitoring.monitors.window import Window
+from monitoring.served_models import has_inputs, served_model
+
+_INPUTS = ("version", "request", "features", "missing", "stale", "out_of_bounds", "probability")
+_OUTPUTS = ("version", "request", "probability")
+
+
+@dataclass(frozen=True)
+class Logged:
+    settings: Settings
+    objective: Objective
+    limits: Monitoring
+    model: str
+    now: datetime
+
+    @property
+    def window(self) -> Window:
+        """Of the monitors of data and drift."""
+        return Window.before(self.now, self.limits.window, run_at=self.now)
+
+    @property
+    def matured_window(self) -> Window:
+        """Of the monitors of quality: answers that are all old enough.
+
+        Younger ones with an outcome are left out: what is known early is not like the rest.
+        """
+        return Window.before(self.now - self.limits.label_delay, self.limits.quality_window, run_at=self.now)
+
+    @cached_property
+    def live(self) -> pa.Table:
+        """All live answers of the window."""
+        rows = read_predictions(self._place, since=self.window.start, until=self.now, columns=_INPUTS)
+        return _kept(rows, pc.equal(rows["traffic"], LIVE))
+
+    @cached_property
+    def answers(self) -> Answers | None:
+        """Those with the inputs of the version that answered last; None without any."""
+        if not self.live.num_rows:
+            return None
+        newest = served_model(self.bundle(self.live["version"][-1].as_py()))
+        inputs = [column.name for column in newest.plan.columns]
+        versions = pc.unique(self.live["version"]).to_pylist()
+        alike = [version for version in versions if has_inputs(self.bundle(version), inputs)]
+        return Answers(_kept(self.live, pc.is_in(self.live["version"], pa.array(alike))), newest)
+
+    @cached_property
+    def earlier_counts(self) -> list[int]:
+        """Live answers of the windows one to four weeks before, the oldest first."""
+        weeks = [timedelta(weeks=count) for count in range(WEEKS, 0, -1)]
+        return [_answers_between(self._place, self.window.start - week, self.now - week) for week in weeks]
+
+    @cached_property
+    def matured(self) -> Judged:
+        """Answers of `matured_window`, live and shadow, with their outcomes as known now."""
+        window = self.matured_window
+        rows = read_predictions(self._place, since=window.start, until=window.end, columns=_OUTPUTS)
+        labels = Lake(self.settings.lake).labels(self.objective.label.table)
+        others = [part.column for part in self.objective.slices]
+        return judged(rows, labels, self.objective.label.column, now=self.now, others=others)
+
+    @property
+    def pending(self) -> int:
+        """Live answers too young to have an outcome."""
+        return _answers_between(self._place, self.matured_window.end, self.now)
+
+    def bundle(self, version: str) -> Path:
+        return self.settings.bundles / self.model / version
+
+    @property
+    def _place(self) -> str:
+        return Lake(self.settings.lake).predictions(self.model)
+
+
+def _answers_between(place: str, since: datetime, until: datetime) -> int:
+    """Live answers logged in (since, until]; none of their content is read."""
+    try:
+        table = open_table(place)
+    except MissingTableError:
+        return 0
+    rows = rows_of(table, ["at", "traffic"], [Between("at", since + timedelta(microseconds=1), until)])
+    if "traffic" not in rows.column_names:
+        return int(rows.num_rows)
+    return int(pc.sum(pc.fill_null(pc.equal(rows["traffic"], LIVE), True)).as_py() or 0)
+
+
+def _kept(rows: pa.Table, mask: pa.ChunkedArray) -> pa.Table:
+    """The rows that the mask keeps, without a copy where that is all of them."""
+    return rows if pc.all(mask).as_py() in (True, None) else rows.filter(mask)

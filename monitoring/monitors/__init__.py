@@ -1,0 +1,1 @@
+"""The monitors: pure functions from stored rows, a baseline and limits to findings."""

@@ -1,0 +1,117 @@
+"""Quality of the model's inputs, per feature: nulls, absent, out of range and unseen categories.
+
+Each share alarms only when its lower confidence bound lies above the limit. The bounds hold for all features of a
+monitor together (Bonferroni), at the declared rate of false alarms.
+"""
+
+from collections.abc import Iterator
+
+import pyarrow.compute as pc
+
+from larder.contracts.monitoring import Baseline, Finding, Monitoring, StringBaseline
+from larder.distances import string_counts
+from monitoring.monitors.answers import Answers, field, tallied
+from monitoring.monitors.shares import lowest_share
+from monitoring.monitors.window import Window, verdict_of
+
+
+def nulls(window: Window, answers: Answers, baseline: Baseline, limits: Monitoring) -> list[Finding]:
+    """Share of null values; the limit is training's share and the rise that is allowed."""
+    found = _Shares(window, "nulls", "null_share", "null", limits, len(answers.model.plan.columns))
+    return [
+        found.judged(name, count, answers.count, usual_nulls(baseline, name), limits.null_increase)
+        for name, count in _null_counts(answers, baseline).items()
+    ]
+
+
+def absent(window: Window, answers: Answers, baseline: Baseline, limits: Monitoring) -> list[Finding]:
+    """Share of answers for which the online store had no value, or one past its ttl."""
+    missing, stale = tallied(answers.rows["missing"]), tallied(answers.rows["stale"])
+    found = _Shares(window, "absent", "absent_share", "missing or stale", limits, len(answers.model.plan.columns))
+    return [
+        found.judged(
+            column.name,
+            missing.get(column.name, 0) + stale.get(column.name, 0),
+            answers.count,
+            usual_nulls(baseline, column.name),
+            limits.absent_share,
+            note=f" ({missing.get(column.name, 0):,} missing, {stale.get(column.name, 0):,} stale)",
+        )
+        for column in answers.model.plan.columns
+    ]
+
+
+def out_of_range(
+    window: Window, answers: Answers, baseline: Baseline, limits: Monitoring, *, bounds: tuple[float, float]
+) -> list[Finding]:
+    """Share of values outside the range of training, which lies between the quantiles `bounds` of its values."""
+    outside, missing = tallied(answers.rows["out_of_bounds"]), _null_counts(answers, baseline)
+    usual = bounds[0] + 1 - bounds[1]
+    windows = {name: values.get("out_of_range_share", usual) for name, values in baseline.usual.items()}
+    found = _Shares(window, "out_of_range", "out_of_range_share", "outside the range", limits, len(baseline.numbers))
+    return [
+        found.judged(
+            name,
+            outside.get(name, 0),
+            answers.count - missing[name],
+            windows.get(name, usual),
+            limits.out_of_range_share,
+        )
+        for name in baseline.numbers
+        if name in missing and answers.count > missing[name]
+    ]
+
+
+def categories(window: Window, answers: Answers, baseline: Baseline, limits: Monitoring) -> list[Finding]:
+    """Share of a string feature's values that training never saw."""
+    found = _Shares(window, "categories", "unseen_share", "never seen in training", limits, len(baseline.strings))
+    return list(_categories(found, answers, baseline, limits))
+
+
+def usual_nulls(baseline: Baseline, name: str) -> float:
+    """Share of nulls that windows of training had at most, else that of all training; 0 for what has no baseline."""
+    known = baseline.numbers.get(name) or baseline.strings.get(name)
+    share = known.nulls / baseline.rows if known is not None and baseline.rows else 0.0
+    return max(share, baseline.usual.get(name, {}).get("null_share", 0.0))
+
+
+def _categories(found: "_Shares", answers: Answers, baseline: Baseline, limits: Monitoring) -> Iterator[Finding]:
+    for name, known in baseline.strings.items():
+        counts = string_counts(field(answers.rows, "features", name))
+        unseen = {value: count for value, count in counts.items() if value not in known.counts}
+        rows = sum(counts.values())
+        if rows:
+            most = sorted(unseen, key=lambda value: -unseen[value])[:3]
+            note = f", most often {', '.join(map(repr, most))}" if most else ""
+            yield found.judged(name, sum(unseen.values()), rows, _usual_unseen(known), limits.unseen_share, note=note)
+
+
+def _usual_unseen(known: StringBaseline) -> float:
+    """Share of new values to expect where nothing changed: that of values seen once (Good 1953), and of the unnamed."""
+    rows = sum(known.counts.values()) + known.other
+    return (sum(count == 1 for count in known.counts.values()) + known.other) / rows if rows else 1.0
+
+
+def _null_counts(answers: Answers, baseline: Baseline) -> dict[str, int]:
+    counts = {}
+    for column in answers.model.plan.columns:
+        values = field(answers.rows, "features", column.name)
+        if column.name in baseline.numbers:
+            counts[column.name] = int(pc.sum(pc.is_null(values, nan_is_null=True)).as_py())
+        elif column.name in baseline.strings:
+            counts[column.name] = answers.count - sum(string_counts(values).values())
+    return counts
+
+
+class _Shares:
+    """Judges the shares of one monitor's features."""
+
+    def __init__(self, window: Window, monitor: str, metric: str, what: str, limits: Monitoring, features: int) -> None:
+        self._window, self._monitor, self._metric, self._what = window, monitor, metric, what
+        self._error = limits.false_alarms / max(features, 1)
+
+    def judged(self, name: str, count: int, rows: int, usual: float, allowed: float, *, note: str = "") -> Finding:
+        limit = usual + allowed
+        verdict = verdict_of(lowest_share(count, rows, error=self._error) > limit)
+        evidence = f"{count:,} of {rows:,} values are {self._what}{note}; up to {usual:.1%} are usual."
+        return self._window.judged(self._monitor, name, self._metric, count / rows, limit, verdict, evidence)

@@ -1,0 +1,53 @@
+"""Quality to expect before labels come: a calibrated probability p is right about p of the time.
+
+Each answer counts as p true and 1 - p false outcomes. Where the model is calibrated the expectation is met; where
+outcomes turn out worse than expected, the world has changed in a way that the inputs did not show.
+"""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from larder.contracts.monitoring import Finding
+from larder.contracts.objective import Kpi
+from larder.evaluation import Probabilities, metrics
+from larder.predictions import LIVE, OUTCOME
+from monitoring.monitors.expectation import expectation
+from monitoring.monitors.quality import matured
+from monitoring.monitors.window import Window
+
+TITLES = {"log_loss": "Log loss", "brier": "Brier score", "roc_auc": "ROC-AUC", "kpi": "KPI"}
+
+
+def expected_quality(window: Window, predicted: Probabilities, kpi: Kpi) -> list[Finding]:
+    """Of the live answers in the window, whatever comes of them."""
+    if not len(predicted):
+        return [window.unknown("expected_quality", LIVE, "rows", "No answers in the window.")]
+    return [
+        window.reported(
+            "expected_quality",
+            LIVE,
+            metric,
+            value,
+            f"{TITLES[metric]} {value:.4f} to expect of {len(predicted):,} answers if their probabilities are right.",
+        )
+        for metric, value in expectation(predicted, kpi).items()
+    ]
+
+
+def expected_against_actual(window: Window, rows: pa.Table, kpi: Kpi) -> list[Finding]:
+    """Expected minus actual quality of the live answers that have got their outcome, as `larder.predictions.judged`."""
+    known = matured(rows.filter(pc.and_(pc.is_valid(rows[OUTCOME]), pc.equal(rows["traffic"], LIVE))))
+    if not known.has_both_outcomes:
+        evidence = f"{len(known.outcome):,} answers of the window have an outcome, and not both are among them."
+        return [window.unknown("expected_quality", LIVE, "outcomes", evidence)]
+    expected, actual = expectation(known.predicted, kpi), metrics(known.outcome, known.predicted, kpi)
+    return [
+        window.reported(
+            "expected_quality",
+            LIVE,
+            f"{metric}_gap",
+            value - actual[metric],
+            f"{TITLES[metric]} was to be {value:.4f} and came to {actual[metric]:.4f}, {len(known.outcome):,} answers.",
+        )
+        for metric, value in expected.items()
+    ]

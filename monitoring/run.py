@@ -1,0 +1,130 @@
+"""One run of all monitors, and its record in the monitoring table and the ledger."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from functools import partial
+
+from larder.contracts.monitoring import Baseline, Finding, Monitoring, Verdict
+from larder.contracts.objective import Objective
+from larder.contracts.settings import Settings
+from larder.contracts.tables import Lake
+from larder.findings import append_findings
+from larder.ledger import Act, Entry, Ledger
+from monitoring.logged import Logged
+from monitoring.monitors.answers import Answers
+from monitoring.monitors.data import absent, categories, nulls, out_of_range
+from monitoring.monitors.drift import drift
+from monitoring.monitors.expected import expected_against_actual, expected_quality
+from monitoring.monitors.freshness import ViewState, freshness
+from monitoring.monitors.labels import labels
+from monitoring.monitors.quality import Judge, quality
+from monitoring.monitors.skew import Recompute, skew
+from monitoring.monitors.volume import volume
+from monitoring.monitors.window import Window
+from monitoring.served_models import baseline_or_none
+
+MOST_ALARMS = 50
+"""Alarms that the ledger's entry words; the monitoring table holds them all."""
+
+Monitor = Callable[[], Iterable[Finding]]
+InputMonitor = Callable[[Window, Answers, Baseline, Monitoring], list[Finding]]
+
+
+def run_monitors(
+    settings: Settings,
+    objective: Objective,
+    limits: Monitoring,
+    *,
+    model: str,
+    now: datetime,
+    views: Sequence[ViewState] | None,
+    recompute: Recompute | None,
+) -> list[Finding]:
+    """What all monitors find at `now`; nothing is written.
+
+    Without `views` the monitor of freshness is left out, without `recompute` that of skew. A monitor that fails
+    cannot tell, and says why; the others run all the same.
+    """
+    logged = Logged(settings, objective, limits, model, now)
+    window, matured = logged.window, logged.matured_window
+    kpi = objective.kpi
+    judge = Judge(matured, objective, limits, lambda version: baseline_or_none(logged.bundle(version)))
+    on_inputs: dict[str, InputMonitor] = {
+        "nulls": nulls,
+        "absent": absent,
+        "out_of_range": partial(out_of_range, bounds=objective.bounds),
+        "categories": categories,
+        "drift": drift,
+    }
+    monitors: list[tuple[str, Window, Monitor]] = [
+        ("volume", window, lambda: volume(window, model, logged.live.num_rows, logged.earlier_counts, limits)),
+        *((name, window, partial(_on_inputs, name, logged, monitor)) for name, monitor in on_inputs.items()),
+        ("labels", matured, lambda: labels(matured, logged.matured, logged.pending, model, limits)),
+        ("quality", matured, lambda: quality(judge, logged.matured.rows)),
+        ("expected_quality", window, lambda: expected_quality(window, logged.live["probability"].to_numpy(), kpi)),
+        ("expected_quality", matured, lambda: expected_against_actual(matured, logged.matured.rows, kpi)),
+    ]
+    if views is not None:
+        monitors.append(("freshness", window, lambda: freshness(window, views, limits)))
+    if recompute is not None:
+        monitors.append(("skew", window, lambda: _skew(logged, recompute)))
+    return [finding for name, of, monitor in monitors for finding in isolated(of, name, model, monitor)]
+
+
+def record(settings: Settings, model: str, findings: Sequence[Finding], ledger: Ledger) -> Entry | None:
+    """Append the findings of one run to the monitoring table, then its verdicts to the ledger; None without any."""
+    if not findings:
+        return None
+    append_findings(Lake(settings.lake).monitoring(model), findings)
+    alarms = [item for item in findings if item.verdict is Verdict.ALARM]
+    unknown = sorted({item.monitor for item in findings if item.verdict is Verdict.UNKNOWN})
+    return ledger.append(
+        Act.MONITORING,
+        model,
+        at=findings[0].run_at,
+        reason=verdicts_in_words(findings),
+        inputs={"window_start": findings[0].window_start, "window_end": findings[0].window_end},
+        outcome={"alarms": [in_words(item) for item in alarms[:MOST_ALARMS]], "cannot_tell": unknown},
+    )
+
+
+def verdicts_in_words(findings: Sequence[Finding]) -> str:
+    """`2 alarms, 1 cannot tell, 97 ok`."""
+    counts = Counter(item.verdict for item in findings)
+    alarms = counts[Verdict.ALARM]
+    words = [f"{alarms} alarm{'' if alarms == 1 else 's'}"]
+    words += [f"{counts[Verdict.UNKNOWN]} cannot tell"] if counts[Verdict.UNKNOWN] else []
+    return ", ".join([*words, f"{counts[Verdict.OK]} ok"])
+
+
+def in_words(item: Finding) -> str:
+    return f"{item.monitor} of {item.subject}: {item.evidence}"
+
+
+def isolated(window: Window, name: str, subject: str, monitor: Monitor) -> list[Finding]:
+    """What the monitor finds; when it fails, that it cannot tell, and why."""
+    try:
+        return list(monitor())
+    except Exception as problem:  # whatever it is, the other monitors must not go blind with this one
+        reason = next(iter(str(problem).splitlines()), "") or type(problem).__name__
+        return [window.unknown(name, subject, "run", f"The monitor failed: {reason}")]
+
+
+def _on_inputs(name: str, logged: Logged, monitor: InputMonitor) -> list[Finding]:
+    answers = logged.answers
+    if answers is None:
+        return [_nothing(logged, name)]
+    if answers.model.baseline is None:
+        evidence = f"The bundle of version {answers.model.version} has no baseline; train and promote a newer model."
+        return [logged.window.unknown(name, logged.model, "baseline", evidence)]
+    return monitor(logged.window, answers, answers.model.baseline, logged.limits)
+
+
+def _skew(logged: Logged, recompute: Recompute) -> list[Finding]:
+    answers = logged.answers
+    return [_nothing(logged, "skew")] if answers is None else skew(logged.window, answers, recompute, logged.limits)
+
+
+def _nothing(logged: Logged, name: str) -> Finding:
+    return logged.window.unknown(name, logged.model, "rows", "No live answer was logged in the window.")

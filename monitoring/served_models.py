@@ -1,0 +1,31 @@
+"""What the bundles of the versions that answered say; read once per process, for a bundle never changes."""
+
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+from larder.contracts.bundle import bundle_baseline, bundle_plan, read_files, read_manifest
+from larder.contracts.errors import LarderError
+from larder.contracts.monitoring import Baseline
+from monitoring.monitors.answers import ServedModel
+
+
+@lru_cache(maxsize=64)
+def served_model(bundle: Path) -> ServedModel:
+    """Raises MissingTableError when there is no such bundle, InvalidDataError when it is damaged."""
+    manifest = read_manifest(bundle)
+    return ServedModel(manifest.version, bundle_plan(read_files(bundle, manifest)), bundle_baseline(bundle))
+
+
+def baseline_or_none(bundle: Path) -> Baseline | None:
+    """None as well for a bundle that is gone: then there is nothing to compare with."""
+    with suppress(LarderError):
+        return served_model(bundle).baseline
+    return None
+
+
+def has_inputs(bundle: Path, names: list[str]) -> bool:
+    """Whether the model of that bundle reads these columns; False when the bundle is gone."""
+    with suppress(LarderError):
+        return [column.name for column in served_model(bundle).plan.columns] == names
+    return False

@@ -1,0 +1,53 @@
+from datetime import timedelta
+
+import pytest
+
+from larder.contracts.errors import InvalidDataError
+from larder.contracts.monitoring import Monitoring, Verdict
+from monitoring.monitors.freshness import ViewState, freshness
+from monitoring.monitors.volume import volume
+from tests.monitoring.library import NOW, WINDOW, alarms
+
+LIMITS = Monitoring(lag=timedelta(hours=1), volume_change=0.5)
+HOUR = timedelta(hours=1)
+
+
+def test_a_view_alarms_only_once_its_lag_exceeds_the_limit():
+    views = [ViewState("books", NOW, NOW - HOUR), ViewState("returns", NOW, NOW - HOUR - timedelta(seconds=1))]
+
+    assert alarms(freshness(WINDOW, views, LIMITS)) == [("freshness", "returns", "lag_hours")]
+
+
+def test_a_view_that_was_never_materialized_cannot_be_judged_and_an_empty_history_has_no_age():
+    [found] = freshness(WINDOW, [ViewState("books", None, None)], LIMITS)
+
+    assert found.verdict is Verdict.UNKNOWN and "never materialized" in found.evidence
+
+
+def test_the_age_of_the_newest_event_is_reported_without_a_limit():
+    _, age = freshness(WINDOW, [ViewState("books", NOW - 30 * HOUR, NOW)], LIMITS)
+
+    assert (age.metric, age.value, age.limit) == ("age_hours", 30.0, None)
+
+
+def test_without_any_view_freshness_is_refused_rather_than_found_well():
+    with pytest.raises(InvalidDataError, match="No feature view"):
+        freshness(WINDOW, [], LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("count", "earlier", "verdict"),
+    [
+        (1_000, [990, 1_020, 500, 1_000], Verdict.OK),
+        (499, [1_000] * 4, Verdict.ALARM),
+        (1_501, [1_000] * 4, Verdict.ALARM),
+        (0, [1_000] * 4, Verdict.ALARM),
+        (1, [3, 4, 2, 3], Verdict.OK),  # so few scatter by more than half without a reason
+        (400, [0, 0, 0, 1_000], Verdict.ALARM),  # empty weeks before the first answer are no history
+        (900, [0, 0, 0, 1_000], Verdict.OK),
+    ],
+)
+def test_volume_is_held_against_the_median_of_the_weeks_with_history(count: int, earlier: list[int], verdict: Verdict):
+    _, change = volume(WINDOW, "late_books", count, earlier, LIMITS)
+
+    assert change.verdict is verdict
