@@ -1,10 +1,8 @@
 """Raw files to bronze, silver and label tables: each file once, each row once, whatever is tried again."""
 
-import fcntl
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,10 +12,11 @@ from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from larder.contracts.errors import InvalidDataError, MissingTableError
+from larder.contracts.errors import MissingTableError
 from larder.contracts.ingestion import Ingestion, LabelTable, RawTable, SilverTable
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
+from larder.lock import only_one
 from pipelines import bronze, silver
 from pipelines.delta import Write, append, exists, last_version, merge
 from pipelines.raw import RawFile, RefusedFile, checked_file
@@ -63,13 +62,16 @@ def ingest(
     """Take the files, given by raw table, to all tables. Without a new file, no table gets a new version.
 
     A run that was interrupted is completed by the next one. `spark` is called only when there is work.
-    Raises InvalidDataError when another ingestion is running.
+    Raises BusyError when another ingestion is running.
     """
     lake, now = Lake(settings.lake), settings.clock()
     results: list[TableResult] = []
     refused: list[RefusedFile] = []
     known, taken = 0, dict[str, str]()
-    with _only_one(settings), tempfile.TemporaryDirectory(prefix="staging-", dir=settings.state) as staging:
+    with (
+        only_one(settings.state / "ingest.lock", "ingestion"),  # two at once could number their batches alike
+        tempfile.TemporaryDirectory(prefix="staging-", dir=settings.state) as staging,
+    ):
         for raw in ingestion.raw:
             files = [checked_file(path, raw, root=settings.raw, staging=Path(staging)) for path in paths[raw.name]]
             whole = [file for file in files if isinstance(file, RawFile)]
@@ -196,17 +198,3 @@ def _record_refused(refused: Sequence[RefusedFile], uri: str, now: datetime) -> 
     if rows:
         refused_at = pa.array([now] * len(rows), pa.timestamp("us", tz="UTC"))
         write_deltalake(uri, pa.Table.from_pylist(rows).append_column("refused_at", refused_at), mode="append")
-
-
-@contextmanager
-def _only_one(settings: Settings) -> Iterator[None]:
-    """Two ingestions at once could number their batches alike."""
-    settings.state.mkdir(parents=True, exist_ok=True)
-    with open(settings.state / "ingest.lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InvalidDataError(
-                f"Another ingestion is running on {settings.state}. Wait for it to end, then try again."
-            ) from None
-        yield

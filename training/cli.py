@@ -53,26 +53,31 @@ def train(settings: Settings) -> None:
 
 @click.command()
 @click.option("--version", "number", help="Registered version to promote; by default the challenger.")
+@click.option("--reason", default="promoted by hand", show_default=True, help="Why, for the ledger.")
 @click.pass_obj
-def promote(settings: Settings, number: str | None) -> None:
+def promote(settings: Settings, number: str | None, reason: str) -> None:
     """Make the challenger the champion that serves, if it passes every gate.
 
-    The gates are checked again, against today's champion. Exits with 2 when one fails; the champion stays.
+    The gates are checked again, against today's champion. Exits with 2 when one fails; the champion stays. A release
+    that is under way ends: a person has decided.
     """
     from rich.console import Console
 
+    from larder.ledger import ledger_of
     from larder.registry import feature_store
     from training.promotion import candidate
-    from training.promotion import promote as promote_candidate
+    from training.release.begin import promote as promote_candidate
+    from training.release.settle import settle
     from training.report import print_gates, promote_report
 
-    console, model = Console(), use_case_name(settings)
+    console, model, ledger = Console(), use_case_name(settings), ledger_of(settings)
     objective = declared("training", Objective, settings)
+    settle(settings, model, ledger)
     with console.status("Checking the gates"):
         chosen = candidate(settings, objective, model=model, number=number)
     print_gates(console, chosen.gates)
     with console.status("Writing the bundle"):
-        done = promote_candidate(feature_store(settings), settings, objective, chosen)
+        done = promote_candidate(feature_store(settings), settings, objective, chosen, ledger=ledger, reason=reason)
     write_report(settings, "promote", promote_report(done))
     compared = f"equal to scikit-learn within {done.export.max_difference:.1g} on {done.export.rows:,} rows"
     console.print(f"Runtime: {done.export.runtime}, {done.export.reason or compared}", highlight=False)

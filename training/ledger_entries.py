@@ -11,15 +11,21 @@ from training.tracking import Version
 from training.training_run import TrainingRun
 from training.training_set import TrainingSet
 
+DECISION = "decision"
+"""In the inputs of a training: number of the decision that it follows; absent where a person asked for it alone."""
 
-def training_entry(ledger: Ledger, run: TrainingRun, data: TrainingSet, *, at: datetime, reason: str) -> Entry:
+
+def training_entry(
+    ledger: Ledger, run: TrainingRun, data: TrainingSet, *, at: datetime, reason: str, decision: int | None = None
+) -> Entry:
     """The new version, and all that it was learned from."""
     return ledger.append(
         Act.TRAINING,
         _subject(run.version),
         at=at,
         reason=reason,
-        inputs={
+        inputs=({} if decision is None else {DECISION: decision})
+        | {
             "service": data.lineage.service,
             "tables": data.lineage.tables,
             "data_hash": data.lineage.data_hash,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 from larder.contracts.bundle import Bounds
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError
 from larder.contracts.objective import PipelineFactory
+from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.evaluation import Outcomes, Probabilities, outcomes
 
 if TYPE_CHECKING:
@@ -74,15 +76,26 @@ def inputs(rows: pa.Table, columns: Columns) -> pd.DataFrame:
     return pd.concat([frame, pd.DataFrame(strings(rows, columns), columns=list(columns.strings), dtype=object)], axis=1)
 
 
-def fit(factory: PipelineFactory, rows: pa.Table, columns: Columns, label: str) -> "Pipeline":
-    """A new pipeline fitted to `rows`.
+def fit(
+    factory: PipelineFactory, rows: pa.Table, columns: Columns, label: str, *, half_life: timedelta | None = None
+) -> "Pipeline":
+    """A new pipeline fitted to `rows`; with a half-life, a row that much older than the newest weighs half.
 
-    Raises InvalidDataError where there is nothing to learn from, ConfigurationError for classes of one's own.
+    Raises InvalidDataError where there is nothing to learn from, ConfigurationError for classes of one's own and for
+    an estimator that cannot weigh rows.
     """
     _require_learnable(rows, columns, label)
     pipeline = factory(columns.numbers, columns.strings)
     _require_library_classes(pipeline)
-    return pipeline.fit(inputs(rows, columns), outcomes(rows, label))
+    weights = {} if half_life is None else {_weight_parameter(pipeline): row_weights(rows, half_life)}
+    return pipeline.fit(inputs(rows, columns), outcomes(rows, label), **weights)
+
+
+def row_weights(rows: pa.Table, half_life: timedelta) -> npt.NDArray[np.float64]:
+    """1 for the newest prediction instant, halved for every half-life that a row is older."""
+    at = rows[EVENT_TIMESTAMP].cast(pa.int64()).to_numpy()
+    weights: npt.NDArray[np.float64] = 0.5 ** ((at.max() - at) / (half_life / timedelta(microseconds=1)))
+    return weights
 
 
 def probabilities(pipeline: "Pipeline", rows: pa.Table, columns: Columns) -> Probabilities:
@@ -122,6 +135,19 @@ def importance(
     )
     pairs = zip(columns.names, found.importances_mean, strict=True)
     return dict(sorted(((name, float(value)) for name, value in pairs), key=lambda pair: -pair[1]))
+
+
+def _weight_parameter(pipeline: "Pipeline") -> str:
+    """The argument of `Pipeline.fit` that carries weights to the last step."""
+    from sklearn.utils.validation import has_fit_parameter
+
+    name, estimator = pipeline.steps[-1]
+    if not has_fit_parameter(estimator, "sample_weight"):
+        raise ConfigurationError(
+            f"The training window has a half-life, but {type(estimator).__name__} takes no weights. Choose an "
+            "estimator that does, or set half_life to None in the training file."
+        )
+    return f"{name}__sample_weight"
 
 
 def _require_learnable(rows: pa.Table, columns: Columns, label: str) -> None:

@@ -1,4 +1,4 @@
-"""A challenger becomes the champion: gates, a bundle for serving, and only then the pointer to it."""
+"""What must be true before a challenger may serve: its gates hold today, and its bundle lies there whole."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,6 @@ from larder.contracts.bundle import (
     champion_bundle,
     read_files,
     read_manifest,
-    set_champion,
     write_bundle,
 )
 from larder.contracts.errors import MissingTableError, SchemaMismatchError
@@ -20,9 +19,9 @@ from larder.contracts.objective import CHAMPION, Objective
 from larder.contracts.settings import Settings
 from larder.evaluation import Evaluation, Probabilities, evaluation
 from training.export import Export, bundle_probabilities, export
-from training.gates import GateResult, gate_results, require_passed
+from training.gates import GateResult, gate_results
 from training.model import probabilities
-from training.tracking import Challenger, Version, load_challenger, mark_champion
+from training.tracking import Challenger, load_challenger
 from training.training_set import model_columns
 
 if TYPE_CHECKING:
@@ -38,11 +37,11 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Promotion:
-    version: Version
+class Frozen:
+    """A version's bundle, whole, as serving would load it."""
+
     bundle: Path
     export: Export
-    gates: list[GateResult]
 
 
 def candidate(settings: Settings, objective: Objective, *, model: str, number: str | None = None) -> Candidate:
@@ -53,22 +52,6 @@ def candidate(settings: Settings, objective: Objective, *, model: str, number: s
     challenger = load_challenger(settings, model, number)
     _require_same_objective(challenger, objective)
     return Candidate(challenger, gate_results(objective.gates, evaluated_again(challenger, settings, objective)))
-
-
-def promote(store: "FeatureStore", settings: Settings, objective: Objective, chosen: Candidate) -> Promotion:
-    """Make the candidate the champion.
-
-    The steps are: bundle (whole or not at all), MLflow's alias, pointer that serving follows (atomic). Cut off
-    between them, the old champion serves on and the same call again completes the work.
-    Raises GateError when a gate fails, SchemaMismatchError when features changed since training.
-    """
-    challenger, version = chosen.challenger, chosen.challenger.version
-    require_passed(chosen.gates, model=f"{version.model} version {version.number}")
-    served = export(challenger.pipeline, challenger.description.columns, challenger.test)
-    bundle = _write(store, settings, objective, challenger, served)
-    mark_champion(settings, version)
-    set_champion(settings.bundles, version.model, version.number)
-    return Promotion(version, bundle, served, chosen.gates)
 
 
 def evaluated_again(challenger: Challenger, settings: Settings, objective: Objective) -> Evaluation:
@@ -90,6 +73,15 @@ def champion_probabilities(settings: Settings, model: str, rows: pa.Table) -> Pr
         return None
     files = read_files(bundle, manifest)
     return bundle_probabilities(manifest, files[MODEL_FILES[manifest.runtime]], rows)
+
+
+def frozen(store: "FeatureStore", settings: Settings, objective: Objective, challenger: Challenger) -> Frozen:
+    """Write the challenger's bundle, whole or not at all; the model is checked against scikit-learn on its test rows.
+
+    Raises SchemaMismatchError when features changed since training.
+    """
+    served = export(challenger.pipeline, challenger.description.columns, challenger.test)
+    return Frozen(_write(store, settings, objective, challenger, served), served)
 
 
 def _write(
@@ -118,7 +110,7 @@ def _write(
         parity=served.max_difference,
         created_at=settings.clock().isoformat(),
     )
-    return write_bundle(settings.bundles, manifest, plan, served.model)
+    return write_bundle(settings.bundles, manifest, plan, served.model, description.baseline)
 
 
 def _require_same_objective(challenger: Challenger, objective: Objective) -> None:

@@ -24,7 +24,8 @@ class Record:
 
 def label_parameters(selection: LabelSelection) -> dict[str, str]:
     """For MLflow, which lets nobody change a parameter afterwards."""
-    return {
+    start = {} if selection.train_from is None else {"train_from": selection.train_from.isoformat()}
+    return start | {
         "split_at": selection.split_at.isoformat(),
         "test_until": selection.test_until.isoformat(),
         "labels_known_by": selection.known_by.isoformat(),
@@ -54,6 +55,8 @@ def record(name: str, parameters: Mapping[str, str], tags: Mapping[str, str]) ->
             split_at=datetime.fromisoformat(parameters["split_at"]),
             test_until=datetime.fromisoformat(parameters["test_until"]),
             known_by=datetime.fromisoformat(parameters["labels_known_by"]),
+            # Absent where all labels were taken, and in runs of older releases, which always took all.
+            train_from=datetime.fromisoformat(parameters["train_from"]) if "train_from" in parameters else None,
         )
         lineage = Lineage(
             service=tags["larder.service"],

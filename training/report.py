@@ -9,7 +9,7 @@ from rich.table import Table
 from larder.contracts.objective import Objective
 from larder.evaluation import Evaluation
 from training.gates import GateResult
-from training.promotion import Promotion
+from training.release.begin import Promotion
 from training.training_run import TrainingRun
 from training.training_set import TrainingSet
 

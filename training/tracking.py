@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from larder.contracts.bundle import Bounds
 from larder.contracts.errors import DependencyError, InvalidDataError, MissingTableError
-from larder.contracts.objective import CHAMPION
+from larder.contracts.monitoring import Baseline
 from larder.contracts.settings import Settings
 from larder.evaluation import Evaluation
 from larder.model_registry import has_registry, quiet_mlflow
@@ -41,6 +41,8 @@ class Description(msgspec.Struct, frozen=True):
     bounds: dict[str, Bounds]
     lineage: Lineage
     evaluation: Evaluation
+    baseline: Baseline | None = None
+    """What was usual in training; None for what was logged before this was kept."""
 
 
 @dataclass(frozen=True)
@@ -137,12 +139,6 @@ def load_record(settings: Settings, name: str) -> Record:
             "<model>@<alias>, such as the `run_id` in the report of `larder train`."
         ) from problem
     return record(name, run.params, run.tags)
-
-
-def mark_champion(settings: Settings, version: Version) -> None:
-    """Move the alias `champion`. Which model serves is decided by the bundle; the alias tells people."""
-    with _experiment(settings, version.model) as mlflow:
-        mlflow.MlflowClient().set_registered_model_alias(version.model, CHAMPION, version.number)
 
 
 @contextmanager

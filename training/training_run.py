@@ -1,14 +1,17 @@
-"""One training run, from the feature service to a registered challenger."""
+"""One training run, from the rows to a registered challenger."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from larder.contracts.objective import CHAMPION, CONSTANT, Objective
 from larder.contracts.settings import Settings
-from larder.evaluation import Evaluation, Probabilities, evaluation, outcomes
+from larder.evaluation import Evaluation, Outcomes, Probabilities, evaluation, outcomes
+from training.baseline import baseline
 from training.gates import GateResult, gate_results
 from training.model import fit, importance, probabilities, training_bounds
 from training.plots import plots
@@ -32,72 +35,135 @@ class TrainingRun:
     evaluate_seconds: float
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """A model that has learned and was judged, and is nobody's challenger yet."""
+
+    pipeline: "Pipeline"
+    outcome: Outcomes
+    """Labels of the judged rows, in their order; the probabilities stand beside them."""
+    predicted: Probabilities
+    champion: Probabilities | None
+    """What the serving champion says of the same rows; None without one."""
+    evaluation: Evaluation
+    half_life: timedelta | None
+    fit_seconds: float
+    evaluate_seconds: float
+
+
 def train(settings: Settings, objective: Objective, data: TrainingSet, *, model: str) -> TrainingRun:
-    """Fit, judge beside the references and register as challenger, whether or not the gates pass."""
+    """Fit, judge beside the references, explain, and register as challenger, whether or not the gates pass."""
+    done = fitted(settings, objective, data, model=model)
     started = time.monotonic()
-    pipeline = fit(objective.pipeline, data.train, data.columns, data.label)
-    fitted = time.monotonic()
-    judged = evaluation(
-        objective,
-        data.test,
-        probabilities(pipeline, data.test, data.columns),
-        _references(settings, objective, data, model=model),
+    shuffled = importance(done.pipeline, data.test, data.columns, done.outcome, seed=objective.seed)
+    explained = time.monotonic() - started
+    version = registered(settings, objective, data, done, model=model, plots=plots(done.evaluation, shuffled))
+    return TrainingRun(
+        version,
+        done.evaluation,
+        gate_results(objective.gates, done.evaluation),
+        shuffled,
+        done.fit_seconds,
+        done.evaluate_seconds + explained,
     )
-    shuffled = importance(pipeline, data.test, data.columns, outcomes(data.test, data.label), seed=objective.seed)
-    done = time.monotonic()
+
+
+def retrained(
+    settings: Settings, objective: Objective, data: TrainingSet, *, model: str, half_life: timedelta | None
+) -> TrainingRun:
+    """As `train`, many times a year: without importance and plots, which nobody waits for."""
+    done = fitted(settings, objective, data, model=model, half_life=half_life)
+    version = registered(settings, objective, data, done, model=model)
+    gates = gate_results(objective.gates, done.evaluation)
+    return TrainingRun(version, done.evaluation, gates, {}, done.fit_seconds, done.evaluate_seconds)
+
+
+def fitted(
+    settings: Settings, objective: Objective, data: TrainingSet, *, model: str, half_life: timedelta | None = None
+) -> Fitted:
+    """Fit to the training rows, newer ones weighing more with a half-life, and judge beside the references."""
+    started = time.monotonic()
+    pipeline = fit(objective.pipeline, data.train, data.columns, data.label, half_life=half_life)
+    learned = time.monotonic()
+    predicted = probabilities(pipeline, data.test, data.columns)
+    champion = champion_probabilities(settings, model, data.test)
+    references = _references(objective, data, half_life) | {CHAMPION: champion}
+    judged = evaluation(objective, data.test, predicted, references)
+    return Fitted(
+        pipeline,
+        outcomes(data.test, data.label),
+        predicted,
+        champion,
+        judged,
+        half_life,
+        learned - started,
+        time.monotonic() - learned,
+    )
+
+
+def registered(
+    settings: Settings,
+    objective: Objective,
+    data: TrainingSet,
+    done: Fitted,
+    *,
+    model: str,
+    plots: Mapping[str, bytes] | None = None,
+) -> Version:
+    """Log the run with all that promotion and monitoring need, and make it the challenger."""
     description = Description(
         columns=data.columns,
         label=data.label,
         bounds=training_bounds(data.train, data.columns, objective.bounds),
         lineage=data.lineage,
-        evaluation=judged,
+        evaluation=done.evaluation,
+        baseline=baseline(
+            data.train, data.columns, outcome=done.outcome, predicted=done.predicted, evaluation=done.evaluation
+        ),
     )
-    version = log_challenger(
+    return log_challenger(
         settings,
         model,
-        pipeline,
+        done.pipeline,
         description,
         data.test,
-        parameters=_parameters(objective, data, pipeline),
-        plots=plots(judged, shuffled),
-    )
-    return TrainingRun(
-        version, judged, gate_results(objective.gates, judged), shuffled, fitted - started, done - fitted
+        parameters=_parameters(objective, data, done),
+        plots=plots or {},
     )
 
 
 def _references(
-    settings: Settings, objective: Objective, data: TrainingSet, *, model: str
+    objective: Objective, data: TrainingSet, half_life: timedelta | None
 ) -> dict[str, Probabilities | None]:
-    """Probabilities for the test rows of the training share, of every declared plainer model, of the champion."""
+    """Probabilities for the test rows: of the training share, and of every declared plainer model."""
     share = float(outcomes(data.train, data.label).mean())
-    plainer = {}
+    found: dict[str, Probabilities | None] = {CONSTANT: np.full(data.test.num_rows, share)}
     for name, features in objective.references.items():
         columns = data.columns.only(features)
-        plainer[name] = probabilities(fit(objective.pipeline, data.train, columns, data.label), data.test, columns)
-    return {
-        CONSTANT: np.full(data.test.num_rows, share),
-        **plainer,
-        CHAMPION: champion_probabilities(settings, model, data.test),
-    }
+        plainer = fit(objective.pipeline, data.train, columns, data.label, half_life=half_life)
+        found[name] = probabilities(plainer, data.test, columns)
+    return found
 
 
-def _parameters(objective: Objective, data: TrainingSet, pipeline: "Pipeline") -> dict[str, object]:
+def _parameters(objective: Objective, data: TrainingSet, done: Fitted) -> dict[str, object]:
     """What was chosen, for MLflow's comparison of runs; the estimators' own parameters where they are plain values."""
     chosen = {
         name: value
-        for name, value in pipeline.get_params().items()
+        for name, value in done.pipeline.get_params().items()
         if value is None or isinstance(value, bool | int | float | str)
     }
     labels = {} if data.lineage.labels is None else label_parameters(data.lineage.labels)
+    weights = {} if done.half_life is None else {"half_life_days": done.half_life / timedelta(days=1)}
     return (
         chosen
         | labels
+        | weights
         | {
             "train_rows": data.train.num_rows,
             "test_rows": data.test.num_rows,
             "features": len(data.columns.names),
             "feature_service": data.lineage.service,
             "threshold": objective.kpi.threshold,
+            "seed": objective.seed,
         }
     )

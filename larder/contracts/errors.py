@@ -62,6 +62,10 @@ class GateError(LarderError):
     """A challenger does not pass the gates."""
 
 
+class BusyError(LarderError):
+    """Another process, or a step that has not ended yet, holds what this one needs; later it may go through."""
+
+
 class DifferenceError(LarderError):
     """Online and offline values differ."""
 

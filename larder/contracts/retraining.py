@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Literal
 
 from larder.contracts.errors import ConfigurationError
 
@@ -60,8 +61,8 @@ class Release:
 class Retraining:
     """The policy. A retraining is due for any of the reasons below, unless something refuses it."""
 
-    every: timedelta | None = None
-    """Schedule: this long after the last training."""
+    every: timedelta | Literal["month"] | None = None
+    """Schedule: this long after the last training, or on the first of each calendar month, UTC."""
     growth: float | None = 0.5
     """New labels since the last training, as a share of those that it learned from; None: their amount is no reason."""
     triggers: tuple[Trigger, ...] = ()

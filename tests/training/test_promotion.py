@@ -11,6 +11,7 @@ from feast import FeatureService
 import larder.registry
 import training.cli
 import training.promotion
+import training.release.begin
 from larder.contracts.bundle import (
     MODEL_FILES,
     champion_bundle,
@@ -20,10 +21,12 @@ from larder.contracts.bundle import (
 from larder.contracts.errors import GateError, InvalidDataError, MissingTableError, SchemaMismatchError
 from larder.contracts.objective import Gate
 from larder.contracts.reports import read_report
+from larder.ledger import ledger_of
 from tests.training.shop import COLUMNS, shop_data, shop_objective, shop_rows, write_shop
 from training.export import bundle_probabilities
 from training.model import probabilities
-from training.promotion import Promotion, candidate, champion_probabilities
+from training.promotion import candidate, champion_probabilities
+from training.release.begin import Promotion
 from training.tracking import MODEL, ROWS, load_challenger
 from training.training_run import train
 
@@ -38,7 +41,7 @@ def champion_alias(settings) -> str:
 
 def promote(store, settings, objective, *, model: str, number: str | None = None) -> Promotion:
     chosen = candidate(settings, objective, model=model, number=number)
-    return training.promotion.promote(store, settings, objective, chosen)
+    return training.release.begin.promote(store, settings, objective, chosen, ledger=ledger_of(settings))
 
 
 def served_version(settings) -> str:
@@ -137,26 +140,6 @@ def test_a_changed_feature_service_is_refused(store, settings, objective, data):
 
     with pytest.raises(SchemaMismatchError, match=r"\['weight_kg'\] came or went.*larder train"):
         promote(store, settings, objective, model=MODEL_NAME)
-
-
-@pytest.mark.parametrize("step", ["_write", "mark_champion", "set_champion"])
-def test_a_promotion_cut_off_anywhere_is_completed_by_the_next(store, settings, objective, data, monkeypatch, step):
-    train(settings, objective, data, model=MODEL_NAME)
-    promote(store, settings, objective, model=MODEL_NAME)
-    train(settings, objective, data, model=MODEL_NAME)
-
-    def killed(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as cut:
-        cut.setattr(training.promotion, step, killed)
-        with pytest.raises(KeyboardInterrupt):
-            promote(store, settings, objective, model=MODEL_NAME)
-    assert served_version(settings) == "1"
-
-    promote(store, settings, objective, model=MODEL_NAME)
-
-    assert (served_version(settings), champion_alias(settings)) == ("2", "2")
 
 
 def test_a_tampered_champion_is_not_compared_with(store, settings, objective, data):

@@ -1,0 +1,85 @@
+"""What was usual in training, counted once and kept with the model: the measure that monitors hold live traffic to."""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from larder.contracts.monitoring import Baseline, NumberBaseline, StringBaseline
+from larder.evaluation import Evaluation, Outcomes, Probabilities
+from training.model import Columns, Floats
+
+BINS = 10
+QUANTILES = 201
+STRINGS = 1_000
+
+
+def baseline(
+    rows: pa.Table, columns: Columns, *, outcome: Outcomes, predicted: Probabilities, evaluation: Evaluation
+) -> Baseline:
+    """The baseline of a model that learned from `rows` and was judged on `outcome` beside `predicted`.
+
+    Numbers are taken as float32, as the model takes them: who compares a value with an edge casts it first, or 0.1
+    falls below the edge 0.1. All rows count, none is sampled: one sort per column, about 5 s for 300,000 rows x 120.
+    """
+    return Baseline(
+        rows=rows.num_rows,
+        numbers={name: number_baseline(rows[name].to_numpy()) for name in columns.numbers},
+        strings={name: string_baseline(rows[name]) for name in columns.strings},
+        prediction=number_baseline(predicted),
+        judged_rows=len(outcome),
+        metrics=dict(evaluation.metrics),
+        positives=float(outcome.mean()),
+    )
+
+
+def number_baseline(values: npt.NDArray[np.floating]) -> NumberBaseline:
+    """About ten bins of equal size; a number of at most ten values has one bin for each. NaN is null.
+
+    An infinite value counts in the bin at its end, but not for quantiles, mean and deviation.
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float32))  # NaN comes last
+    ordered = ordered[: len(ordered) - int(np.isnan(ordered).sum())]
+    finite = ordered[np.isfinite(ordered)]
+    edges = _edges(finite)
+    # In sorted values the rows below an edge end where the edge would be inserted.
+    ends = np.searchsorted(ordered, edges, side="left")
+    counts = np.diff(np.concatenate(([0], ends, [len(ordered)])))
+    return NumberBaseline(
+        edges=edges.tolist(),
+        counts=counts.tolist(),
+        nulls=len(values) - len(ordered),
+        quantiles=_quantiles(finite).tolist(),
+        mean=float(finite.mean(dtype=np.float64)) if len(finite) else None,
+        deviation=float(finite.std(dtype=np.float64)) if len(finite) else None,
+    )
+
+
+def string_baseline(values: pa.ChunkedArray) -> StringBaseline:
+    """Rows per value, the most frequent first; equally frequent ones by name."""
+    counted = ((item["values"], item["counts"]) for item in values.drop_null().value_counts().to_pylist())
+    ordered = sorted(counted, key=lambda pair: (-pair[1], pair[0]))
+    return StringBaseline(
+        counts=dict(ordered[:STRINGS]),
+        nulls=values.null_count,
+        other=sum(count for _, count in ordered[STRINGS:]),
+    )
+
+
+def _edges(ordered: Floats) -> Floats:
+    """Inner edges; none at the least value, since the bin below it would be empty."""
+    if not len(ordered):
+        return ordered
+    candidates = ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))]  # each distinct value
+    if len(candidates) > BINS:
+        candidates = np.unique(ordered[np.arange(1, BINS) * len(ordered) // BINS])
+    edges: Floats = candidates[candidates > ordered[0]]
+    return edges
+
+
+def _quantiles(ordered: Floats) -> Floats:
+    """Values that occur, at even steps of rank from 0 to 1."""
+    if not len(ordered):
+        return ordered
+    ranks: npt.NDArray[np.intp] = np.linspace(0, len(ordered) - 1, QUANTILES).round().astype(np.intp)
+    found: Floats = ordered[ranks]
+    return found

@@ -1,0 +1,52 @@
+"""How many labels a training now would have: counted from three columns, without a join."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from larder.contracts.errors import MissingTableError
+from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
+from larder.offline.tables.delta_table import open_table
+from larder.offline.tables.rows import rows_of
+from training.labels import LabelSelection
+
+
+@dataclass(frozen=True)
+class LabelCounts:
+    learnable: int
+    """Labels to learn from."""
+    learnable_true: int
+    judged: int
+    """Labels to be judged on."""
+    judged_true: int
+    new: int
+    """Labels to learn from whose prediction came after the newest one learned before; late ones are not counted."""
+
+
+def label_counts(
+    place: str, selection: LabelSelection, *, newest: datetime | None, version: int | None = None
+) -> LabelCounts:
+    """Counts of what `read_labels` would take; `newest`: prediction instant of the newest label learned before.
+
+    All are 0 while there is no label table. `version` is that of the Delta table, None the latest.
+    """
+    try:
+        table = open_table(place, version)
+    except MissingTableError:
+        if version is not None:
+            raise
+        return LabelCounts(0, 0, 0, 0, 0)
+    rows = pl.DataFrame(rows_of(table, [EVENT_TIMESTAMP, KNOWN_AT, selection.column]))
+    at, known_at = pl.col(EVENT_TIMESTAMP), pl.col(KNOWN_AT)
+    split_at = selection.split_at.astimezone(UTC)
+    is_learned = (at < split_at) & (known_at < split_at)
+    if selection.train_from is not None:
+        is_learned &= at >= selection.train_from.astimezone(UTC)
+    is_judged = at.is_between(split_at, selection.test_until.astimezone(UTC), closed="left")
+    is_new = is_learned if newest is None else is_learned & (at > newest.astimezone(UTC))
+    is_true = pl.col(selection.column).cast(pl.Boolean)
+    parts = [is_learned, is_learned & is_true, is_judged, is_judged & is_true, is_new]
+    is_known = is_true.is_not_null() & (known_at <= selection.known_by.astimezone(UTC))
+    counts = rows.filter(is_known).select(part.sum().alias(str(index)) for index, part in enumerate(parts))
+    return LabelCounts(*counts.row(0))

@@ -1,0 +1,1 @@
+"""Which version answers: challengers in shadow, promotions, watches and rollbacks, each one entry of the ledger."""

@@ -1,0 +1,117 @@
+"""A challenger's release begins: gates, bundle, then shadow, or service straight away."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from larder.contracts.bundle import read_manifest
+from larder.contracts.errors import BusyError, GateError
+from larder.contracts.objective import Objective
+from larder.contracts.retraining import Release
+from larder.contracts.settings import Settings
+from larder.ledger import Act, Entry, Ledger
+from training.export import Export
+from training.gates import GateResult, require_passed
+from training.promotion import Candidate, frozen
+from training.release.acts import Releases, releasing
+from training.release.settle import bundle_record
+from training.tracking import Version
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+
+@dataclass(frozen=True)
+class Promotion:
+    version: Version
+    bundle: Path
+    export: Export
+    gates: list[GateResult]
+
+
+def begin_shadow(
+    store: "FeatureStore",
+    settings: Settings,
+    objective: Objective,
+    policy: Release,
+    chosen: Candidate,
+    *,
+    ledger: Ledger,
+) -> Entry:
+    """Release the candidate into shadow, or, while nothing serves yet, straight to service; the entry that says so.
+
+    Cut off anywhere, the same call again completes it. Raises GateError, recorded as a rejection, when a gate fails,
+    BusyError while another release is under way, SchemaMismatchError when features changed since training.
+    """
+    version = chosen.challenger.version
+    with releasing(settings, version.model, ledger) as releases:
+        state = releases.state
+        if version.number in (state.shadow, state.champion):
+            return ledger.entries(subject=f"{version.model}/{version.number}", acts=(Act.SHADOW, Act.PROMOTION))[-1]
+        _require_free(releases)
+        _require_gates(releases, chosen)
+        done = frozen(store, settings, objective, chosen.challenger)
+        inputs, now = _inputs(chosen, done.bundle), settings.clock()
+        if state.champion is None:
+            return releases.promote(
+                version.number, at=now, reason="the first version that passed its gates", inputs=inputs
+            )
+        reason = f"passed its gates; answers unseen beside version {state.champion} for {policy.shadow} at least"
+        return releases.record(Act.SHADOW, version.number, at=now, reason=reason, inputs=inputs)
+
+
+def promote(
+    store: "FeatureStore",
+    settings: Settings,
+    objective: Objective,
+    chosen: Candidate,
+    *,
+    ledger: Ledger,
+    reason: str = "promoted by hand",
+) -> Promotion:
+    """Make the candidate the champion at once, without shadow or watch; a release that is under way ends.
+
+    Cut off anywhere, the same call again completes it. Raises GateError, recorded as a rejection, when a gate fails,
+    SchemaMismatchError when features changed since training.
+    """
+    version = chosen.challenger.version
+    with releasing(settings, version.model, ledger) as releases:
+        _require_gates(releases, chosen)
+        done = frozen(store, settings, objective, chosen.challenger)
+        if releases.state.champion != version.number:
+            releases.promote(version.number, at=settings.clock(), reason=reason, inputs=_inputs(chosen, done.bundle))
+    return Promotion(version, done.bundle, done.export, chosen.gates)
+
+
+def _require_free(releases: Releases) -> None:
+    state = releases.state
+    if state.pending:
+        under_way = f"version {state.shadow} is in shadow" if state.shadow else f"version {state.champion} is watched"
+        raise BusyError(
+            f"One release at a time: {under_way}. Run `larder models advance` once more labels are known, or decide "
+            "by hand with `larder promote` or `larder models rollback`."
+        )
+
+
+def _require_gates(releases: Releases, chosen: Candidate) -> None:
+    version = chosen.challenger.version
+    try:
+        require_passed(chosen.gates, model=f"{version.model} version {version.number}")
+    except GateError:
+        failed = [gate.name for gate in chosen.gates if not gate.passed]
+        releases.record(
+            Act.REJECTION,
+            version.number,
+            at=releases.settings.clock(),
+            reason=f"failed its gates: {'; '.join(failed)}",
+            inputs={"run_id": version.run_id, "gates": [asdict(gate) for gate in chosen.gates]},
+        )
+        raise
+
+
+def _inputs(chosen: Candidate, bundle: Path) -> dict[str, Any]:
+    """What the decision rests on, for the ledger."""
+    return bundle_record(read_manifest(bundle)) | {
+        "data_hash": chosen.challenger.description.lineage.data_hash,
+        "gates": [asdict(gate) for gate in chosen.gates],
+    }

@@ -1,0 +1,223 @@
+"""Retraining by policy: the facts are gathered, the decision is recorded, and if it is yes a challenger is trained.
+
+All of it stands in the ledger: a run that was cut off is found there and continued, not repeated.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+
+from larder.contracts.bundle import champion_version, read_manifest
+from larder.contracts.errors import InvalidDataError, MissingTableError
+from larder.contracts.objective import Objective
+from larder.contracts.retraining import Retraining
+from larder.contracts.settings import Settings
+from larder.contracts.tables import Lake
+from larder.findings import read_findings
+from larder.ledger import Act, Entry, Ledger
+from larder.lock import only_one
+from larder.versions.pins import version_to_read
+from training.gates import gate_results
+from training.label_counts import label_counts
+from training.labels import LabelSelection, label_selection
+from training.ledger_entries import DECISION, evaluation_entry, training_entry
+from training.policy import Decision, Facts, Training, decide
+from training.release.state import ReleaseState, release_state
+from training.tracking import load_challenger
+from training.training_run import TrainingRun, retrained
+from training.training_set import TrainingSet
+
+LOOKBACK = timedelta(days=28)
+"""Findings older than this count for nothing."""
+
+LOST = "lost"
+"""In the outcome of a rejection: the version cannot be read, so its training counts as if it had not been."""
+
+Rule = Callable[[Retraining, Facts], Decision]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    decision: Decision
+    run: TrainingRun | None
+    """The new challenger; None where none was trained. Its release is the caller's to begin, if its gates passed."""
+
+    @property
+    def has_passed(self) -> bool:
+        return self.run is not None and all(gate.passed for gate in self.run.gates)
+
+
+def retrain(
+    settings: Settings,
+    objective: Objective,
+    policy: Retraining,
+    *,
+    model: str,
+    now: datetime,
+    ledger: Ledger,
+    training_data: Callable[[LabelSelection], TrainingSet],
+    rule: Rule = decide,
+) -> Outcome:
+    """Train and judge a challenger if `rule` says so; decision, training, gates and rejection are recorded.
+
+    A challenger that an earlier call trained, and whose release never began, is taken up instead. The objective's own
+    split is not used: the model learns from labels known before `now - policy.judged_on` and is judged on the rest.
+    Raises BusyError while another retraining of the model runs.
+    """
+    with only_one(settings.state / f"retrain-{model}.lock", f"retraining of {model!r}"):
+        ledger.require_writable()
+        known = facts(settings, objective, policy, model=model, now=now, ledger=ledger)
+        unfinished = None if known.pending else _unfinished(ledger, model)
+        if unfinished is not None and (resumed := _resumed(settings, objective, unfinished, now=now, ledger=ledger)):
+            return resumed
+        if unfinished is not None:
+            known = facts(settings, objective, policy, model=model, now=now, ledger=ledger)
+        decision = rule(policy, known)
+        number = _record_decision(ledger, decision, model=model, now=now)
+        if not decision.is_go:
+            return Outcome(decision, None)
+        data = training_data(retraining_labels(objective, policy, now=now))
+        run = retrained(
+            settings, _judged_recently(objective, policy, now), data, model=model, half_life=policy.window.half_life
+        )
+        training_entry(ledger, run, data, at=now, reason="; ".join(decision.reasons), decision=number)
+        _record_evaluation(ledger, run, now=now)
+        return Outcome(decision, run)
+
+
+def facts(
+    settings: Settings, objective: Objective, policy: Retraining, *, model: str, now: datetime, ledger: Ledger
+) -> Facts:
+    """What the policy looks at, read from ledger, bundles, label table and findings; nothing is changed."""
+    trainings = _trainings(ledger, model)
+    champion = champion_version(settings.bundles, model)
+    learned = next((training for training in reversed(trainings) if training.version == champion), None)
+    if learned is None and champion is not None:
+        learned = _training_of_bundle(settings, model, champion)
+        trainings = trainings or [learned]
+    place = Lake(settings.lake).labels(objective.label.table)
+    return Facts(
+        now=now,
+        champion=champion,
+        champion_training=learned,
+        trainings=tuple(trainings),
+        labels=label_counts(
+            place,
+            retraining_labels(objective, policy, now=now),
+            newest=trainings[-1].newest_label_at if trainings else None,
+            version=version_to_read(place, lake=settings.lake),
+        ),
+        pending=_under_way(release_state(ledger, model)),
+        findings=tuple(read_findings(Lake(settings.lake).monitoring(model), since=now - LOOKBACK, until=now)),
+    )
+
+
+def retraining_labels(objective: Objective, policy: Retraining, *, now: datetime) -> LabelSelection:
+    """The labels that a retraining at `now` learns from and is judged on."""
+    selection = label_selection(_judged_recently(objective, policy, now), now=now)
+    last = policy.window.last
+    return selection if last is None else replace(selection, train_from=selection.split_at - last)
+
+
+def _judged_recently(objective: Objective, policy: Retraining, now: datetime) -> Objective:
+    """With the split that the policy asks for, and only those references that a gate compares with."""
+    needed = {gate.relative_to for gate in objective.gates}
+    return replace(
+        objective,
+        split_at=now - policy.judged_on,
+        test_until=now,
+        references={name: features for name, features in objective.references.items() if name in needed},
+    )
+
+
+def _trainings(ledger: Ledger, model: str) -> list[Training]:
+    entries = ledger.entries(subject=model, acts=(Act.TRAINING, Act.REJECTION))
+    lost = {entry.subject for entry in entries if entry.outcome.get(LOST)}
+    return [_training(entry) for entry in entries if entry.act is Act.TRAINING and entry.subject not in lost]
+
+
+def _training(entry: Entry) -> Training:
+    newest = entry.inputs.get("newest_label")
+    return Training(
+        version=_version(entry),
+        at=entry.at,
+        rows=entry.inputs.get("rows"),
+        newest_label_at=datetime.fromisoformat(newest) if newest else None,
+    )
+
+
+def _training_of_bundle(settings: Settings, model: str, version: str) -> Training:
+    """Of a champion that was trained before there was a ledger only the bundle tells, and not much."""
+    created_at = datetime.fromisoformat(read_manifest(settings.bundles / model / version).created_at)
+    return Training(version=version, at=created_at, rows=None, newest_label_at=None)
+
+
+def _under_way(state: ReleaseState) -> str:
+    if state.shadow is not None:
+        return f"version {state.shadow} answers unseen since {state.shadow_since:%Y-%m-%d %H:%M}"
+    if state.watch_until is not None:
+        return f"version {state.champion} is watched until {state.watch_until:%Y-%m-%d %H:%M}"
+    return ""
+
+
+def _unfinished(ledger: Ledger, model: str) -> Entry | None:
+    """The retraining after which nothing was decided about any version of the model: it was cut off."""
+    acts = (Act.TRAINING, Act.SHADOW, Act.PROMOTION, Act.REJECTION, Act.ROLLBACK)
+    last = next(reversed(ledger.entries(subject=model, acts=acts)), None)
+    return last if last is not None and last.act is Act.TRAINING and DECISION in last.inputs else None
+
+
+def _resumed(
+    settings: Settings, objective: Objective, unfinished: Entry, *, now: datetime, ledger: Ledger
+) -> Outcome | None:
+    """The unfinished challenger, with its gates on record; None when it cannot be read any more."""
+    model, version = unfinished.subject.rpartition("/")[0], _version(unfinished)
+    try:
+        challenger = load_challenger(settings, model, version)
+    except (InvalidDataError, MissingTableError) as problem:
+        reason = f"cut off after training, and not whole: {problem}"
+        ledger.append(Act.REJECTION, unfinished.subject, at=now, reason=reason, outcome={LOST: True})
+        return None
+    judged = challenger.description.evaluation
+    run = TrainingRun(challenger.version, judged, gate_results(objective.gates, judged), {}, 0.0, 0.0)
+    _record_evaluation(ledger, run, now=now)
+    reason = f"version {version} was trained at {unfinished.at:%Y-%m-%d %H:%M} and cut off; it is taken up again"
+    return Outcome(Decision(True, (reason, unfinished.reason), ()), run)
+
+
+def _record_evaluation(ledger: Ledger, run: TrainingRun, *, now: datetime) -> None:
+    """The gates, once, and the rejection that follows from a failed one."""
+    subject = f"{run.version.model}/{run.version.number}"
+    if not ledger.entries(subject=subject, acts=(Act.EVALUATION,)):
+        evaluation_entry(ledger, run, at=now, reason="newly trained")
+    failed = [gate for gate in run.gates if not gate.passed]
+    if failed:
+        ledger.append(
+            Act.REJECTION,
+            subject,
+            at=now,
+            reason=f"failed its gates: {'; '.join(gate.name for gate in failed)}",
+            inputs={"run_id": run.version.run_id, "gates": [asdict(gate) for gate in failed]},
+        )
+
+
+def _record_decision(ledger: Ledger, decision: Decision, *, model: str, now: datetime) -> int:
+    """Number of the entry. A no for the same reasons as the last one is recorded once a day."""
+    outcome = {"train": decision.is_go, "due": decision.is_due, "refusals": list(decision.refusals)}
+    reason = "; ".join(decision.reasons)
+    last = next(reversed(ledger.entries(subject=model, acts=(Act.DECISION,))), None)
+    if last is not None and not decision.is_go and now - last.at < timedelta(days=1):
+        before = (_in_words(last.reason, last.outcome.get("refusals", [])), last.outcome.get("train"))
+        if before == (_in_words(reason, decision.refusals), False):
+            return last.number
+    return ledger.append(Act.DECISION, model, at=now, reason=reason, inputs=decision.evidence, outcome=outcome).number
+
+
+def _in_words(reason: str, refusals: "list[str] | tuple[str, ...]") -> str:
+    """Without the numbers, which change by the hour."""
+    return re.sub(r"\d[\d,.:]*", "#", "; ".join([reason, *refusals]))
+
+
+def _version(entry: Entry) -> str:
+    return entry.subject.rpartition("/")[2]
