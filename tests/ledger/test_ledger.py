@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from larder.contracts.errors import InvalidDataError
-from larder.ledger import Act, Ledger
+from larder.ledger import Act, Ledger, file
+from larder.ledger.head import Head, write_head
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
@@ -73,6 +74,24 @@ def test_a_kill_between_the_entry_and_the_head_loses_neither(ledger: Ledger):
 
     assert ledger.append(Act.EVALUATION, "returns/2", at=NOW, reason="trained").number == 6
     assert ledger.problem() is None
+
+
+def test_a_kill_between_the_first_entry_and_the_first_head_loses_neither(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    first = Ledger(tmp_path / "ledger.jsonl", "tester@here")
+
+    def killed(path: Path, head: Head) -> None:
+        if head.number == 1:
+            raise KeyboardInterrupt
+        write_head(path, head)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(file, "write_head", killed)
+        first.append(Act.TRAINING, "returns/1", at=NOW, reason="due")
+
+    assert first.problem() is None
+    assert first.append(Act.EVALUATION, "returns/1", at=NOW, reason="trained").number == 2
 
 
 def test_entries_longer_than_a_block_of_the_file_are_found_from_its_end(ledger: Ledger):

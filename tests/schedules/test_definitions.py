@@ -36,7 +36,7 @@ def instance() -> Iterator[DagsterInstance]:
 
 def finding(monitor: str, verdict: Verdict, *, at: datetime = NOON) -> Finding:
     window = (at - timedelta(days=1), at)
-    return Finding(at, *window, monitor, "amount", "psi", 0.5, 0.25, verdict, "300 rows against 4,000.")
+    return Finding(at, *window, monitor, str(verdict), "psi", 0.5, 0.25, verdict, "300 rows against 4,000.")
 
 
 def test_dagster_loads_all_definitions_and_every_step_has_a_job():
@@ -71,8 +71,8 @@ def test_a_step_that_fails_fails_its_asset_with_the_last_line_that_the_command_s
     ("verdicts", "passed", "severity", "said"),
     [
         ([Verdict.OK, Verdict.OK], True, AssetCheckSeverity.WARN, ""),
-        ([Verdict.OK, Verdict.UNKNOWN, Verdict.ALARM], False, AssetCheckSeverity.ERROR, "amount: 300 rows"),
-        ([Verdict.OK, Verdict.UNKNOWN], False, AssetCheckSeverity.WARN, "amount: 300 rows"),
+        ([Verdict.OK, Verdict.UNKNOWN, Verdict.ALARM], False, AssetCheckSeverity.ERROR, "alarm: 300 rows"),
+        ([Verdict.OK, Verdict.UNKNOWN], False, AssetCheckSeverity.WARN, "cannot tell: 300 rows"),
         ([], False, AssetCheckSeverity.WARN, "found nothing"),
     ],
     ids=["ok", "an alarm", "cannot tell", "silent"],
@@ -98,7 +98,7 @@ def checked(instance: DagsterInstance, *names: str) -> dict[str, bool]:
 
 def test_every_monitor_has_a_check_which_reads_the_newest_run(settings: Settings, instance: DagsterInstance):
     place = Lake(settings.lake).monitoring("returns")
-    append_findings(place, [finding("drift", Verdict.OK, at=NOON - timedelta(days=1))])
+    append_findings(place, [finding("volume", Verdict.ALARM, at=NOON - timedelta(days=1))])
     append_findings(place, [finding("drift", Verdict.ALARM), finding("volume", Verdict.OK)])
 
     assert checked(instance, *MONITORS) == {name: name == "volume" for name in MONITORS}
