@@ -156,8 +156,7 @@ def test_dagster_takes_a_new_file_through_the_steps_and_asks_no_second_time(
         monkeypatch.setenv(name, value)
     write_late_order(shop.settings.raw)
 
-    (asked,) = new_raw_files(build_sensor_context())
-    assert isinstance(asked, RunRequest)
+    assert isinstance(new_raw_files(build_sensor_context()), RunRequest)
     with DagsterInstance.ephemeral(settings={"telemetry": {"enabled": False}}) as instance:
         first = materialize([silver_tables, features, online_equals_offline], instance=instance)
         second = materialize([silver_tables, features], instance=instance)
