@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ class Run:
     """Of the process and all that it started."""
 
 
-def raced(script: str, contender: str, folder: Path, *, limit_seconds: float) -> Run:
+def raced(
+    script: str, contender: str, folder: Path, *, limit_seconds: float, python: Sequence[str] = (sys.executable,)
+) -> Run:
     """`script --contender NAME --folder FOLDER`, stopped after so long; its messages go to `<folder>/<name>.log`."""
-    command = [sys.executable, script, "--contender", contender, "--folder", str(folder)]
+    command = [*python, script, "--contender", contender, "--folder", str(folder)]
     log = folder / f"{contender}.log"
     with (
         log.open("wb") as messages,

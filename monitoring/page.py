@@ -1,14 +1,10 @@
 """The report as one HTML file: no script, nothing loaded from elsewhere, light and dark, every value escaped."""
 
-from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from monitoring import formats, wording
 from monitoring.examples import example
 from monitoring.plots import bar, calibration_plot, roc_plot
 from monitoring.run_report import RunReport, Slice
+from monitoring.templates import template
 
 TEMPLATE = "page.html"
 MOST_IMPORTANT = 12
@@ -17,16 +13,8 @@ MOST_SLICE_VALUES = 8
 
 def page(report: RunReport, *, address: str) -> str:
     """The page's HTML; `address` is the server's `http://host:port`."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": formats.number, "duration": formats.duration, "breakable": _breakable}
     importance = sorted(report.curves.importance, key=lambda item: -item.value)
-    return environment.get_template(TEMPLATE).render(
+    return template(TEMPLATE).render(
         report=report,
         wording=wording,
         formats=formats,
@@ -41,11 +29,6 @@ def page(report: RunReport, *, address: str) -> str:
         slowest=max(report.seconds.values(), default=0.0),
         next_steps=wording.next_steps(report, address=address),
     )
-
-
-def _breakable(name: str) -> Markup:
-    """A long name that a narrow screen may break after its underscores."""
-    return Markup("_<wbr>").join(name.split("_"))
 
 
 def _slices(report: RunReport) -> dict[str, list[Slice]]:

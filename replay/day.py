@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pyarrow as pa
 from feast import FeatureStore
-from monitoring.run import ViewState, record, run_monitors
-from training.retraining import retrain
 
 from larder.contracts.answer import Answer
 from larder.contracts.bundle import champion_version, shadow_version
-from larder.contracts.errors import BusyError, GateError, InvalidDataError
+from larder.contracts.errors import GateError
 from larder.contracts.monitoring import Finding, Monitoring
 from larder.contracts.objective import Objective
 from larder.contracts.plan import FeaturePlan
@@ -23,6 +21,8 @@ from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.ledger import Ledger
 from larder.online.compiled import FeatureRows
+from monitoring.monitors.freshness import ViewState
+from monitoring.run import record, run_monitors
 from replay.served import Requests
 from serving.answers import live_answer, reads_alike, shadow_answer
 from serving.model import Model, load_model
@@ -31,6 +31,7 @@ from training.labels import LabelSelection
 from training.promotion import candidate
 from training.release.advance import advance
 from training.release.begin import begin_shadow
+from training.retraining import retrain
 from training.training_set import TrainingSet
 
 Served = Callable[[FeaturePlan, Requests], FeatureRows]
@@ -155,8 +156,8 @@ def _retrained(loop: Loop, known: Known, now: datetime) -> None:
         if done.version is not None:
             chosen = candidate(loop.settings, loop.objective, model=loop.model, number=done.version.number)
             begin_shadow(loop.store, loop.settings, loop.objective, loop.policy.release, chosen, ledger=loop.ledger)
-    except (GateError, BusyError, InvalidDataError):
-        return  # each is on record in the ledger
+    except GateError:
+        return  # the rejection is on record in the ledger
 
 
 def _model(loop: Loop, version: str | None) -> Model | None:

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from feast import FeatureStore
-from monitoring.run import ViewState
 
 from larder.contracts.plan import FeaturePlan
 from larder.offline.history import history_of
 from larder.offline.pins import pinned_for_retrieval
 from larder.offline.reading import StoredRows
 from larder.online.packed.types import EPOCH, microseconds
+from monitoring.monitors.freshness import ViewState
 from replay.incidents import Incident, of_kind
 
 Instants = npt.NDArray[np.int64]

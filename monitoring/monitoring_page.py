@@ -1,0 +1,125 @@
+"""What the monitors found, as one HTML file like the run's report: no script, nothing loaded from elsewhere."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from markupsafe import Markup
+
+from larder.contracts.errors import LarderError
+from larder.contracts.monitoring import Finding
+from larder.contracts.objective import Objective
+from larder.contracts.settings import Settings
+from larder.contracts.tables import Lake
+from larder.evaluation import calibration_curve
+from larder.findings import read_findings
+from larder.ledger import ledger_of
+from larder.predictions import LIVE, OUTCOME, judged, read_predictions
+from monitoring import formats, monitoring_report
+from monitoring.monitoring_report import MonitoringReport
+from monitoring.monitoring_tables import checks, slices
+from monitoring.plots import bar, calibration_plot
+from monitoring.run_report import Calibration
+from monitoring.templates import template
+from monitoring.timeline.axis import time_axis
+from monitoring.timeline.plots import MonitoringPlots
+from monitoring.timeline.served import Mark, Served, colours, marks, served
+
+TEMPLATE = "monitoring_page.html"
+NAME = "monitoring.html"
+SHOWN = timedelta(days=92)
+"""How far back the written page looks."""
+JUDGED = timedelta(days=28)
+"""Answers whose calibration it shows."""
+MOST_ALARMS, MOST_ACTS = 12, 12
+
+
+@dataclass(frozen=True)
+class Releases:
+    """Which version served when, and what was done to versions."""
+
+    served: Sequence[Served] = ()
+    acts: Sequence[Mark] = ()
+
+
+def write_monitoring_page(
+    settings: Settings, model: str, objective: Objective, now: datetime, *, path: Path | None = None
+) -> Path:
+    """Write the page about the last three months to `path`, by default `<state>/monitoring.html`, whole or not at all.
+
+    Reads the monitoring table, the ledger, and the predictions of four weeks with their labels as known at `now`.
+    """
+    target = path or settings.state / NAME
+    lake = Lake(settings.lake)
+    entries = ledger_of(settings).entries(subject=model)
+    html = monitoring_page(
+        read_findings(lake.monitoring(model), since=now - SHOWN, until=now),
+        model=model,
+        question=objective.question,
+        at=now,
+        releases=Releases(served(entries), marks(entries)),
+        answers=_judged(lake, model, objective, now),
+    )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".partial")
+    partial.write_text(html, encoding="utf-8")
+    os.replace(partial, target)
+    return target
+
+
+def monitoring_page(
+    findings: Sequence[Finding],
+    *,
+    model: str,
+    question: str,
+    at: datetime,
+    releases: Releases = Releases(),
+    answers: pa.Table | None = None,
+) -> str:
+    """The page's HTML. `answers` are judged predictions (`traffic`, `probability`, `outcome`) for the calibration."""
+    report = MonitoringReport(findings)
+    windows = [(item.window_start, item.window_end) for item in findings]
+    plots = MonitoringPlots(report, time_axis(windows), releases.served, releases.acts) if windows else None
+    return template(TEMPLATE).render(
+        report=report,
+        model=model,
+        question=question,
+        at=at.isoformat(),
+        words=monitoring_report,
+        formats=formats,
+        bar=bar,
+        plots=plots,
+        served=releases.served,
+        colours=colours(releases.served),
+        acts=list(reversed(releases.acts))[:MOST_ACTS],
+        most_alarms=MOST_ALARMS,
+        checks=checks(report),
+        slices=slices(report),
+        calibration=_calibration(answers),
+    )
+
+
+def _judged(lake: Lake, model: str, objective: Objective, now: datetime) -> pa.Table | None:
+    columns = ["request", "version", "probability"]
+    try:
+        answers = read_predictions(lake.predictions(model), since=now - JUDGED, until=now, columns=columns)
+        return judged(answers, lake.labels(objective.label.table), objective.label.column, now=now).rows
+    except LarderError:  # no labels yet, or none that fit: the monitors say so, the page goes without this plot
+        return None
+
+
+def _calibration(answers: pa.Table | None) -> Markup:
+    """Of what was answered to callers and has its outcome; empty when that is nothing."""
+    if answers is None or answers.num_rows == 0:
+        return Markup()
+    rows = answers.filter(pc.and_(pc.equal(answers["traffic"], LIVE), pc.is_valid(answers[OUTCOME])))
+    if rows.num_rows == 0:
+        return Markup()
+    outcome = rows[OUTCOME].to_numpy().astype(np.int8)
+    curve = calibration_curve(outcome, rows["probability"].to_numpy())
+    return calibration_plot(Calibration(tuple(curve.predicted), tuple(curve.observed), tuple(curve.count)))

@@ -1,0 +1,1 @@
+"""Plots of what monitors found over time, all on one axis."""
