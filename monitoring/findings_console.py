@@ -11,21 +11,24 @@ from larder.contracts.monitoring import Finding, Verdict
 from monitoring.formats import number
 
 _ORDER = (Verdict.ALARM, Verdict.UNKNOWN, Verdict.OK)
-_STYLES = {Verdict.ALARM: "bold red", Verdict.UNKNOWN: "yellow", Verdict.OK: "green"}
+_MARKS = {
+    Verdict.ALARM: Text("✗ alarm", "bold red"),
+    Verdict.UNKNOWN: Text("? cannot tell", "yellow"),
+    Verdict.OK: Text("✓ ok", "green"),
+}
 MOST_NAMED = 4
 
 
 def print_findings(console: Console, findings: Sequence[Finding], *, title: str) -> None:
+    """What is not well has a line of its own; the monitors with alarms come first."""
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("Monitor", "Subject", "Metric"):
-        table.add_column(name)
-    for name in ("Value", "Limit"):
-        table.add_column(name, justify="right")
-    table.add_column("Verdict")
+    table.add_column("Verdict", no_wrap=True)
+    table.add_column("Monitor", no_wrap=True)
+    table.add_column("Subject and metric", overflow="fold", min_width=20)
     table.add_column("Evidence", ratio=1)
-    monitors = list(dict.fromkeys(item.monitor for item in _worst_first(findings)))
-    for monitor in monitors:
-        own = [item for item in _worst_first(findings) if item.monitor == monitor]
+    ordered = sorted(findings, key=lambda item: _ORDER.index(item.verdict))
+    for monitor in dict.fromkeys(item.monitor for item in ordered):
+        own = [item for item in ordered if item.monitor == monitor]
         for item in own:
             if item.verdict is not Verdict.OK:
                 table.add_row(*_row(item))
@@ -35,21 +38,15 @@ def print_findings(console: Console, findings: Sequence[Finding], *, title: str)
     console.print(table)
 
 
-def _worst_first(findings: Sequence[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda item: _ORDER.index(item.verdict))
-
-
 def _row(item: Finding) -> Iterator[Text]:
-    for text in (item.monitor, item.subject, item.metric, number(item.value), number(item.limit)):
-        yield Text(text)
-    yield Text(item.verdict, _STYLES[item.verdict])
+    compared = f" {number(item.value)}, limit {number(item.limit)}" if item.limit is not None else ""
+    yield from (_MARKS[item.verdict], Text(item.monitor), Text(f"{item.subject} {item.metric}{compared}"))
     yield Text(item.evidence)
 
 
 def _summary(monitor: str, quiet: Sequence[Finding]) -> Iterator[Text]:
     subjects = list(dict.fromkeys(item.subject for item in quiet))
     more = f" and {len(subjects) - MOST_NAMED} more" if len(subjects) > MOST_NAMED else ""
-    metrics = dict.fromkeys(item.metric for item in quiet)
-    yield from (Text(monitor), Text(", ".join(subjects[:MOST_NAMED]) + more, "dim"), Text(", ".join(metrics), "dim"))
-    yield from (Text(""), Text(""), Text(Verdict.OK, _STYLES[Verdict.OK]))
-    yield Text(f"{len(quiet)} findings within their limits or without one", "dim")
+    yield from (_MARKS[Verdict.OK], Text(monitor), Text(", ".join(subjects[:MOST_NAMED]) + more, "dim"))
+    metrics = ", ".join(dict.fromkeys(item.metric for item in quiet))
+    yield Text(f"{metrics}: within their limits, or without one", "dim")
