@@ -15,7 +15,6 @@ from pathlib import Path
 import msgspec
 from feast import FeatureStore
 from rich.console import Console
-from training.policy import named_policy
 
 from larder.compute.materialize import apply_definitions
 from larder.contracts.answer import Answer
@@ -35,6 +34,7 @@ from replay.incidents import Incident
 from replay.lake import Stretch, prepared_lake, source_lake, stored_stretches
 from replay.reading import StretchReading
 from replay.result import Result, result
+from training.policy import named_policy
 
 STEP = timedelta(days=1)
 RESULT = "result.json"

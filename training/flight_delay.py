@@ -89,6 +89,16 @@ retraining = Retraining(
     window=TrainingWindow(),
     # A whole week, since weekdays differ; some 6,000 flights tell a difference in log loss of about .003.
     judged_on=timedelta(days=7),
+    # A week may be stormy, when no model tells flights apart as it does over a quarter: limits lie beside what a constant
+    # or the champion reaches on the same flights. Two models of almost the same data differ by about .003 and more.
+    gates=(
+        Gate("roc_auc", ">=", 0.15, relative_to="constant"),
+        Gate("log_loss", "<=", 0.0, relative_to="constant"),
+        Gate("kpi", "<=", 0.0, relative_to="constant"),
+        Gate("calibration_error", "<=", 0.10),
+        Gate("log_loss", "<=", 0.005, relative_to="champion"),
+        Gate("roc_auc", ">=", -0.01, relative_to="champion"),
+    ),
     # About a week of flights, without which the trees (leaves of 200) hardly split.
     minimum_rows=6_000,
     # A new model has to be seen in shadow and under watch before the next one can be called for.
