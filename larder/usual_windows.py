@@ -1,6 +1,6 @@
 """How far single windows of training strayed from training as a whole: what a monitor must expect of any window.
 
-One day has one weekday, one season and one mood of the market. Held against a whole year it looks like drift every
+One day has one weekday and one mood of the market. Held against a whole year it looks like drift every
 day, however many rows it has; held against what other days did, only a day unlike all of them stands out.
 """
 

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -21,9 +22,12 @@ EXIT_CODES = {Verdict.OK: 0, Verdict.ALARM: 2, Verdict.UNKNOWN: 3}
 @click.command()
 @click.option("--at", metavar="INSTANT", help="Look at the system as of this instant (ISO 8601) instead of now.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Also write the page with plots there.")
 @click.pass_obj
-def monitor(settings: Settings, at: str | None, as_json: bool) -> None:
+def monitor(settings: Settings, at: str | None, as_json: bool, html: Path | None) -> None:
     """Run all monitors and record what they find in the monitoring table and the ledger.
+
+    What holds now is also written for Prometheus; docs/monitoring.md shows how to scrape it.
 
     \b
     Exit code: 0  nothing alarms
@@ -35,6 +39,8 @@ def monitor(settings: Settings, at: str | None, as_json: bool) -> None:
     from larder.ledger import ledger_of
     from monitoring.findings_console import print_findings
     from monitoring.live import live_findings
+    from monitoring.monitoring_page import write_monitoring_page
+    from monitoring.prometheus import write_metrics
     from monitoring.run import record, verdicts_in_words
 
     if at is not None:
@@ -45,6 +51,10 @@ def monitor(settings: Settings, at: str | None, as_json: bool) -> None:
     with Console(stderr=True).status("Monitoring"):
         findings = live_findings(settings, objective, limits, model=model, now=now)
     record(settings, model, findings, ledger_of(settings))
+    if at is None:
+        write_metrics(settings, findings)
+    if html is not None:
+        write_monitoring_page(settings, model, objective, now, path=html)
     if as_json:
         click.echo(_as_json(findings))
     else:

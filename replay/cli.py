@@ -85,7 +85,7 @@ def _result(
 
     folder = _folder(settings, begin, end, incidents)
     prepared, state = folder / "prepared", folder / policy
-    task = Task(settings.state / "replay" / "source", prepared, begin, end, tuple(incidents))
+    task = Task(str(settings.state / "replay" / "source"), str(prepared), begin, end, tuple(incidents))
     if not (prepared / STRETCHES).is_file():
         _run(task, _own(settings, prepared))
     _run(msgspec.structs.replace(task, policy=policy), _own(settings, state))

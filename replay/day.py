@@ -31,7 +31,7 @@ from training.labels import LabelSelection
 from training.promotion import candidate
 from training.release.advance import advance
 from training.release.begin import begin_shadow
-from training.retraining import retrain
+from training.retraining import judged_recently, retrain
 from training.training_set import TrainingSet
 
 Served = Callable[[FeaturePlan, Requests], FeatureRows]
@@ -154,8 +154,9 @@ def _retrained(loop: Loop, known: Known, now: datetime) -> None:
             training_data=known.training_data,
         )
         if done.version is not None:
-            chosen = candidate(loop.settings, loop.objective, model=loop.model, number=done.version.number)
-            begin_shadow(loop.store, loop.settings, loop.objective, loop.policy.release, chosen, ledger=loop.ledger)
+            judged = judged_recently(loop.objective, loop.policy, now)
+            chosen = candidate(loop.settings, judged, model=loop.model, number=done.version.number)
+            begin_shadow(loop.store, loop.settings, judged, loop.policy.release, chosen, ledger=loop.ledger)
     except GateError:
         return  # the rejection is on record in the ledger
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import msgspec
 from feast import FeatureStore
 from rich.console import Console
-from training.policy import named_policy
 
 from larder.compute.materialize import apply_definitions
 from larder.contracts.answer import Answer
@@ -35,6 +34,7 @@ from replay.incidents import Incident
 from replay.lake import Stretch, prepared_lake, source_lake, stored_stretches
 from replay.reading import StretchReading
 from replay.result import Result, result
+from training.policy import named_policy
 
 STEP = timedelta(days=1)
 RESULT = "result.json"
@@ -43,15 +43,19 @@ RESULT = "result.json"
 class Task(msgspec.Struct, frozen=True):
     """What a worker is told, as JSON in its only argument."""
 
-    source: Path
+    source: str
     """State folder whose lake holds everything, whenever it arrived."""
-    prepared: Path
+    prepared: str
     """State folder of the prepared lake."""
     start: datetime
     until: datetime
     incidents: tuple[Incident, ...] = ()
     policy: str = ""
     """Empty: prepare the lake."""
+
+    @property
+    def source_lake(self) -> str:
+        return f"{self.source}/lake"
 
 
 def main() -> None:
@@ -69,14 +73,14 @@ def prepare(task: Task, settings: Settings) -> None:
     console = Console(stderr=True)
     ingestion = declared("pipelines", Ingestion, settings)
     objective = declared("training", Objective, settings)
-    source = replace(settings, state=task.source, lake=str(task.source / "lake"), replay_at=task.until)
+    source = replace(settings, state=Path(task.source), lake=task.source_lake, replay_at=task.until)
     console.print("Ingesting what there is, to know when it arrived", highlight=False)
     source_lake(source, ingestion)
     prepared_lake(
         replace(settings, raw=settings.state / "raw"),
         ingestion,
         objective,
-        Lake(source.lake),
+        Lake(task.source_lake),
         task.incidents,
         until=task.until,
         report=lambda text: console.print(f"Preparing {text}", highlight=False),
@@ -85,9 +89,9 @@ def prepare(task: Task, settings: Settings) -> None:
 
 def lived(task: Task, settings: Settings) -> Result:
     """Live through [start, until) day by day under the task's policy; the state folder is made anew."""
-    stretches = stored_stretches(task.prepared)
+    stretches = stored_stretches(Path(task.prepared))
     assert stretches is not None, "the lake is prepared first"
-    _copy_lake(task.prepared / "lake", Path(settings.lake))
+    _copy_lake(Path(task.prepared) / "lake", Path(settings.lake))
     loop = _loop(settings, apply_definitions(settings), task.policy)
     days: list[DayDone] = []
     console = Console(stderr=True)
@@ -104,11 +108,11 @@ def lived(task: Task, settings: Settings) -> Result:
 @contextmanager
 def _reading(task: Task, loop: Loop, stretch: Stretch) -> Iterator[StretchReading]:
     plan = feature_plan(loop.store, loop.model)
-    requests = all_requests(Lake(str(task.source / "lake")), loop.objective.label.table, plan, until=stretch.end)
+    requests = all_requests(Lake(task.source_lake), loop.objective.label.table, plan, until=stretch.end)
     with table_versions(stretch.versions):
         yield StretchReading(
             loop.settings, loop.objective, loop.store, loop.model, plan, stretch, requests, task.incidents,
-            task.prepared / "served",
+            Path(task.prepared) / "served",
         )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from dagster import (
 
 from schedules.assets import ASSETS
 from schedules.checks import decisions_are_whole, online_equals_offline, verdicts
-from schedules.sensors import new_raw_files
+from schedules.sensors import new_raw_files, retraining_is_due
 from schedules.steps import STEPS, Step
 
 STEP_TAG = "larder/step"
@@ -38,5 +38,5 @@ defs = Definitions(
     asset_checks=[verdicts, online_equals_offline, decisions_are_whole],
     jobs=[define_asset_job(step.job, selection(step), tags={STEP_TAG: step.name}) for step in STEPS],
     schedules=[schedule(step) for step in STEPS],
-    sensors=[new_raw_files],
+    sensors=[new_raw_files, retraining_is_due],
 )

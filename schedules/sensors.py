@@ -1,25 +1,40 @@
 """What need not wait for its hour: new raw files, and a retraining that the policy finds due."""
 
 import hashlib
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from dagster import DefaultSensorStatus, RunRequest, SensorEvaluationContext, SkipReason, sensor
 
+from larder.contracts.errors import LarderError
 from larder.contracts.ingestion import Ingestion
 from larder.contracts.settings import Settings, load_settings
-from larder.contracts.use_case import declared
+from larder.contracts.use_case import declared, declared_or, use_case_name
 from schedules.steps import STEP
+
+if TYPE_CHECKING:
+    from training.policy import Decision
 
 
 @sensor(job_name=STEP["ingest"].job, minimum_interval_seconds=60, default_status=DefaultSensorStatus.RUNNING)
-def new_raw_files(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
+def new_raw_files(context: SensorEvaluationContext) -> RunRequest | SkipReason:
     """Ingest when a raw file came or changed since the last look."""
     seen = raw_files(load_settings())
     if seen is None or seen == context.cursor:
-        yield SkipReason("There is no raw file that was not there before.")
-        return
+        return SkipReason("There is no raw file that was not there before.")
     context.update_cursor(seen)
-    yield RunRequest(run_key=seen)
+    return RunRequest(run_key=seen)
+
+
+@sensor(job_name=STEP["retrain"].job, minimum_interval_seconds=600, default_status=DefaultSensorStatus.RUNNING)
+def retraining_is_due(_: SensorEvaluationContext) -> RunRequest | SkipReason:
+    """Retrain when the policy says so: once after each training, and the schedule asks again whatever becomes of it."""
+    try:
+        decision, last = retraining_decision(load_settings())
+    except LarderError as problem:
+        return SkipReason(f"The policy cannot be asked: {problem}")
+    if not decision.is_go:
+        return SkipReason("; ".join([*decision.reasons, *decision.refusals]))
+    return RunRequest(run_key=f"after {last}")
 
 
 def raw_files(settings: Settings) -> str | None:
@@ -30,3 +45,17 @@ def raw_files(settings: Settings) -> str | None:
     found = sorted((path, path.stat()) for group in paths.values() for path in group)
     listing = "".join(f"{path}\n{status.st_size}\n{status.st_mtime_ns}\n" for path, status in found)
     return hashlib.sha256(listing.encode()).hexdigest() if found else None
+
+
+def retraining_decision(settings: Settings) -> "tuple[Decision, str]":
+    """What the policy says now, and the version that was trained last; nothing is recorded."""
+    from larder.contracts.objective import Objective
+    from larder.contracts.retraining import Retraining
+    from larder.ledger import ledger_of
+    from training.policy import decide
+    from training.retraining import facts
+
+    model, objective = use_case_name(settings), declared("training", Objective, settings)
+    policy = declared_or("training", Retraining(), settings)
+    known = facts(settings, objective, policy, model=model, now=settings.clock(), ledger=ledger_of(settings))
+    return decide(policy, known), known.last.version if known.last else "none"

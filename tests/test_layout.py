@@ -59,6 +59,10 @@ def test_a_feature_repo_file_imports_no_neighbour(path: Path):
     assert _imported(path) & (neighbours | {"feature_repo"}) == set()
 
 
+def test_only_the_schedules_import_dagster():
+    assert [path for path in GENERIC if "dagster" in _imported(path)] == []
+
+
 def test_only_settings_reads_the_environment():
     readers = {str(path.relative_to(ROOT)) for path in GENERIC if re.search(r"os\.(environ|getenv)", path.read_text())}
 

@@ -77,9 +77,9 @@ retraining = Retraining(
     # While history is short each half as much again has taught something; later half as much takes months.
     growth=0.5,
     triggers=(
-        # Judged daily on the outcomes of a week, so one bad day alarms in up to seven windows: most of a week must.
-        Trigger("quality", "log_loss", k=4, n=7),
-        Trigger("quality", "roc_auc", k=4, n=7),
+        # Of all answers to callers. Each day looks back on a week of outcomes, so one bad day alarms up to seven times.
+        Trigger("quality", "log_loss", k=4, n=7, subject="live"),
+        Trigger("quality", "roc_auc", k=4, n=7, subject="live"),
         # Of probabilities, days before outcomes are known. A storm moves them for a day or two and passes.
         Trigger("drift", "psi", k=4, n=7, subject="prediction"),
     ),
@@ -89,6 +89,16 @@ retraining = Retraining(
     window=TrainingWindow(),
     # A whole week, since weekdays differ; some 6,000 flights tell a difference in log loss of about .003.
     judged_on=timedelta(days=7),
+    # A week may be stormy, when no model tells flights apart as it does over a quarter: limits lie beside what a constant
+    # or the champion reaches on the same flights. Two models of almost the same data differ by about .003 and more.
+    gates=(
+        Gate("roc_auc", ">=", 0.15, relative_to="constant"),
+        Gate("log_loss", "<=", 0.0, relative_to="constant"),
+        Gate("kpi", "<=", 0.0, relative_to="constant"),
+        Gate("calibration_error", "<=", 0.10),
+        Gate("log_loss", "<=", 0.005, relative_to="champion"),
+        Gate("roc_auc", ">=", -0.01, relative_to="champion"),
+    ),
     # About a week of flights, without which the trees (leaves of 200) hardly split.
     minimum_rows=6_000,
     # A new model has to be seen in shadow and under watch before the next one can be called for.

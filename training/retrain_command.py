@@ -35,7 +35,7 @@ def retrain(settings: Settings, if_needed: bool, explain: bool) -> None:
     from training.release.begin import begin_shadow
     from training.release.settle import settle
     from training.report import print_gates
-    from training.retraining import facts
+    from training.retraining import facts, judged_recently
     from training.retraining import retrain as retrain_challenger
     from training.training_set import joined
 
@@ -65,8 +65,9 @@ def retrain(settings: Settings, if_needed: bool, explain: bool) -> None:
     version = done.run.version
     print_gates(console, done.run.gates)
     with console.status("Writing the bundle"):
-        chosen = candidate(settings, objective, model=model, number=version.number)
-        entry = begin_shadow(feature_store(settings), settings, objective, policy.release, chosen, ledger=ledger)
+        judged = judged_recently(objective, policy, now)
+        chosen = candidate(settings, judged, model=model, number=version.number)
+        entry = begin_shadow(feature_store(settings), settings, judged, policy.release, chosen, ledger=ledger)
     console.print(f"[bold]{model}[/] version {version.number}: {entry.act}, {entry.reason}", highlight=False)
 
 

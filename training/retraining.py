@@ -77,7 +77,9 @@ def retrain(
         require_intact(ledger)
         known = facts(settings, objective, policy, model=model, now=now, ledger=ledger)
         unfinished = None if known.pending else _unfinished(ledger, model)
-        if unfinished is not None and (resumed := _resumed(settings, objective, unfinished, now=now, ledger=ledger)):
+        if unfinished is not None and (
+            resumed := _resumed(settings, judged_recently(objective, policy, now), unfinished, now=now, ledger=ledger)
+        ):
             return resumed
         if unfinished is not None:
             known = facts(settings, objective, policy, model=model, now=now, ledger=ledger)
@@ -87,7 +89,7 @@ def retrain(
             return Outcome(decision, None)
         data = training_data(retraining_labels(objective, policy, now=now))
         run = retrained(
-            settings, _judged_recently(objective, policy, now), data, model=model, half_life=policy.window.half_life
+            settings, judged_recently(objective, policy, now), data, model=model, half_life=policy.window.half_life
         )
         training_entry(ledger, run, data, at=now, reason="; ".join(decision.reasons), decision=number)
         _record_evaluation(ledger, run, now=now)
@@ -123,18 +125,20 @@ def facts(
 
 def retraining_labels(objective: Objective, policy: Retraining, *, now: datetime) -> LabelSelection:
     """The labels that a retraining at `now` learns from and is judged on."""
-    selection = label_selection(_judged_recently(objective, policy, now), now=now)
+    selection = label_selection(judged_recently(objective, policy, now), now=now)
     last = policy.window.last
     return selection if last is None else replace(selection, train_from=selection.split_at - last)
 
 
-def _judged_recently(objective: Objective, policy: Retraining, now: datetime) -> Objective:
-    """With the split that the policy asks for, and only those references that a gate compares with."""
-    needed = {gate.relative_to for gate in objective.gates}
+def judged_recently(objective: Objective, policy: Retraining, now: datetime) -> Objective:
+    """With the split and the gates that the policy asks for, and only those references that a gate compares with."""
+    gates = objective.gates if policy.gates is None else policy.gates
+    needed = {gate.relative_to for gate in gates}
     return replace(
         objective,
         split_at=now - policy.judged_on,
         test_until=now,
+        gates=gates,
         references={name: features for name, features in objective.references.items() if name in needed},
     )
 

@@ -135,7 +135,7 @@ class Baseline(msgspec.Struct, frozen=True):
     """Share of true labels among the judged rows."""
     usual: dict[str, dict[str, float]] = {}
     """How far single windows (days, say) of training strayed: input or `prediction` -> metric of a monitor -> the value
-    that 99 of 100 windows did not exceed. A day has one weekday and one season, so it never looks like a year."""
+    that 99 of 100 windows did not exceed. A day has one weekday and one mood, so it never looks like a year."""
 
 
 def encoded_baseline(baseline: Baseline) -> bytes:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Literal
 
 from larder.contracts.errors import ConfigurationError
+from larder.contracts.objective import Gate
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,9 @@ class Retraining:
     expires_after: timedelta | None = None
     """Age of the champion's newest training label beyond which it must be replaced."""
     window: TrainingWindow = TrainingWindow()
+    gates: tuple[Gate, ...] | None = None
+    """What a retrained model must reach on the judged labels; None: the gates of the objective. Few days are a small
+    and maybe a hard sample, so limits that were set for a long test are better set anew, beside references."""
     judged_on: timedelta = timedelta(days=7)
     """The newest labels: not learned from, but judged on, beside the champion."""
     minimum_rows: int = 1_000

@@ -8,7 +8,7 @@ from larder.ledger.entry import Entry
 from larder.model_registry import has_registry, quiet_mlflow
 
 ANCHOR_TAG = "larder.ledger_head"
-"""Tag of a registered model: the hash of the entry that records its newest promotion."""
+"""Tag of a registered model: the hash of the entry that made its champion, a promotion or a rollback."""
 
 
 def anchors(settings: Settings) -> dict[str, str] | None:
@@ -37,12 +37,12 @@ def anchors(settings: Settings) -> dict[str, str] | None:
 
 
 def anchor_problem(entries: Sequence[Entry], anchored: Mapping[str, str]) -> str | None:
-    """The first model whose promotion the ledger does not hold; None when it holds all."""
+    """The first model whose champion the ledger does not know of; None when it knows of all."""
     hashes = {entry.hash for entry in entries}
     for model, anchor in sorted(anchored.items()):
         if anchor not in hashes:
             return (
-                f"MLflow remembers that entry {anchor[:12]} promoted {model}, and the ledger has no such entry: "
+                f"MLflow remembers that entry {anchor[:12]} made the champion of {model}, but the ledger lacks it: "
                 "it was rebuilt, or is another project's."
             )
     return None

@@ -52,7 +52,7 @@ def show(
 def verify(settings: Settings) -> None:
     """Prove that no entry was changed, removed, moved or added behind the ledger's back.
 
-    The chain of hashes, the head beside it, and the promotions that MLflow remembers. Exit code 1 when one of them
+    The chain of hashes, the head beside it, and the champions that MLflow remembers. Exit code 1 when one of them
     does not hold, with the first place where.
     """
     from larder.ledger.anchors import anchor_problem, anchors
@@ -77,5 +77,5 @@ def _anchors_said(remembered: Mapping[str, str] | None) -> str:
     if remembered is None:
         return "Anchors not checked: there is no MLflow database yet."
     if not remembered:
-        return "Anchors not checked: MLflow remembers no promotion yet."
-    return f"Anchors hold: the promotions that MLflow remembers of {', '.join(sorted(remembered))} are in the ledger."
+        return "Anchors not checked: MLflow remembers no champion yet."
+    return f"Anchors hold: the champions that MLflow remembers of {', '.join(sorted(remembered))} are in the ledger."

@@ -88,3 +88,23 @@ def test_alarms_come_first_and_quiet_features_share_a_line(capsys: pytest.Captur
     lines = capsys.readouterr().out.splitlines()
     place = {name: next(i for i, line in enumerate(lines) if name in line) for name in ("It moved.", "f0, f1, f2, f3")}
     assert place["It moved."] < place["f0, f1, f2, f3"] and "and 5 more" in lines[place["f0, f1, f2, f3"]]
+
+
+def test_the_page_and_the_metrics_show_what_was_found(settings: Settings, tmp_path: Path):
+    called(settings, "--html", str(tmp_path / "pages" / "page.html"))
+
+    assert "nulls" in (tmp_path / "pages" / "page.html").read_text()
+    assert 'larder_monitor_verdict{metric="null_share",monitor="nulls",subject="pages"} 2.0' in metrics_file(settings)
+
+
+def test_a_look_at_the_past_leaves_the_metrics_of_now(settings: Settings):
+    called(settings)
+    before = metrics_file(settings)
+
+    called(settings, "--at", "2024-03-13T00:00:00Z")
+
+    assert metrics_file(settings) == before
+
+
+def metrics_file(settings: Settings) -> str:
+    return (settings.state / "metrics" / "larder_monitor.prom").read_text()

@@ -6,9 +6,12 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from click import Context
+from click.testing import CliRunner
 
+from larder.cli import larder
 from schedules.definitions import defs
-from schedules.steps import STEPS
+from schedules.steps import STEPS, Step
 
 INFRA = Path(__file__).parent.parent.parent / "infra"
 TIMES = {step.command: step.cron for step in STEPS}
@@ -17,6 +20,17 @@ TIMES = {step.command: step.cron for step in STEPS}
 @pytest.fixture(scope="module")
 def cron_jobs() -> list[dict[str, Any]]:
     return yaml.safe_load((INFRA / "kubernetes" / "cronjobs.yaml").read_text())["items"]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+def test_every_step_is_a_command_with_these_options(step: Step):
+    if step.command[0] not in larder.list_commands(Context(larder)):
+        pytest.skip(f"larder has no command {step.command[0]} here")
+
+    asked = CliRunner().invoke(larder, [*step.command, "--help"])
+
+    assert asked.exit_code == 0, asked.output
+    assert all(option in asked.output for option in step.command if option.startswith("--"))
 
 
 def test_cron_runs_every_step_at_its_time():

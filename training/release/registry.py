@@ -8,10 +8,8 @@ from typing import Any
 from larder.contracts.errors import DependencyError
 from larder.contracts.objective import CHAMPION
 from larder.contracts.settings import Settings
+from larder.ledger.anchors import ANCHOR_TAG
 from larder.model_registry import has_registry, quiet_mlflow
-
-LEDGER_TAG = "larder.ledger_head"
-"""Tag of the registered model: hash of the ledger's entry that made the champion."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +27,14 @@ def champion_mark(settings: Settings, model: str) -> Mark | None:
         found = client.search_registered_models(f"name = '{model}'") if client else []
         if not found:
             return None
-        return Mark(_text(found[0].aliases.get(CHAMPION)), found[0].tags.get(LEDGER_TAG))
+        return Mark(_text(found[0].aliases.get(CHAMPION)), found[0].tags.get(ANCHOR_TAG))
 
 
 def mark_champion(settings: Settings, model: str, *, version: str, entry: str) -> None:
     """Move the alias `champion` and the tag. Which model serves is decided by the bundle; these tell people."""
     with _client(settings) as client:
         client.set_registered_model_alias(model, CHAMPION, version)
-        client.set_registered_model_tag(model, LEDGER_TAG, entry)
+        client.set_registered_model_tag(model, ANCHOR_TAG, entry)
 
 
 @contextmanager

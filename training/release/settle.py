@@ -16,8 +16,9 @@ from larder.contracts.bundle import (
 from larder.contracts.errors import InvalidDataError, LarderError
 from larder.contracts.settings import Settings
 from larder.ledger import Act, Ledger
+from larder.ledger.anchors import ANCHOR_TAG
 from larder.lock import only_one
-from training.release.registry import LEDGER_TAG, Mark, champion_mark, mark_champion
+from training.release.registry import Mark, champion_mark, mark_champion
 from training.release.state import ADOPTED, FORMER, WATCH_UNTIL, ReleaseState, release_state
 
 
@@ -117,5 +118,5 @@ def _require_known(mark: Mark, ledger: Ledger, model: str) -> None:
         raise InvalidDataError(
             f"MLflow names entry {mark.entry} as what made version {mark.version} of {model!r} the champion, but "
             f"{ledger.path} has no such entry: it was lost or rebuilt, or belongs to another project. Restore it; "
-            f"or, to begin a new ledger on purpose, remove the tag {LEDGER_TAG} from the registered model."
+            f"or, to begin a new ledger on purpose, remove the tag {ANCHOR_TAG} from the registered model."
         )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import zip_longest
 
 from larder.ledger import Act, Entry, Ledger
 
@@ -108,10 +109,10 @@ def release_state(ledger: Ledger, model: str) -> ReleaseState:
 def history(ledger: Ledger, model: str) -> list[Service]:
     """Which version served when, in order; without gaps, each instant belonging to one version."""
     made = ledger.entries(subject=model, acts=SERVING_ACTS)
-    ends = [entry.at for entry in made[1:]] + [None]
+    ends = [entry.at for entry in made[1:]]
     return [
         Service(_version(entry), entry.at, until, entry.act, entry.reason, entry.actor)
-        for entry, until in zip(made, ends, strict=True)
+        for entry, until in zip_longest(made, ends)
     ]
 
 

@@ -1,9 +1,9 @@
 """Kill acts on releases at each of their steps; run as a process of its own: `... <folder>`.
 
-For every act `<folder>/<act>` holds a project and, where the act needs one, `candidate.pickle`. For every step a copy is made, a
-child acts on it and is ended by SIGKILL there; then the project is settled, and the act tried again. One line of JSON
-per step. Forks of one process that has imported everything make this quick, so that process itself starts no thread;
-for the same reason the model is exported once, by the test, and what came of it lies beside the candidate.
+For every act `<folder>/<act>` holds a project and, where the act needs one, `candidate.pickle`. For every step a
+copy is made, a child acts on it and is ended by SIGKILL there; then the project is settled, and the act tried again.
+One line of JSON per step. Forks of one process that has imported everything make this quick, so that process itself
+starts no thread; for the same reason the model is exported once, by the test, and lies beside the candidate.
 """
 
 import json
@@ -24,7 +24,7 @@ import training.promotion
 from larder.contracts.bundle import champion_version, shadow_version
 from larder.contracts.retraining import Release
 from larder.contracts.settings import Settings, load_settings
-from larder.ledger import ledger_of
+from larder.ledger import Ledger, ledger_of
 from larder.model_registry import quiet_mlflow
 from tests.training.release.pans import BEGIN, DAY, MODEL
 from tests.training.shop import shop_objective, shop_store
@@ -36,7 +36,7 @@ from training.release.state import release_state
 
 POLICY = Release(shadow=2 * DAY, shadow_rows=200, patience=6 * DAY, watch=3 * DAY, tolerance=0.01)
 NOW = {"first": BEGIN, "shadow": BEGIN, "promotion": BEGIN + 3 * DAY, "rollback": BEGIN + 4 * DAY}
-STEPS = [(os, "fsync"), (os, "replace"), (Path, "unlink")]
+STEPS = [(Ledger, "append"), (os, "fsync"), (os, "replace"), (Path, "unlink")]
 STEPS += [(mlflow.MlflowClient, f"set_registered_model_{what}") for what in ("alias", "tag")]
 """All that makes a change last. A kill before one is a kill after the one before, and the last is killed after, too."""
 
@@ -50,7 +50,7 @@ def act(settings: Settings, name: str, folder: Path) -> None:
     elif name == "promotion":
         advance(settings, objective, POLICY, model=MODEL, ledger=ledger, now=NOW[name])
     else:
-        rollback(settings, MODEL, ledger=ledger, now=NOW[name], reason="complaints")
+        rollback(settings, MODEL, ledger=ledger, now=NOW[name], reason="complaints", to="1")
 
 
 def project(home: Path, name: str) -> Settings:

@@ -67,6 +67,18 @@ def test_a_rollback_goes_back_in_line_until_there_is_nothing_left(settings, ledg
     assert [(service.version, service.actor) for service in history(ledger, MODEL)][-1] == ("1", "tester@here")
 
 
+def test_a_rollback_that_was_cut_off_is_completed_and_no_other_one_begun(settings, ledger):
+    with releasing(settings, MODEL, ledger) as releases:
+        for version in ("2", "3"):
+            releases.promote(version, at=BEGIN, reason="better", inputs={})
+    ledger.append(Act.ROLLBACK, f"{MODEL}/2", at=BEGIN, reason="complaints")
+
+    rollback(settings, MODEL, ledger=ledger, now=BEGIN, reason="complaints")
+
+    assert acts(ledger)[-1] == "rollback 2" and acts(ledger).count("rollback 2") == 1
+    assert standing(settings, ledger) == ("2", None)
+
+
 def test_a_rollback_to_a_named_version_happens_once_and_needs_its_whole_bundle(settings, ledger):
     for _ in range(2):
         rollback(settings, MODEL, ledger=ledger, now=BEGIN, reason="complaints", to="3")

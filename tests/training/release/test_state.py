@@ -81,6 +81,7 @@ def test_history_says_to_the_second_which_version_served_when(tmp_path):
     ):
         ledger.append(Act(act), f"pans/{version}", at=START + timedelta(seconds=seconds), reason=f"{act} {version}")
 
+    assert history(ledger, "pots") == []
     later, last = START + timedelta(seconds=61), START + timedelta(seconds=62)
     assert history(ledger, "pans") == [
         Service("1", START, later, Act.PROMOTION, "promotion 1", "tester@here"),
