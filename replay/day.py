@@ -152,6 +152,7 @@ def _retrained(loop: Loop, known: Known, now: datetime) -> None:
             now=now,
             ledger=loop.ledger,
             training_data=known.training_data,
+            limits=loop.limits,
         )
         if done.version is not None:
             judged = judged_recently(loop.objective, loop.policy, now)

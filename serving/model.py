@@ -152,19 +152,13 @@ def _sklearn_scorer(data: bytes, manifest: Manifest) -> Scorer:
     import pandas as pd
 
     pipeline = joblib.load(io.BytesIO(data))
-    count = len(manifest.numbers)
 
     def score(numbers: Floats, strings: Strings) -> Floats:
-        if not manifest.strings:
-            return np.asarray(pipeline.predict_proba(numbers)[:, 1])
-        # Training calls the columns 0, 1, 2, ...: the layout is known by position, like that of an ONNX graph.
-        frame = pd.concat(
-            [
-                pd.DataFrame(numbers, columns=range(count)),
-                pd.DataFrame(strings, columns=range(count, count + len(manifest.strings)), dtype=object),
-            ],
-            axis=1,
-        )
+        # By the names that the model was trained with; it warns of inputs without.
+        frame = pd.DataFrame(numbers, columns=list(manifest.numbers))
+        if manifest.strings:
+            texts = pd.DataFrame(strings, columns=list(manifest.strings), dtype=object)
+            frame = pd.concat([frame, texts], axis=1)
         return np.asarray(pipeline.predict_proba(frame)[:, 1])
 
     return score

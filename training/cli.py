@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from larder.contracts.monitoring import Monitoring
 from larder.contracts.objective import Objective
 from larder.contracts.reports import write_report
 from larder.contracts.settings import Settings
-from larder.contracts.use_case import declared, use_case_name
+from larder.contracts.use_case import declared, declared_or, use_case_name
 
 
 @click.command()
@@ -42,7 +43,8 @@ def train(settings: Settings) -> None:
         highlight=False,
     )
     with console.status("Fitting and judging"):
-        run = train_challenger(settings, objective, data, model=model)
+        limits = declared_or("training", Monitoring(), settings)
+        run = train_challenger(settings, objective, data, model=model, limits=limits)
     training_entry(ledger, run, data, at=settings.clock(), reason="Asked for with `larder train`.")
     evaluation_entry(ledger, run, at=settings.clock(), reason="Newly trained.")
     print_metrics(console, objective, run.evaluation)

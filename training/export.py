@@ -1,5 +1,6 @@
 """The model as serving runs it: an ONNX graph where that reproduces scikit-learn, else scikit-learn itself."""
 
+import copy
 import io
 import warnings
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class Export:
 def export(pipeline: "Pipeline", columns: Columns, rows: pa.Table) -> Export:
     """Export `pipeline`; the graph is checked on all of `rows`, which should be real ones."""
     try:
-        graph = onnx_graph(pipeline, columns)
+        graph = onnx_graph(_with_float32_thresholds(pipeline), columns)
         served = graph_probabilities(graph, rows, columns)
     except Exception as problem:  # skl2onnx and ONNX Runtime have no error type in common
         return _scikit_learn(pipeline, rows, f"ONNX cannot express it: {problem}")
@@ -63,6 +64,24 @@ def onnx_graph(pipeline: "Pipeline", columns: Columns) -> bytes:
         warnings.filterwarnings("ignore", "Field onnx.AttributeProto", DeprecationWarning)
         graph = to_onnx(pipeline, initial_types=types, options={"zipmap": False})
     return bytes(graph.SerializeToString())
+
+
+def _with_float32_thresholds(pipeline: "Pipeline") -> "Pipeline":
+    """The same function of float32 inputs, with thresholds that a graph in float32 keeps exactly.
+
+    A boosted tree asks whether x <= t with t in float64, often half-way between two neighbouring float32 values; the
+    converter would round it to the nearer one, maybe up, and send the value that lies there to the other side. No
+    float32 lies between t and the next float32 below it, so that one asks the same.
+    """
+    copied = copy.deepcopy(pipeline)
+    for trees in getattr(copied.steps[-1][1], "_predictors", []):
+        for tree in trees:
+            exact = tree.nodes["num_threshold"]
+            with np.errstate(over="ignore"):  # +inf sends every number to the left
+                rounded = exact.astype(np.float32)
+            down = np.nextafter(rounded, np.float32(-np.inf))
+            tree.nodes["num_threshold"] = np.where(rounded > exact, down, rounded)
+    return copied
 
 
 def graph_probabilities(graph: bytes, rows: pa.Table, columns: Columns) -> Probabilities:

@@ -89,7 +89,7 @@ retraining = Retraining(
     window=TrainingWindow(),
     # A whole week, since weekdays differ; some 6,000 flights tell a difference in log loss of about .003.
     judged_on=timedelta(days=7),
-    # A week may be stormy, when no model tells flights apart as it does over a quarter: limits lie beside what a constant
+    # A week may be stormy, when no model tells flights apart as over a quarter: limits lie beside what a constant
     # or the champion reaches on the same flights. Two models of almost the same data differ by about .003 and more.
     gates=(
         Gate("roc_auc", ">=", 0.15, relative_to="constant"),

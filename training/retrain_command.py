@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from larder.contracts.monitoring import Monitoring
 from larder.contracts.objective import Objective
 from larder.contracts.retraining import Retraining
 from larder.contracts.settings import Settings
@@ -57,6 +58,7 @@ def retrain(settings: Settings, if_needed: bool, explain: bool) -> None:
             now=now,
             ledger=ledger,
             training_data=lambda selection: joined(feature_store(settings), settings, selection, service=model),
+            limits=declared_or("training", Monitoring(), settings),
             rule=decide if if_needed else partial(asked, actor=ledger.actor),
         )
     print_decision(console, done.decision)

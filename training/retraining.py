@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from larder.contracts.bundle import champion_version, read_manifest
 from larder.contracts.errors import InvalidDataError, MissingTableError
+from larder.contracts.monitoring import Monitoring
 from larder.contracts.objective import Objective
 from larder.contracts.retraining import Retraining
 from larder.contracts.settings import Settings
@@ -26,7 +27,7 @@ from training.policy import Decision, Facts, Training, decide
 from training.release.settle import require_intact
 from training.release.state import ReleaseState, release_state
 from training.tracking import Version, load_challenger
-from training.training_run import TrainingRun, retrained
+from training.training_run import LIMITS, TrainingRun, retrained
 from training.training_set import TrainingSet
 
 LOOKBACK = timedelta(days=28)
@@ -64,6 +65,7 @@ def retrain(
     now: datetime,
     ledger: Ledger,
     training_data: Callable[[LabelSelection], TrainingSet],
+    limits: Monitoring = LIMITS,
     rule: Rule = decide,
 ) -> Outcome:
     """Train and judge a challenger if `rule` says so; decision, training and gates are recorded.
@@ -89,7 +91,12 @@ def retrain(
             return Outcome(decision, None)
         data = training_data(retraining_labels(objective, policy, now=now))
         run = retrained(
-            settings, judged_recently(objective, policy, now), data, model=model, half_life=policy.window.half_life
+            settings,
+            judged_recently(objective, policy, now),
+            data,
+            model=model,
+            half_life=policy.window.half_life,
+            limits=limits,
         )
         training_entry(ledger, run, data, at=now, reason="; ".join(decision.reasons), decision=number)
         _record_evaluation(ledger, run, now=now)

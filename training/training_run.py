@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from larder.contracts.monitoring import Monitoring
+from larder.contracts.monitoring import Baseline, Monitoring
 from larder.contracts.objective import CHAMPION, CONSTANT, Objective
 from larder.contracts.settings import Settings
 from larder.contracts.tables import EVENT_TIMESTAMP
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _MONITORED = Monitoring()
 """Training looks at its own past in windows of the default length, whatever length a use case monitors by."""
+
+
+LIMITS = Monitoring()
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,17 @@ class Fitted:
     evaluate_seconds: float
 
 
-def train(settings: Settings, objective: Objective, data: TrainingSet, *, model: str) -> TrainingRun:
+def train(
+    settings: Settings, objective: Objective, data: TrainingSet, *, model: str, limits: Monitoring = LIMITS
+) -> TrainingRun:
     """Fit, judge beside the references, explain, and register as challenger, whether or not the gates pass."""
     done = fitted(settings, objective, data, model=model)
     started = time.monotonic()
     shuffled = importance(done.pipeline, data.test, data.columns, done.outcome, seed=objective.seed)
     explained = time.monotonic() - started
-    version = registered(settings, objective, data, done, model=model, plots=plots(done.evaluation, shuffled))
+    version = registered(
+        settings, objective, data, done, model=model, limits=limits, plots=plots(done.evaluation, shuffled)
+    )
     return TrainingRun(
         version,
         done.evaluation,
@@ -76,11 +83,17 @@ def train(settings: Settings, objective: Objective, data: TrainingSet, *, model:
 
 
 def retrained(
-    settings: Settings, objective: Objective, data: TrainingSet, *, model: str, half_life: timedelta | None
+    settings: Settings,
+    objective: Objective,
+    data: TrainingSet,
+    *,
+    model: str,
+    half_life: timedelta | None,
+    limits: Monitoring = LIMITS,
 ) -> TrainingRun:
     """As `train`, many times a year: without importance and plots, which nobody waits for."""
     done = fitted(settings, objective, data, model=model, half_life=half_life)
-    version = registered(settings, objective, data, done, model=model)
+    version = registered(settings, objective, data, done, model=model, limits=limits)
     gates = gate_results(objective.gates, done.evaluation)
     gates = champion_evidence(gates, done.outcome, done.predicted, done.champion)
     return TrainingRun(version, done.evaluation, gates, {}, done.fit_seconds, done.evaluate_seconds)
@@ -116,9 +129,13 @@ def registered(
     done: Fitted,
     *,
     model: str,
+    limits: Monitoring = LIMITS,
     plots: Mapping[str, bytes] | None = None,
 ) -> Version:
-    """Log the run with all that promotion and monitoring need, and make it the challenger."""
+    """Log the run with all that promotion and monitoring need, and make it the challenger.
+
+    `limits` say which windows monitors will look at: the baseline tells what is usual for one of training.
+    """
     usual = baseline(
         data.train, data.columns, outcome=done.outcome, predicted=done.predicted, evaluation=done.evaluation
     )
@@ -146,6 +163,21 @@ def registered(
         data.test,
         parameters=_parameters(objective, data, done),
         plots=plots or {},
+    )
+
+
+def _baseline(objective: Objective, data: TrainingSet, done: Fitted, limits: Monitoring) -> Baseline:
+    counted = baseline(
+        data.train, data.columns, outcome=done.outcome, predicted=done.predicted, evaluation=done.evaluation
+    )
+    return with_usual_windows(
+        counted,
+        data.train,
+        data.test[EVENT_TIMESTAMP],
+        done.predicted,
+        bounds=objective.bounds,
+        length=limits.window,
+        minimum_rows=limits.minimum_rows,
     )
 
 

@@ -287,5 +287,5 @@ def _rows(*, age: list[timedelta], **columns: Any) -> pa.Table:
 def _frame(numbers: Any, regions: Any) -> Any:
     import pandas as pd
 
-    count = numbers.shape[1]
-    return pd.concat([pd.DataFrame(numbers, columns=range(count)), pd.DataFrame(regions, columns=[count])], axis=1)
+    columns = [pd.DataFrame(numbers, columns=list(NUMBERS)), pd.DataFrame(regions, columns=list(STRINGS))]
+    return pd.concat(columns, axis=1)
