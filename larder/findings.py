@@ -1,9 +1,10 @@
 """The monitoring table: what monitors found, appended by monitoring, read by training's policy and by people."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
+import polars as pl
 import pyarrow as pa
 from deltalake import write_deltalake
 
@@ -19,6 +20,9 @@ SCHEMA = pa.schema(
     + [(name, pa.string()) for name in ("monitor", "subject", "metric")]
     + [("value", pa.float64()), ("limit", pa.float64()), ("verdict", pa.string()), ("evidence", pa.string())]
 )
+
+_WINDOW = ["window_start", "window_end", "monitor", "subject", "metric"]
+"""What a finding is about; a later run about the same replaces it."""
 
 
 def append_findings(place: str, findings: Sequence[Finding]) -> None:
@@ -37,13 +41,6 @@ def read_findings(place: str, *, until: datetime, since: datetime | None = None)
     except MissingTableError:
         return []
     first = None if since is None else since + timedelta(microseconds=1)
-    rows = rows_of(table, where=[Between("run_at", first, until)])
-    newest: dict[tuple[object, ...], Finding] = {}
-    for row in sorted(rows.to_pylist(), key=lambda row: row["run_at"]):
-        found = Finding(
-            **{item.name: row[item.name] for item in fields(Finding)} | {"verdict": Verdict(row["verdict"])}
-        )
-        key = (found.window_start, found.window_end, found.monitor, found.subject, found.metric)
-        newest.pop(key, None)
-        newest[key] = found
-    return list(newest.values())
+    rows = pl.DataFrame(rows_of(table, where=[Between("run_at", first, until)]).cast(SCHEMA)).sort("run_at")
+    newest = rows.unique(_WINDOW, keep="last", maintain_order=True)
+    return [Finding(*row[:-2], Verdict(row[-2]), row[-1]) for row in newest.select(SCHEMA.names).iter_rows()]

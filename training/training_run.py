@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 
-_MONITORED = Monitoring()
-"""Training looks at its own past in windows of the default length, whatever length a use case monitors by."""
-
-
 LIMITS = Monitoring()
 
 
@@ -136,24 +132,13 @@ def registered(
 
     `limits` say which windows monitors will look at: the baseline tells what is usual for one of training.
     """
-    usual = baseline(
-        data.train, data.columns, outcome=done.outcome, predicted=done.predicted, evaluation=done.evaluation
-    )
     description = Description(
         columns=data.columns,
         label=data.label,
         bounds=training_bounds(data.train, data.columns, objective.bounds),
         lineage=data.lineage,
         evaluation=done.evaluation,
-        baseline=with_usual_windows(
-            usual,
-            data.train,
-            data.test[EVENT_TIMESTAMP],
-            done.predicted,
-            bounds=objective.bounds,
-            length=_MONITORED.window,
-            minimum_rows=_MONITORED.minimum_rows,
-        ),
+        baseline=_baseline(objective, data, done, limits),
     )
     return log_challenger(
         settings,
