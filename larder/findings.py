@@ -43,4 +43,5 @@ def read_findings(place: str, *, until: datetime, since: datetime | None = None)
     first = None if since is None else since + timedelta(microseconds=1)
     rows = pl.DataFrame(rows_of(table, where=[Between("run_at", first, until)]).cast(SCHEMA)).sort("run_at")
     newest = rows.unique(_WINDOW, keep="last", maintain_order=True)
-    return [Finding(*row[:-2], Verdict(row[-2]), row[-1]) for row in newest.select(SCHEMA.names).iter_rows()]
+    named = newest.select(SCHEMA.names).iter_rows(named=True)
+    return [Finding(**(row | {"verdict": Verdict(row["verdict"])})) for row in named]

@@ -32,20 +32,19 @@ def with_usual_windows(
     judged_at: pa.ChunkedArray,
     predicted: Floats,
     *,
-    bounds: tuple[float, float],
     length: timedelta,
     minimum_rows: int,
 ) -> Baseline:
     """The baseline with `usual` filled in.
 
     `rows`: those that the features are counted over, with their `event_timestamp`; `judged_at`: the instants of
-    the probabilities `predicted`. `bounds`: quantiles between which a number is in range. Windows of `length` with
+    the probabilities `predicted`. Windows of `length` with
     fewer than `minimum_rows` rows are left out, as monitors do not judge them.
     """
     windows = _windows(rows[EVENT_TIMESTAMP], length, minimum_rows)
     usual = {}
     for name, number in baseline.numbers.items():
-        usual[name] = _of_numbers(_floats(rows[name]), windows, number, bounds)
+        usual[name] = _of_numbers(_floats(rows[name]), windows, number)
     for name, string in baseline.strings.items():
         usual[name] = _highest([_of_strings(rows[name].take(window), string) for window in windows])
     judged = _windows(judged_at, length, minimum_rows)
@@ -54,18 +53,11 @@ def with_usual_windows(
     return msgspec.structs.replace(baseline, usual=usual)
 
 
-def _of_numbers(
-    values: Floats, windows: Sequence[Positions], usual: NumberBaseline, bounds: tuple[float, float]
-) -> dict[str, float]:
-    known = values[~np.isnan(values)]
-    low, high = np.quantile(known, bounds) if len(known) else (-np.inf, np.inf)
+def _of_numbers(values: Floats, windows: Sequence[Positions], usual: NumberBaseline) -> dict[str, float]:
     found = []
     for window in windows:
         own = values[window]
-        known = own[~np.isnan(own)]
-        outside = float(np.mean((known < low) | (known > high))) if len(known) else 0.0
-        shares = {"null_share": 1 - len(known) / len(own), "out_of_range_share": outside}
-        found.append(_metrics(number_distances(own, usual)) | shares)
+        found.append(_metrics(number_distances(own, usual)) | {"null_share": float(np.isnan(own).mean())})
     return _highest(found)
 
 

@@ -45,7 +45,7 @@ class Logged:
 
         Younger ones with an outcome are left out: what is known early is not like the rest.
         """
-        return Window.before(self.now - self.limits.label_delay, self.limits.quality_window, run_at=self.now)
+        return Window.before(self.now - self.objective.label.matures_after, self.limits.quality_window, run_at=self.now)
 
     @cached_property
     def live(self) -> pa.Table:

@@ -53,7 +53,7 @@ def run_monitors(
     on_inputs: dict[str, InputMonitor] = {
         "nulls": nulls,
         "absent": absent,
-        "out_of_range": partial(out_of_range, bounds=objective.bounds),
+        "out_of_range": out_of_range,
         "categories": categories,
         "drift": drift,
     }

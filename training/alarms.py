@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from larder.contracts.monitoring import Finding, Verdict
 from larder.contracts.retraining import Trigger
@@ -49,13 +49,14 @@ def judged_windows(trigger: Trigger, findings: Iterable[Finding], *, since: date
     return sorted(counted, key=lambda found: (-found.alarms, found.subject))
 
 
-def open_problems(monitors: Sequence[str], findings: Sequence[Finding]) -> Iterator[str]:
+def open_problems(monitors: Sequence[str], findings: Sequence[Finding], *, lasting: timedelta) -> Iterator[str]:
     """Why the data cannot be trusted, one sentence per monitor of `monitors`: its latest window alarms or cannot tell.
 
     "Cannot tell" counts where an earlier window of the same subject and metric could be judged, or where the monitor
     told something before and tells nothing at all now: what could be seen is hidden. What never could be judged,
     before the first predictions or with too little history, forbids nothing, and neither does a monitor that never
-    ran: else no first model could be trained.
+    ran: else no first model could be trained. An alarm that began more than `lasting` before its latest window, and
+    never paused since, is how the data are now.
     """
     for monitor in monitors:
         own = [found for found in findings if found.monitor == monitor]
@@ -64,7 +65,9 @@ def open_problems(monitors: Sequence[str], findings: Sequence[Finding]) -> Itera
         end = max(found.window_end for found in own)
         judged = {(found.subject, found.metric) for found in own if found.verdict is not Verdict.UNKNOWN}
         latest = [found for found in own if found.window_end == end]
-        alarms = [found for found in latest if found.verdict is Verdict.ALARM]
+        alarms = [
+            found for found in latest if found.verdict is Verdict.ALARM and end - _alarming_since(found, own) <= lasting
+        ]
         unknown = [found for found in latest if found.verdict is Verdict.UNKNOWN]
         is_silent = bool(judged) and unknown == latest
         blind = [found for found in unknown if is_silent or (found.subject, found.metric) in judged]
@@ -72,6 +75,18 @@ def open_problems(monitors: Sequence[str], findings: Sequence[Finding]) -> Itera
             yield _problem(f"{monitor} alarms", alarms)
         elif blind:
             yield _problem(f"{monitor} cannot tell", blind)
+
+
+def _alarming_since(latest: Finding, findings: Sequence[Finding]) -> datetime:
+    """End of the first window of those without a pause up to `latest` in which the same alarmed."""
+    about = (latest.subject, latest.metric)
+    same = [found for found in findings if (found.subject, found.metric) == about]
+    since = latest.window_end
+    for found in sorted(same, key=lambda found: found.window_end, reverse=True):
+        if found.verdict is not Verdict.ALARM:
+            break
+        since = found.window_end
+    return since
 
 
 def _windows(trigger: Trigger, subject: str, ended: dict[datetime, Finding]) -> Windows:

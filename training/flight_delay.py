@@ -39,7 +39,13 @@ def pipeline(numbers: Sequence[str], strings: Sequence[str]) -> Pipeline:  # noq
 
 objective = Objective(
     question="How likely is it, one hour before scheduled departure, that a flight arrives more than 15 minutes late?",
-    label=Label(table="late_arrivals", column="is_late", positive="the flight arrives more than 15 minutes late"),
+    label=Label(
+        table="late_arrivals",
+        column="is_late",
+        positive="the flight arrives more than 15 minutes late",
+        # One hour ahead, six in the air and some delay: half a day later nearly all have landed.
+        matures_after=timedelta(hours=12),
+    ),
     # Assumptions, per flight; replace them with your own books. Acting means to hold connections, gate and crew
     # ready an hour ahead. In vain that costs about two hours of staff, 150 USD. A late flight without it strands
     # some four connecting passengers, with 150 USD each for rebooking and care.
@@ -74,14 +80,14 @@ objective = Objective(
 )
 
 retraining = Retraining(
-    # While history is short each half as much again has taught something; later half as much takes months.
-    growth=0.5,
+    # While history is short some more of it teaches much; later it takes months until there is so much more.
+    growth=0.4,
     triggers=(
         # Of all answers to callers. Each day looks back on a week of outcomes, so one bad day alarms up to seven times.
         Trigger("quality", "log_loss", k=4, n=7, subject="live"),
         Trigger("quality", "roc_auc", k=4, n=7, subject="live"),
-        # Of probabilities, days before outcomes are known. A storm moves them for a day or two and passes.
-        Trigger("drift", "psi", k=4, n=7, subject="prediction"),
+        # Of probabilities, days before outcomes are known. A storm moves them for some days and passes.
+        Trigger("drift", "psi", k=7, n=7, subject="prediction"),
     ),
     # Schedules, fleets and seasons change within a quarter, also where no monitor notices.
     expires_after=timedelta(days=90),
@@ -102,6 +108,6 @@ retraining = Retraining(
     # About a week of flights, without which the trees (leaves of 200) hardly split.
     minimum_rows=6_000,
     # A new model has to be seen in shadow and under watch before the next one can be called for.
-    cool_down=timedelta(days=7),
+    cool_down=timedelta(days=10),
     most_per_week=1,
 )

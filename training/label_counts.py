@@ -43,6 +43,8 @@ def label_counts(
     is_learned = (at < split_at) & (known_at < split_at)
     if selection.train_from is not None:
         is_learned &= at >= selection.train_from.astimezone(UTC)
+    if selection.train_until is not None:
+        is_learned &= at < selection.train_until.astimezone(UTC)
     is_judged = at.is_between(split_at, selection.test_until.astimezone(UTC), closed="left")
     is_new = is_learned if newest is None else is_learned & (at > newest.astimezone(UTC))
     is_true = pl.col(selection.column).cast(pl.Boolean)

@@ -28,6 +28,8 @@ class LabelSelection:
     """Now, as it was when the labels were read: an outcome known later counts as unknown."""
     train_from: datetime | None = None
     """Training takes predictions from this instant on; None takes all."""
+    train_until: datetime | None = None
+    """Training takes predictions before this instant; None: up to the split."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ def label_selection(objective: Objective, *, now: datetime) -> LabelSelection:
 def read_labels(place: str, selection: LabelSelection, request: Sequence[str], *, version: int | None = None) -> Labels:
     """Labels from the Delta table at `place` and `version` (None: the latest), with the columns `request`.
 
-    Train: predictions before the split (and from `train_from` on) whose outcome was known before it. Test:
-    predictions from the split on whose outcome is known by `selection.known_by`. All others belong to neither.
+    Train: predictions before the split (from `train_from` on, before `train_until`) whose outcome was known before it.
+    Test: predictions from the split on whose outcome is known by `selection.known_by`. All others belong to neither.
     Raises MissingTableError, MissingColumnsError, or InvalidDataError when a part is empty or a time is naive.
     """
     try:
@@ -80,6 +82,8 @@ def read_labels(place: str, selection: LabelSelection, request: Sequence[str], *
     in_time = (pl.col(EVENT_TIMESTAMP) < split_at) & (pl.col(KNOWN_AT) < split_at)
     if selection.train_from is not None:
         in_time &= pl.col(EVENT_TIMESTAMP) >= selection.train_from.astimezone(UTC)
+    if selection.train_until is not None:
+        in_time &= pl.col(EVENT_TIMESTAMP) < selection.train_until.astimezone(UTC)
     in_window = pl.col(EVENT_TIMESTAMP).is_between(split_at, test_until, closed="left")
     return Labels(
         train=_part(known, in_time, "training", selection),

@@ -125,9 +125,11 @@ def _schedule(policy: Retraining, facts: Facts) -> Iterator[str]:
 
 
 def _growth(policy: Retraining, facts: Facts) -> Iterator[str]:
-    last = facts.last
-    if policy.growth is not None and last is not None and last.rows and facts.labels.new / last.rows >= policy.growth:
-        yield f"{_new_labels(facts, last)}; the policy asks for {policy.growth:.0%}"
+    learned = facts.champion_training
+    if policy.growth is None or learned is None or not learned.rows:
+        return
+    if facts.labels.new / learned.rows >= policy.growth:
+        yield f"{_new_labels(facts, learned)}; the policy asks for {policy.growth:.0%}"
 
 
 def _expiry(policy: Retraining, facts: Facts) -> Iterator[str]:
@@ -147,7 +149,7 @@ def _refusals(policy: Retraining, facts: Facts) -> Iterator[str]:
     yield from _release_refusals(facts)
     yield from _row_refusals(policy, facts)
     yield from _pauses(policy, facts)
-    yield from open_problems(policy.refused_by, facts.findings)
+    yield from open_problems(policy.refused_by, facts.findings, lasting=policy.refusal_lasts)
 
 
 def _release_refusals(facts: Facts) -> Iterator[str]:

@@ -11,6 +11,9 @@ from larder.contracts.lineage import TABLES_TAG, decoded_tables, encoded_tables
 from training.labels import LabelSelection
 from training.lineage import Lineage
 
+_LIMITS = ("train_from", "train_until")
+"""Fields of the selection that may be None."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -24,8 +27,8 @@ class Record:
 
 def label_parameters(selection: LabelSelection) -> dict[str, str]:
     """For MLflow, which lets nobody change a parameter afterwards."""
-    start = {} if selection.train_from is None else {"train_from": selection.train_from.isoformat()}
-    return start | {
+    limits = {name: getattr(selection, name) for name in _LIMITS}
+    return {name: limit.isoformat() for name, limit in limits.items() if limit is not None} | {
         "split_at": selection.split_at.isoformat(),
         "test_until": selection.test_until.isoformat(),
         "labels_known_by": selection.known_by.isoformat(),
@@ -56,7 +59,7 @@ def record(name: str, parameters: Mapping[str, str], tags: Mapping[str, str]) ->
             test_until=datetime.fromisoformat(parameters["test_until"]),
             known_by=datetime.fromisoformat(parameters["labels_known_by"]),
             # Absent where all labels were taken, and in runs of older releases, which always took all.
-            train_from=datetime.fromisoformat(parameters["train_from"]) if "train_from" in parameters else None,
+            **{name: datetime.fromisoformat(parameters[name]) for name in _LIMITS if name in parameters},
         )
         lineage = Lineage(
             service=tags["larder.service"],

@@ -71,7 +71,8 @@ def retrain(
     """Train and judge a challenger if `rule` says so; decision, training and gates are recorded.
 
     A challenger that an earlier call trained, and whose release never began, is taken up instead. The objective's own
-    split is not used: the model learns from labels known before `now - policy.judged_on` and is judged on the rest.
+    split is not used: the model is judged on the newest mature labels (`policy.judged_on` of them) and learns from
+    those that were mature before.
     Raises BusyError while another retraining of the model runs, InvalidDataError when the ledger was edited.
     """
     with only_one(settings.state / f"retrain-{model}.lock", f"retraining of {model!r}"):
@@ -122,7 +123,7 @@ def facts(
         labels=label_counts(
             place,
             retraining_labels(objective, policy, now=now),
-            newest=trainings[-1].newest_label_at if trainings else None,
+            newest=learned.newest_label_at if learned else None,
             version=version_to_read(place, lake=settings.lake),
         ),
         pending=_under_way(release_state(ledger, model)),
@@ -133,18 +134,21 @@ def facts(
 def retraining_labels(objective: Objective, policy: Retraining, *, now: datetime) -> LabelSelection:
     """The labels that a retraining at `now` learns from and is judged on."""
     selection = label_selection(judged_recently(objective, policy, now), now=now)
+    train_until = selection.split_at - objective.label.matures_after
     last = policy.window.last
-    return selection if last is None else replace(selection, train_from=selection.split_at - last)
+    train_from = None if last is None else train_until - last
+    return replace(selection, train_from=train_from, train_until=train_until)
 
 
 def judged_recently(objective: Objective, policy: Retraining, now: datetime) -> Objective:
     """With the split and the gates that the policy asks for, and only those references that a gate compares with."""
     gates = objective.gates if policy.gates is None else policy.gates
+    matured = now - objective.label.matures_after
     needed = {gate.relative_to for gate in gates}
     return replace(
         objective,
-        split_at=now - policy.judged_on,
-        test_until=now,
+        split_at=matured - policy.judged_on,
+        test_until=matured,
         gates=gates,
         references={name: features for name, features in objective.references.items() if name in needed},
     )

@@ -138,7 +138,7 @@ def registered(
         bounds=training_bounds(data.train, data.columns, objective.bounds),
         lineage=data.lineage,
         evaluation=done.evaluation,
-        baseline=_baseline(objective, data, done, limits),
+        baseline=_baseline(data, done, limits),
     )
     return log_challenger(
         settings,
@@ -151,7 +151,7 @@ def registered(
     )
 
 
-def _baseline(objective: Objective, data: TrainingSet, done: Fitted, limits: Monitoring) -> Baseline:
+def _baseline(data: TrainingSet, done: Fitted, limits: Monitoring) -> Baseline:
     counted = baseline(
         data.train, data.columns, outcome=done.outcome, predicted=done.predicted, evaluation=done.evaluation
     )
@@ -160,7 +160,6 @@ def _baseline(objective: Objective, data: TrainingSet, done: Fitted, limits: Mon
         data.train,
         data.test[EVENT_TIMESTAMP],
         done.predicted,
-        bounds=objective.bounds,
         length=limits.window,
         minimum_rows=limits.minimum_rows,
     )

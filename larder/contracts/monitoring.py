@@ -67,15 +67,15 @@ class Monitoring:
     absent_share: float = 0.2
     """Share of answers for which a feature may be missing or stale, beyond training's share of nulls."""
     out_of_range_share: float = 0.05
-    """Share of a feature's values that may lie outside the range seen in training."""
+    """Share of a feature's values that may lie far outside what training saw."""
+    range_margin: float = 0.5
+    """How far beyond training's extremes a value is far outside, as a share of the distance between the two."""
     unseen_share: float = 0.02
     """Share of a string feature's values that training never saw."""
     volume_change: float = 0.5
     """Largest fall or rise of predictions against the same weekdays of the four weeks before, as a share."""
     label_coverage: float = 0.9
-    """Least share of predictions, old enough to have an outcome, that have one."""
-    label_delay: timedelta = timedelta(days=2)
-    """Age from which a prediction should have its outcome."""
+    """Least share of the predictions that should have their label (`Label.matures_after`) and do."""
     quality_decay: float = 0.05
     """Relative rise of log loss, Brier score and KPI over what the model reached when it was judged."""
     auc_decay: float = 0.04

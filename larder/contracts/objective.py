@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from larder.contracts.errors import ConfigurationError
@@ -34,6 +34,9 @@ class Label:
     """Boolean or 0/1; null where the outcome never became known."""
     positive: str
     """What true means, in words."""
+    matures_after: timedelta = timedelta(days=2)
+    """Age from which a prediction should have its label. Where models are compared or watched, younger predictions
+    are left out, also those whose label is known: what is known early is not like the rest."""
 
 
 @dataclass(frozen=True)

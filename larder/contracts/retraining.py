@@ -53,7 +53,8 @@ class Release:
     watch: timedelta = timedelta(days=7)
     """How long after a promotion the former champion answers beside the new one, ready to be rolled back to."""
     tolerance: float = 0.003
-    """Log loss by which the challenger may seem worse than the champion on the same rows and still be promoted."""
+    """Log loss by which the challenger may be worse on average than the champion on the same rows, unless that is shown
+    beyond chance, and still be promoted."""
     confidence: float = 0.95
     """Of the interval of the paired difference in log loss that promotion and rollback are decided by."""
 
@@ -91,6 +92,9 @@ class Retraining:
         "labels",
     )
     """Monitors of data quality: while the latest window of one alarms, or they could not tell, nothing is trained."""
+    refusal_lasts: timedelta = timedelta(days=14)
+    """How long an alarm refuses. What still alarms after that is no breakage that somebody will mend, but how the data
+    are now: to refuse for ever would keep the model that alarms for ever."""
     release: Release = field(default_factory=Release)
 
     def __post_init__(self) -> None:

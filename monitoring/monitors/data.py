@@ -6,11 +6,12 @@ monitor together (Bonferroni), at the declared rate of false alarms.
 
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow.compute as pc
 
-from larder.contracts.monitoring import Baseline, Finding, Monitoring, StringBaseline
+from larder.contracts.monitoring import Baseline, Finding, Monitoring, NumberBaseline, StringBaseline
 from larder.distances import string_counts
-from monitoring.monitors.answers import Answers, field, tallied
+from monitoring.monitors.answers import Answers, field, numbers, tallied
 from monitoring.monitors.shares import lowest_share
 from monitoring.monitors.window import Window, verdict_of
 
@@ -41,25 +42,27 @@ def absent(window: Window, answers: Answers, baseline: Baseline, limits: Monitor
     ]
 
 
-def out_of_range(
-    window: Window, answers: Answers, baseline: Baseline, limits: Monitoring, *, bounds: tuple[float, float]
-) -> list[Finding]:
-    """Share of values outside the range of training, which lies between the quantiles `bounds` of its values."""
-    outside, missing = tallied(answers.rows["out_of_bounds"]), _null_counts(answers, baseline)
-    usual = bounds[0] + 1 - bounds[1]
-    windows = {name: values.get("out_of_range_share", usual) for name, values in baseline.usual.items()}
-    found = _Shares(window, "out_of_range", "out_of_range_share", "outside the range", limits, len(baseline.numbers))
-    return [
-        found.judged(
-            name,
-            outside.get(name, 0),
-            answers.count - missing[name],
-            windows.get(name, usual),
-            limits.out_of_range_share,
-        )
-        for name in baseline.numbers
-        if name in missing and answers.count > missing[name]
-    ]
+def out_of_range(window: Window, answers: Answers, baseline: Baseline, limits: Monitoring) -> list[Finding]:
+    """Share of values far outside what training saw: beyond its extremes by more than `range_margin` of their width.
+
+    A world that grows passes its old extremes a little, which drift tells; another unit leaps.
+    """
+    found = _Shares(window, "out_of_range", "out_of_range_share", "far out of range", limits, len(baseline.numbers))
+    return [finding for name, known in baseline.numbers.items() for finding in _range(found, answers, name, known)]
+
+
+def _range(found: "_Shares", answers: Answers, name: str, known: NumberBaseline) -> Iterator[Finding]:
+    if name not in {column.name for column in answers.model.plan.columns} or not known.quantiles:
+        return
+    values = numbers(field(answers.rows, "features", name))
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return
+    low, high = known.quantiles[0], known.quantiles[-1]
+    margin = found.limits.range_margin * (high - low)
+    outside = int(((values < low - margin) | (values > high + margin)).sum())
+    note = f" of training, {low:g} to {high:g}"
+    yield found.judged(name, outside, len(values), 0.0, found.limits.out_of_range_share, note=note)
 
 
 def categories(window: Window, answers: Answers, baseline: Baseline, limits: Monitoring) -> list[Finding]:
@@ -108,6 +111,7 @@ class _Shares:
 
     def __init__(self, window: Window, monitor: str, metric: str, what: str, limits: Monitoring, features: int) -> None:
         self._window, self._monitor, self._metric, self._what = window, monitor, metric, what
+        self.limits = limits
         self._error = limits.false_alarms / max(features, 1)
 
     def judged(self, name: str, count: int, rows: int, usual: float, allowed: float, *, note: str = "") -> Finding:

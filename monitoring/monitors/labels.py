@@ -1,5 +1,7 @@
 """Labels: which share of the answers that are old enough have got their outcome."""
 
+from datetime import timedelta
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -10,7 +12,7 @@ from monitoring.monitors.window import Window, verdict_of
 
 
 def labels(window: Window, matured: Judged, pending: int, subject: str, limits: Monitoring) -> list[Finding]:
-    """`matured`: answers in the window, which ends `label_delay` ago; `pending` counts the younger ones.
+    """`matured`: answers in the window, which ends when labels should have come; `pending` counts the younger ones.
 
     Covered is an answer with an outcome, and one of which it is known that there will be none: it needs no wait.
     """
@@ -19,9 +21,10 @@ def labels(window: Window, matured: Judged, pending: int, subject: str, limits: 
         evidence = f"No answer is old enough to have an outcome; {pending:,} wait for theirs."
         return [window.unknown("labels", subject, "coverage", evidence)]
     outcomes, settled = _known(rows[OUTCOME]), _known(rows[OUTCOME_KNOWN_AT])
+    age = _words(window.run_at - window.end)
     evidence = (
-        f"{settled:,} of {rows.num_rows:,} answers older than {limits.label_delay} are settled, {outcomes:,} with an "
-        f"outcome; {matured.ambiguous:,} fit several labels, {pending:,} younger ones wait."
+        f"{settled:,} of {rows.num_rows:,} answers older than {age} are settled, {outcomes:,} with an outcome; "
+        f"{matured.ambiguous:,} fit several labels, {pending:,} younger ones wait."
     )
     is_alarm = highest_share(settled, rows.num_rows, error=limits.false_alarms) < limits.label_coverage
     return [
@@ -36,6 +39,12 @@ def labels(window: Window, matured: Judged, pending: int, subject: str, limits: 
         ),
         window.reported("labels", subject, "outcomes", outcomes, f"{outcomes:,} answers have an outcome."),
     ]
+
+
+def _words(age: timedelta) -> str:
+    """`2 days`, `12 hours`."""
+    hours = age / timedelta(hours=1)
+    return f"{hours / 24:g} days" if hours >= 48 else f"{hours:g} hours"
 
 
 def _known(column: pa.ChunkedArray) -> int:

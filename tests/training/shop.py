@@ -45,7 +45,7 @@ def pipeline(numbers: Sequence[str], strings: Sequence[str]) -> Pipeline:
 def shop_objective(**changes: Any) -> Objective:
     declared: dict[str, Any] = {
         "question": "Will the pan come back?",
-        "label": Label("repairs", "came_back", positive="the pan came back"),
+        "label": Label("repairs", "came_back", positive="the pan came back", matures_after=timedelta(0)),
         "kpi": Kpi("cost of repairs", "EUR per pan", false_alarm=1.0, miss=3.0, description="A check costs 1 EUR"),
         "split_at": SPLIT,
         "test_until": END,

@@ -51,6 +51,24 @@ def test_a_pipeline_that_onnx_cannot_express_is_served_by_scikit_learn(data):
     assert served.tolist() == probabilities(model, data.test, columns).tolist()
 
 
+def test_thresholds_between_neighbouring_float32_values_are_kept():
+    """Half-way between two of them lies a float64 that float32 would round up onto the larger one."""
+    low = np.float32(10) + np.spacing(np.float32(10)) * np.arange(200, dtype=np.float32)
+    rows = pa.table({"size": np.tile(low, 20), "label": np.tile(np.arange(200) % 2 == 0, 20)})
+    columns = Columns(("size",))
+    model = fit(lambda numbers, strings: Pipeline([("trees", deep_trees())]), rows, columns, "label")
+
+    exported = export(model, columns, rows)
+
+    plain = graph_probabilities(onnx_graph(model, columns), rows, columns)
+    assert np.abs(plain - probabilities(model, rows, columns)).max() > 0.1
+    assert (exported.runtime, exported.max_difference < TOLERANCE) == ("onnx", True)
+
+
+def deep_trees() -> HistGradientBoostingClassifier:
+    return HistGradientBoostingClassifier(max_iter=50, max_leaf_nodes=None, min_samples_leaf=1, early_stopping=False)
+
+
 def test_a_graph_that_differs_is_not_served(data):
     """scikit-learn's own categories convert without an error, and to wrong probabilities."""
 

@@ -67,11 +67,13 @@ def test_enough_new_labels_are_a_reason_with_its_numbers():
     assert decision.evidence["new_labels"] == 12_400
 
 
-def test_growth_is_counted_from_the_last_training_promoted_or_not():
+def test_growth_is_counted_from_what_the_champion_learned_and_pauses_count_every_training():
     rejected = training("4", days_ago=5, rows=30_000)
     known = facts(trainings=(training(), rejected), labels=new_labels(12_400))
 
-    assert not decide(Retraining(growth=0.5), known).is_due
+    assert decide(Retraining(growth=0.5), known).is_go
+    paused = decide(Retraining(growth=0.5, cool_down=7 * DAY), known)
+    assert paused.is_due and not paused.is_go
 
 
 def test_without_a_champion_the_first_model_is_due():
@@ -179,6 +181,17 @@ def test_bad_data_refuse_a_training_that_is_due_and_both_are_said(monitor):
     assert decision.is_due and not decision.is_go
     assert decision.reasons[0].startswith("20,000 labels are new")
     assert decision.refusals == (f"{monitor} alarms: weight: share is .4",)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "refuses"),
+    [([ALARM] * 15, True), ([ALARM] * 16, False), ([ALARM] * 10 + [OK] + [ALARM] * 9, True)],
+    ids=["two weeks", "longer", "with a pause"],
+)
+def test_an_alarm_refuses_for_two_weeks_and_is_then_how_the_data_are(verdicts, refuses):
+    decision = decide(Retraining(), facts(labels=new_labels(20_000), findings=found("nulls", "share", *verdicts)))
+
+    assert decision.is_go is not refuses
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,7 @@ def test_the_commands_train_promote_and_report(store, settings, monkeypatch):
     write_shop(settings, shop_rows(1000, shop_data().train["event_timestamp"][0].as_py(), seed=1))
     objective = shop_objective(split_at=shop_data().train["event_timestamp"][-1].as_py())
     monkeypatch.setattr(training.cli, "declared", lambda *_: objective)
+    monkeypatch.setattr(training.cli, "declared_or", lambda _, default, __: default)
     monkeypatch.setattr(training.cli, "use_case_name", lambda *_: MODEL_NAME)
     monkeypatch.setattr(larder.registry, "feature_store", lambda *_: store)
 

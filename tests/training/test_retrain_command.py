@@ -11,10 +11,12 @@ import training.retrain_command
 from larder.contracts.bundle import champion_version, shadow_version
 from larder.contracts.errors import GateError
 from larder.contracts.objective import Gate
+from larder.contracts.retraining import Retraining
 from larder.ledger import Act, ledger_of
 from tests.training.shop import SPLIT, write_shop
 from tests.training.test_retraining import MODEL, NOW, OBJECTIVE, POLICY, ROWS
 
+POLICIES = {Retraining: replace(POLICY, growth=0.25)}
 LATER = NOW + timedelta(hours=40)
 
 
@@ -24,7 +26,9 @@ def command(settings, store, monkeypatch):
     write_shop(settings, ROWS)
     monkeypatch.setattr(larder.registry, "feature_store", lambda *_: store)
     monkeypatch.setattr(training.retrain_command, "use_case_name", lambda *_: MODEL)
-    monkeypatch.setattr(training.retrain_command, "declared_or", lambda *_: replace(POLICY, growth=0.25))
+    monkeypatch.setattr(
+        training.retrain_command, "declared_or", lambda _, default, __: POLICIES.get(type(default), default)
+    )
 
     def run(*arguments: str, at=NOW, objective=OBJECTIVE):
         monkeypatch.setattr(training.retrain_command, "declared", lambda *_: objective)

@@ -22,7 +22,7 @@ NEWER, OLDER = "newer", "older"
 """Columns of `paired_answers`: what either version answered."""
 
 FEW_DAYS = 5
-"""Up to so many days rows count as independent; beyond, days do, since a day's outcomes go together."""
+"""In fewer days nothing is shown to be worse: a day's outcomes go together, and so few days tell little of the next."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,17 @@ class Comparison:
 def paired_answers(
     settings: Settings, objective: Objective, *, model: str, newer: str, older: str, since: datetime, now: datetime
 ) -> pa.Table:
-    """Rows that versions `newer` and `older` both answered in (since, now], one to the caller, the other unseen.
+    """Rows that versions `newer` and `older` both answered since, one to the caller, the other unseen.
+
+    Only rows that are old enough to have their label: what is known early is not like the rest.
 
     One row each, in order of time: `at`, the probabilities `newer` and `older`, `outcome` (null while unknown) and
     `label_<column>` for every slice.
     """
     lake = Lake(settings.lake)
-    log = read_predictions(
-        lake.predictions(model), since=since, until=now, columns=["version", "request", "probability"]
-    )
+    matured = now - objective.label.matures_after
+    columns = ["version", "request", "probability"]
+    log = read_predictions(lake.predictions(model), since=since, until=matured, columns=columns)
     answers = pl.DataFrame(log.drop_columns(["request"])).with_row_index("position").drop_nulls("probability")
     key = ["answer_id", "row"]
     # A write that was acknowledged too late may lie in the log twice.
@@ -74,10 +76,10 @@ def paired_answers(
     rows = log.take(pairs["position"].to_arrow().cast(pa.int64()))
     rows = rows.append_column(NEWER, pairs["probability"].to_arrow())
     rows = rows.append_column(OLDER, pairs["probability_older"].to_arrow())
-    columns = [part.column for part in objective.slices]
+    others = [part.column for part in objective.slices]
     place = lake.labels(objective.label.table)
     try:
-        return judged(rows, place, objective.label.column, now=now, others=columns).rows
+        return judged(rows, place, objective.label.column, now=now, others=others).rows
     except MissingTableError:  # no label was ever stored, so none is known
         return rows.append_column(OUTCOME, pa.nulls(rows.num_rows, pa.int8()))
 
@@ -111,16 +113,15 @@ def log_losses(outcome: Outcomes, predicted: Probabilities) -> Probabilities:
 
 
 def paired_interval(differences: Probabilities, days: npt.NDArray[np.int64], confidence: float) -> Interval:
-    """Mean and two-sided Student interval; `days` holds each row's day.
+    """Mean and two-sided Student interval; `days` holds each row's day. Without a second day the interval is unbounded.
 
-    Over more than five days the rows of a day count as one observation (cluster-robust variance of a mean: Cameron
-    and Miller, A Practitioner's Guide to Cluster-Robust Inference, 2015), for what happens on a day happens to many
-    of them; over fewer days each row counts on its own, since so few clusters say nothing of their spread.
+    The rows of a day count as one observation (cluster-robust variance of a mean: Cameron and Miller, A Practitioner's
+    Guide to Cluster-Robust Inference, 2015), for what happens on a day happens to many of them.
     """
     rows, mean = len(differences), float(differences.mean())
     _, cluster = np.unique(days, return_inverse=True)
-    if cluster.max() + 1 <= FEW_DAYS:
-        cluster = np.arange(rows)
+    if cluster.max() == 0:
+        return Interval(mean, -np.inf, np.inf)
     groups = int(cluster.max()) + 1
     sums = np.bincount(cluster, differences - mean)
     error = float(np.sqrt(groups / (groups - 1) * np.sum(sums**2)) / rows)

@@ -1,8 +1,8 @@
 """When a challenger is promoted or rejected, and a promotion confirmed or rolled back: one rule for both.
 
-A version is worse when the whole interval of its log loss minus the other's lies above 0. It is good enough when it
-is not worse and the interval's upper end is at most the tolerance (non-inferiority). Anything else is undecided.
-A challenger must be shown good enough to be promoted; a promoted version must be shown worse to be rolled back.
+A version is worse when the whole interval of its log loss minus the other's lies above 0, over five days at least. A
+challenger is good enough when it is not worse and its mean is at most the tolerance above: it has learned from more and
+newer labels, so in doubt it is given the chance, under watch. A promoted version must be shown worse to be rolled back.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from datetime import datetime
 
 from larder.contracts.retraining import Release
 from larder.ledger import Act
-from training.release.comparison import Comparison
+from training.release.comparison import FEW_DAYS, Comparison
 from training.release.state import Shadow, Watch
 
 
@@ -47,11 +47,11 @@ def after_promotion(watch: Watch, policy: Release, found: Comparison, now: datet
 
 
 def is_worse(found: Comparison) -> bool:
-    return found.difference is not None and found.difference.low > 0
+    return found.difference is not None and found.days >= FEW_DAYS and found.difference.low > 0
 
 
 def is_good_enough(found: Comparison, policy: Release) -> bool:
-    return found.difference is not None and not is_worse(found) and found.difference.high <= policy.tolerance
+    return found.difference is not None and not is_worse(found) and found.difference.mean <= policy.tolerance
 
 
 def described(found: Comparison, policy: Release, *, newer: str, older: str) -> str:

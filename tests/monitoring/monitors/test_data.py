@@ -11,7 +11,6 @@ from tests.monitoring.library import WINDOW, alarms, answers, answers_table, bas
 
 USUAL = baseline()
 LIMITS = Monitoring()
-BOUNDS = (0.001, 0.999)
 
 
 def values(rows: int = 400, **changes: list[Any]) -> dict[str, list[Any]]:
@@ -52,12 +51,15 @@ def test_missing_and_stale_values_count_together_as_absent():
     assert found.value == 0.4 and "80 missing, 80 stale" in found.evidence
 
 
-def test_out_of_range_is_a_share_of_the_values_that_are_there():
-    table = answers_table(values(pages=[None] * 300 + [300.0] * 100), out_of_bounds=names("pages", 20)[::-1])
+def test_values_that_leap_far_out_of_range_alarm_and_those_that_pass_it_a_little_do_not():
+    high = USUAL.numbers["pages"].quantiles[-1]
+    a_little = answers_table(values(pages=[None] * 300 + [300.0] * 60 + [1.2 * high] * 40))
+    far = answers_table(values(pages=[None] * 300 + [300.0] * 60 + [60 * high] * 40))
 
-    [found] = [i for i in out_of_range(WINDOW, answers(table), USUAL, LIMITS, bounds=BOUNDS) if i.subject == "pages"]
+    [found] = [item for item in out_of_range(WINDOW, answers(far), USUAL, LIMITS) if item.subject == "pages"]
 
-    assert found.value == 0.2 and alarms([found]) == [("out_of_range", "pages", "out_of_range_share")]
+    assert found.value == 0.4 and alarms([found]) == [("out_of_range", "pages", "out_of_range_share")]
+    assert alarms(out_of_range(WINDOW, answers(a_little), USUAL, LIMITS)) == []
 
 
 def test_categories_that_training_never_saw_are_named():

@@ -50,14 +50,15 @@ def test_a_better_challenger_is_promoted_once_shadow_has_lasted_and_its_evidence
 
 
 def test_a_worse_challenger_is_rejected_and_the_champion_stays(settings, ledger, step):
-    write_answers(settings, {"1": SAME, "2": WORSE}, live="1")
+    write_answers(settings, {"1": SAME, "2": WORSE}, live="1", days=5.5)
 
-    assert said(step(3)).startswith("rejection 2: worse: log loss of version 2 minus that of 1 is +0.")
+    assert said(step(3.9)).startswith("wait 2: undecided: log loss of version 2 minus that of 1 is +0.")
+    assert said(step(5.8)).startswith("rejection 2: worse: log loss of version 2 minus that of 1 is +0.")
     assert standing(settings, ledger) == ("1", None)
 
 
 def test_an_undecided_challenger_waits_and_is_rejected_when_patience_ends(settings, ledger, step):
-    write_answers(settings, {"1": SAME, "2": SAME}, live="1", days=2)
+    write_answers(settings, {"1": SAME, "2": SAME + 0.05}, live="1", days=2)
 
     assert said(step(3)).startswith("wait 2: undecided: log loss")
     assert said(step(6)).startswith("rejection 2: undecided after 6 days: log loss")
@@ -112,13 +113,16 @@ def in_watch(settings, ledger, step):
     return settings
 
 
-def test_a_promoted_version_that_does_worse_is_rolled_back(in_watch, ledger, step):
-    write_answers(in_watch, {"1": BETTER, "2": SAME}, live="2", start=BEGIN + 3 * DAY, count=200, days=1)
+def test_a_promoted_version_that_does_worse_is_rolled_back(settings, ledger, step):
+    write_answers(settings, {"1": SAME, "2": BETTER}, live="1")
+    assert step(3, watch=8 * DAY).act is Act.PROMOTION
+    write_answers(settings, {"1": BETTER, "2": SAME}, live="2", start=BEGIN + 3 * DAY, days=5.5)
 
-    assert said(step(4.5)).startswith("rollback 2: worse than the former champion: log loss of version 2")
-    assert standing(in_watch, ledger) == ("1", None)
+    assert step(6.5).act is None
+    assert said(step(8.8)).startswith("rollback 2: worse than the former champion: log loss of version 2")
+    assert standing(settings, ledger) == ("1", None)
     assert acts(ledger) == ["promotion 1", "shadow 2", "promotion 2", "rollback 1"]
-    assert step(5).act is None
+    assert step(9).act is None
 
 
 def test_fewer_matured_answers_than_half_of_what_shadow_needed_roll_nothing_back(in_watch, ledger, step):
