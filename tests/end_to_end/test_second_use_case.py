@@ -2,9 +2,8 @@
 
 import csv
 import json
-import random
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,34 +13,10 @@ from schedules.assets import features, silver_tables
 from schedules.checks import online_equals_offline
 from schedules.sensors import new_raw_files
 from tests.end_to_end.project import Project, project
+from tests.end_to_end.shop import FIRST, write_shop
 
 SOURCE = Path(__file__).parent.parent / "second_use_case"
-FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 CLOCK = "2024-02-25T00:30:00Z"
-
-
-def write_shop(folder: Path, *, seed: int = 7) -> None:
-    """Sixty days of orders by forty buyers; every fourth buyer sends most things back."""
-    chance = random.Random(seed)
-    buyers = [f"b{number}" for number in range(40)]
-    folder.mkdir(parents=True)
-    with (folder / "buyers.csv").open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["buyer", "country", "joined_at"])
-        rows.writerows([buyer, chance.choice(["NL", "DE", "FR"]), "2023-06-01T00:00:00Z"] for buyer in buyers)
-    with (folder / "orders.csv").open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["order_id", "buyer", "amount", "placed_at", "returned_at"])
-        for number in range(4000):
-            placed = FIRST + timedelta(minutes=chance.randrange(60 * 24 * 60))
-            buyer = chance.randrange(40)
-            is_returned = chance.random() < (0.8 if buyer % 4 == 0 else 0.05)
-            returned = placed + timedelta(minutes=chance.randrange(60, 5 * 24 * 60))
-            amount = f"{chance.uniform(5, 80):.2f}"
-            rows.writerow(
-                [f"o{number}", buyers[buyer], amount, placed.isoformat(), returned.isoformat() if is_returned else ""]
-            )
-        rows.writerow(["o-broken", "b1", "twelve", FIRST.isoformat(), ""])
 
 
 def write_late_order(folder: Path) -> Path:
