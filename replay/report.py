@@ -25,9 +25,9 @@ def comparison_table(results: Sequence[Result]) -> Table:
             *(str(count) for count in (*counts, item.wrong_alarm_days)),
         )
     for item in results:
-        for noticed in item.incidents:
-            seen = "not noticed" if noticed.monitor is None else _seen(noticed.monitor, noticed.subject, noticed.hours)
-            table.add_row(f"  {item.policy}: {noticed.incident}: {seen}")
+        for seen_of in item.incidents:
+            seen = "not noticed" if seen_of.monitor is None else _seen(seen_of.monitor, seen_of.subject, seen_of.hours)
+            table.add_row(f"  {item.policy}: {seen_of.incident}: {seen}")
     return table
 
 

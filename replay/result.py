@@ -107,8 +107,8 @@ def result(
         rejections=count[Act.REJECTION],
         rollbacks=count[Act.ROLLBACK],
         alarm_days=sum(bool(_alarms(day)) for day in days),
-        wrong_alarm_days=sum(bool(_alarms(day)) and not _is_explained(day.now, incidents) for day in days),
-        incidents=[_noticed(incident, days, acts) for incident in incidents],
+        wrong_alarm_days=sum(bool(_alarms(day)) and not is_explained(day.now, incidents) for day in days),
+        incidents=[noticed(incident, days, acts) for incident in incidents],
         days=_days(rows, loop, days),
         acts=acts,
     )
@@ -118,11 +118,11 @@ def _alarms(day: DayDone) -> list[str]:
     return sorted({f"{item.monitor} of {item.subject}" for item in day.findings if item.verdict is Verdict.ALARM})
 
 
-def _is_explained(at: datetime, incidents: Sequence[Incident]) -> bool:
+def is_explained(at: datetime, incidents: Sequence[Incident]) -> bool:
     return any(item.start < at <= item.end + AFTERMATH for item in incidents)
 
 
-def _noticed(incident: Incident, days: Sequence[DayDone], acts: Sequence[Released]) -> Noticed:
+def noticed(incident: Incident, days: Sequence[DayDone], acts: Sequence[Released]) -> Noticed:
     """The first alarm, of the monitors that the incident names or of any, that was not raised the day before it."""
     eve = [day for day in days if day.now <= incident.start][-1:]
     before = {name for day in eve for name in _alarms(day)}

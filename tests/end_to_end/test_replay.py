@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from larder.ledger import Ledger
-from tests.end_to_end.project import Project, project
+from tests.end_to_end.project import CHECKOUT, Project, project
 from tests.end_to_end.shop import write_shop
 
 SOURCE = Path(__file__).parent.parent / "second_use_case"
@@ -98,3 +98,17 @@ def test_times_that_make_no_sense_are_refused(shop: Project):
     said = shop.larder("replay", "--from", END.isoformat(), "--to", START.isoformat(), code=2)
 
     assert "a replay lasts a day at least" in said
+
+
+def test_the_notebook_walks_an_incident_from_alarm_to_rollback(shop: Project, folder: Path, monkeypatch):
+    """Last, since it writes to the ledger of the replay."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    for name, value in shop.environment.items():
+        monkeypatch.setenv(name, value)
+    notebook = nbformat.read(CHECKOUT / "notebooks" / "incident.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=300).execute(cwd=str(shop.home))
+
+    assert "entries holds" in str(notebook.cells[-1].outputs)
+    assert "it did worse at once" in str(notebook.cells[-2].outputs)
