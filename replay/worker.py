@@ -27,6 +27,7 @@ from larder.contracts.tables import Lake
 from larder.contracts.use_case import declared, declared_or, use_case_name
 from larder.ledger import ledger_of
 from larder.online.planning import feature_plan
+from larder.online.server.embedded import stop
 from larder.versions.pins import table_versions
 from replay.day import DayDone, Loop, replayed_day
 from replay.history import all_requests, as_requests
@@ -61,11 +62,13 @@ class Task(msgspec.Struct, frozen=True):
 def main() -> None:
     task = msgspec.json.decode(sys.argv[1], type=Task)
     settings = load_settings()
-    if task.policy:
-        done = lived(task, settings)
-        (settings.state / RESULT).write_bytes(msgspec.json.encode(done))
-    else:
-        prepare(task, settings)
+    try:
+        if task.policy:
+            (settings.state / RESULT).write_bytes(msgspec.json.encode(lived(task, settings)))
+        else:
+            prepare(task, settings)
+    finally:
+        stop(settings)  # applying the definitions asked the online store, and so started it
 
 
 def prepare(task: Task, settings: Settings) -> None:

@@ -89,8 +89,9 @@ retraining = Retraining(
         # Of probabilities, days before outcomes are known. A storm moves them for some days and passes.
         Trigger("drift", "psi", k=7, n=7, subject="prediction"),
     ),
-    # Schedules, fleets and seasons change within a quarter, also where no monitor notices.
-    expires_after=timedelta(days=90),
+    # Schedules, fleets and seasons change, also where no monitor notices. In the replay of spring and summer, models of
+    # June lagged behind by August.
+    expires_after=timedelta(days=60),
     # Every season comes once a year: older months teach about the next winter more than they mislead about today.
     window=TrainingWindow(),
     # A whole week, since weekdays differ; some 6,000 flights tell a difference in log loss of about .003.
