@@ -15,13 +15,15 @@ WEEKS = 4
 def volume(window: Window, subject: str, count: int, earlier: Sequence[int], limits: Monitoring) -> list[Finding]:
     """`earlier` holds the answers of the windows one to four weeks before, the oldest first.
 
-    Empty weeks before the first answer are no history. Without history a number of answers is as good as any
-    other: a young system must not be blocked by it.
+    Empty weeks before the first answer are no history, and neither is the window in which it fell: it may hold only a
+    part. Without history a number of answers is as good as any other: a young system must not be blocked by it.
     """
     history = list(dropwhile(lambda answers: answers == 0, earlier))
+    if len(history) < len(earlier):
+        history = history[1:]
     answered = window.reported("volume", subject, "answers", count, f"{count:,} answers in the window.")
     if not history:
-        if count:
+        if count or any(earlier):
             return [answered]
         return [window.unknown("volume", subject, "answers", "No answer was logged, in this window or before.")]
     usual = median(history)

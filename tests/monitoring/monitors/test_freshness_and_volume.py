@@ -43,8 +43,8 @@ def test_without_any_view_freshness_is_refused_rather_than_found_well():
         (1_501, [1_000] * 4, Verdict.ALARM),
         (0, [1_000] * 4, Verdict.ALARM),
         (1, [3, 4, 2, 3], Verdict.OK),  # so few scatter by more than half without a reason
-        (400, [0, 0, 0, 1_000], Verdict.ALARM),  # empty weeks before the first answer are no history
-        (900, [0, 0, 0, 1_000], Verdict.OK),
+        (400, [0, 0, 200, 1_000], Verdict.ALARM),  # the first answers of all were given within the window that had 200
+        (900, [0, 0, 200, 1_000], Verdict.OK),
     ],
 )
 def test_volume_is_held_against_the_median_of_the_weeks_with_history(count: int, earlier: list[int], verdict: Verdict):
