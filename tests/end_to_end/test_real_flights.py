@@ -159,6 +159,7 @@ def test_a_replay_in_bulk_reads_what_serving_reads_step_by_step(flights: Project
     asked = as_requests(requests).between(start, end)
     own = replace(flights.settings, state=tmp_path / "redis of its own")
     client = connect(online_address(own))
+    client.config_set("appendfsync", "no")  # thousands of small writes, and nobody needs them after this test
     try:
         slow = served_step_by_step(store, plan, client, asked)
     finally:
