@@ -87,11 +87,11 @@ def test_usual_windows_are_those_of_the_days_that_training_saw():
     plain = Baseline(len(at), {"level": usual_of(values)}, {}, usual_of(values), 0, {}, 0.2)
 
     found = with_usual_windows(
-        plain, rows, rows["event_timestamp"], values, bounds=(0.001, 0.999), length=timedelta(days=1), minimum_rows=300
+        plain, rows, rows["event_timestamp"], values, length=timedelta(days=1), minimum_rows=300
     ).usual
 
     assert found["level"]["psi"] > 1 and found["level"]["null_share"] == 1.0
-    assert set(found["level"]) == {"psi", "jensen_shannon", "wasserstein", "null_share", "out_of_range_share"}
+    assert set(found["level"]) == {"psi", "jensen_shannon", "wasserstein", "null_share"}
     assert found["prediction"]["psi"] == found["level"]["psi"]
 
 
@@ -101,7 +101,7 @@ def test_windows_with_too_few_rows_say_nothing_of_what_is_usual():
     plain = Baseline(10, {"x": usual_of(values)}, {}, usual_of(values), 10, {}, 0.2)
 
     found = with_usual_windows(
-        plain, pa.table({"event_timestamp": at, "x": values}), at, values, bounds=(0, 1), length=timedelta(days=1),
+        plain, pa.table({"event_timestamp": at, "x": values}), at, values, length=timedelta(days=1),
         minimum_rows=300,
     ).usual  # fmt: skip
 
