@@ -28,10 +28,8 @@ from serving.answers import live_answer, reads_alike, shadow_answer
 from serving.model import Model, load_model
 from serving.prediction_log import LoggedAnswer, delta_writer
 from training.labels import LabelSelection
-from training.promotion import candidate
 from training.release.advance import advance
-from training.release.begin import begin_shadow
-from training.retraining import judged_recently, retrain
+from training.retraining import release_challenger, retrain
 from training.training_set import TrainingSet
 
 Served = Callable[[FeaturePlan, Requests], FeatureRows]
@@ -155,9 +153,9 @@ def _retrained(loop: Loop, known: Known, now: datetime) -> None:
             limits=loop.limits,
         )
         if done.version is not None:
-            judged = judged_recently(loop.objective, loop.policy, now)
-            chosen = candidate(loop.settings, judged, model=loop.model, number=done.version.number)
-            begin_shadow(loop.store, loop.settings, judged, loop.policy.release, chosen, ledger=loop.ledger)
+            release_challenger(
+                loop.store, loop.settings, loop.objective, loop.policy, done.version, now=now, ledger=loop.ledger
+            )
     except GateError:
         return  # the rejection is on record in the ledger
 

@@ -9,7 +9,7 @@ from larder.contracts.errors import MissingTableError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.rows import rows_of
-from training.labels import LabelSelection
+from training.labels import LabelSelection, label_parts
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,10 @@ def label_counts(
             raise
         return LabelCounts(0, 0, 0, 0, 0)
     rows = pl.DataFrame(rows_of(table, [EVENT_TIMESTAMP, KNOWN_AT, selection.column]))
-    at, known_at = pl.col(EVENT_TIMESTAMP), pl.col(KNOWN_AT)
-    split_at = selection.split_at.astimezone(UTC)
-    is_learned = (at < split_at) & (known_at < split_at)
-    if selection.train_from is not None:
-        is_learned &= at >= selection.train_from.astimezone(UTC)
-    if selection.train_until is not None:
-        is_learned &= at < selection.train_until.astimezone(UTC)
-    is_judged = at.is_between(split_at, selection.test_until.astimezone(UTC), closed="left")
-    is_new = is_learned if newest is None else is_learned & (at > newest.astimezone(UTC))
+    is_learned, is_judged = label_parts(selection)
+    is_new = is_learned if newest is None else is_learned & (pl.col(EVENT_TIMESTAMP) > newest.astimezone(UTC))
     is_true = pl.col(selection.column).cast(pl.Boolean)
     parts = [is_learned, is_learned & is_true, is_judged, is_judged & is_true, is_new]
-    is_known = is_true.is_not_null() & (known_at <= selection.known_by.astimezone(UTC))
+    is_known = is_true.is_not_null() & (pl.col(KNOWN_AT) <= selection.known_by.astimezone(UTC))
     counts = rows.filter(is_known).select(part.sum().alias(str(index)) for index, part in enumerate(parts))
     return LabelCounts(*counts.row(0))

@@ -77,19 +77,25 @@ def read_labels(place: str, selection: LabelSelection, request: Sequence[str], *
         # Files of a Delta table have no order; with one, the same version always gives the same training set.
         .sort(*dict.fromkeys([EVENT_TIMESTAMP, *request, KNOWN_AT, *wanted]))
     )
-    # polars compares instants of one zone only, and a use case may write them in its own.
-    split_at, test_until = selection.split_at.astimezone(UTC), selection.test_until.astimezone(UTC)
-    in_time = (pl.col(EVENT_TIMESTAMP) < split_at) & (pl.col(KNOWN_AT) < split_at)
-    if selection.train_from is not None:
-        in_time &= pl.col(EVENT_TIMESTAMP) >= selection.train_from.astimezone(UTC)
-    if selection.train_until is not None:
-        in_time &= pl.col(EVENT_TIMESTAMP) < selection.train_until.astimezone(UTC)
-    in_window = pl.col(EVENT_TIMESTAMP).is_between(split_at, test_until, closed="left")
+    in_time, in_window = label_parts(selection)
     return Labels(
         train=_part(known, in_time, "training", selection),
         test=_part(known, in_window, "test", selection),
         version=table.version(),
     )
+
+
+def label_parts(selection: LabelSelection) -> tuple[pl.Expr, pl.Expr]:
+    """Which labels with a known outcome are learned from, and which are judged on."""
+    # polars compares instants of one zone only, and a use case may write them in its own.
+    split_at, test_until = selection.split_at.astimezone(UTC), selection.test_until.astimezone(UTC)
+    at = pl.col(EVENT_TIMESTAMP)
+    in_time = (at < split_at) & (pl.col(KNOWN_AT) < split_at)
+    if selection.train_from is not None:
+        in_time &= at >= selection.train_from.astimezone(UTC)
+    if selection.train_until is not None:
+        in_time &= at < selection.train_until.astimezone(UTC)
+    return in_time, at.is_between(split_at, test_until, closed="left")
 
 
 def _part(known: pl.DataFrame, which: pl.Expr, name: str, selection: LabelSelection) -> pa.Table:

@@ -32,11 +32,9 @@ def retrain(settings: Settings, if_needed: bool, explain: bool) -> None:
     from larder.ledger import ledger_of
     from larder.registry import feature_store
     from training.policy import asked, decide
-    from training.promotion import candidate
-    from training.release.begin import begin_shadow
     from training.release.settle import settle
     from training.report import print_gates
-    from training.retraining import facts, judged_recently
+    from training.retraining import facts, release_challenger
     from training.retraining import retrain as retrain_challenger
     from training.training_set import joined
 
@@ -67,9 +65,8 @@ def retrain(settings: Settings, if_needed: bool, explain: bool) -> None:
     version = done.run.version
     print_gates(console, done.run.gates)
     with console.status("Writing the bundle"):
-        judged = judged_recently(objective, policy, now)
-        chosen = candidate(settings, judged, model=model, number=version.number)
-        entry = begin_shadow(feature_store(settings), settings, judged, policy.release, chosen, ledger=ledger)
+        store = feature_store(settings)
+        entry = release_challenger(store, settings, objective, policy, version, now=now, ledger=ledger)
     console.print(f"[bold]{model}[/] version {version.number}: {entry.act}, {entry.reason}", highlight=False)
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from larder.contracts.bundle import champion_version, read_manifest
 from larder.contracts.errors import InvalidDataError, MissingTableError
@@ -24,11 +25,16 @@ from training.label_counts import label_counts
 from training.labels import LabelSelection, label_selection
 from training.ledger_entries import DECISION, evaluation_entry, training_entry
 from training.policy import Decision, Facts, Training, decide
+from training.promotion import candidate
+from training.release.begin import begin_shadow
 from training.release.settle import require_intact
 from training.release.state import ReleaseState, release_state
 from training.tracking import Version, load_challenger
 from training.training_run import LIMITS, TrainingRun, retrained
 from training.training_set import TrainingSet
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 LOOKBACK = timedelta(days=28)
 """Findings older than this count for nothing."""
@@ -102,6 +108,22 @@ def retrain(
         training_entry(ledger, run, data, at=now, reason="; ".join(decision.reasons), decision=number)
         _record_evaluation(ledger, run, now=now)
         return Outcome(decision, run)
+
+
+def release_challenger(
+    store: "FeatureStore",
+    settings: Settings,
+    objective: Objective,
+    policy: Retraining,
+    version: Version,
+    *,
+    now: datetime,
+    ledger: Ledger,
+) -> Entry:
+    """Begin the release of what `retrain` trained; raises what `begin_shadow` raises, which records a failed gate."""
+    judged = judged_recently(objective, policy, now)
+    chosen = candidate(settings, judged, model=version.model, number=version.number)
+    return begin_shadow(store, settings, judged, policy.release, chosen, ledger=ledger)
 
 
 def facts(

@@ -46,16 +46,9 @@ def advance(
 
 def _in_shadow(releases: Releases, objective: Objective, policy: Release, shadow: Shadow, now: datetime) -> Step:
     version = shadow.challenger
-    pairs = paired_answers(
-        releases.settings,
-        objective,
-        model=releases.model,
-        newer=version,
-        older=shadow.champion,
-        since=shadow.since,
-        now=now,
+    found = _compared(
+        releases, objective, policy, version, shadow.champion, since=shadow.since, rows=policy.shadow_rows, now=now
     )
-    found = comparison(pairs, objective, minimum_rows=policy.shadow_rows, confidence=policy.confidence)
     decision = after_shadow(shadow, policy, found, now)
     if decision.act is Act.PROMOTION:
         inputs = _began_with(releases, version) | _evidence(found)
@@ -66,23 +59,32 @@ def _in_shadow(releases: Releases, objective: Objective, policy: Release, shadow
 
 
 def _in_watch(releases: Releases, objective: Objective, policy: Release, watch: Watch, now: datetime) -> Step:
-    version = watch.champion
-    pairs = paired_answers(
-        releases.settings,
-        objective,
-        model=releases.model,
-        newer=version,
-        older=watch.former,
-        since=watch.since,
-        now=now,
-    )
-    found = comparison(pairs, objective, minimum_rows=policy.shadow_rows // 2, confidence=policy.confidence)
+    version, rows = watch.champion, policy.shadow_rows // 2
+    found = _compared(releases, objective, policy, version, watch.former, since=watch.since, rows=rows, now=now)
     decision = after_promotion(watch, policy, found, now)
     if decision.act is Act.ROLLBACK:
         releases.roll_back(watch.former, at=now, reason=decision.reason, inputs=_evidence(found))
     elif decision.act is not None:
         releases.record(decision.act, version, at=now, reason=decision.reason, inputs=_evidence(found))
     return Step(decision.act, version, decision.reason, found)
+
+
+def _compared(
+    releases: Releases,
+    objective: Objective,
+    policy: Release,
+    newer: str,
+    older: str,
+    *,
+    since: datetime,
+    rows: int,
+    now: datetime,
+) -> Comparison:
+    """Both versions on what both answered since, if `rows` of it have an outcome."""
+    pairs = paired_answers(
+        releases.settings, objective, model=releases.model, newer=newer, older=older, since=since, now=now
+    )
+    return comparison(pairs, objective, minimum_rows=rows, confidence=policy.confidence)
 
 
 def _began_with(releases: Releases, version: str) -> dict[str, Any]:
