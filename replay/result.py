@@ -91,7 +91,7 @@ def result(
     if known.height and known[OUTCOME].n_unique() == 2:
         found = metrics(known[OUTCOME].to_numpy(), known["probability"].to_numpy(), loop.objective.kpi)
     acts = [
-        Released(entry.at, str(entry.act), entry.subject.rpartition("/")[2], entry.reason)
+        Released(entry.at, str(entry.act), entry.version, entry.reason)
         for entry in loop.ledger.entries(acts=(Act.TRAINING, Act.PROMOTION, Act.REJECTION, Act.ROLLBACK))
     ]
     count = {act: sum(item.act == act for item in acts) for act in Act}

@@ -57,8 +57,7 @@ def rollback_command(settings: Settings, to: str | None, reason: str) -> None:
 
     model = use_case_name(settings)
     entry = rollback(settings, model, ledger=ledger_of(settings), now=settings.clock(), reason=reason, to=to)
-    version = entry.subject.rpartition("/")[2]
-    click.echo(f"{model} version {version} serves since {_second(entry.at)} UTC: {entry.reason}")
+    click.echo(f"{model} version {entry.version} serves since {_second(entry.at)} UTC: {entry.reason}")
 
 
 @models.command("advance")

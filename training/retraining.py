@@ -185,7 +185,7 @@ def _trainings(ledger: Ledger, model: str) -> list[Training]:
 def _training(entry: Entry) -> Training:
     newest = entry.inputs.get("newest_label")
     return Training(
-        version=_version(entry),
+        version=entry.version,
         at=entry.at,
         rows=entry.inputs.get("rows"),
         newest_label_at=datetime.fromisoformat(newest) if newest else None,
@@ -217,7 +217,7 @@ def _resumed(
     settings: Settings, objective: Objective, unfinished: Entry, *, now: datetime, ledger: Ledger
 ) -> Outcome | None:
     """The unfinished challenger, with its gates on record; None when it cannot be read any more."""
-    model, version = unfinished.subject.rpartition("/")[0], _version(unfinished)
+    model, version = unfinished.subject.rpartition("/")[0], unfinished.version
     try:
         challenger = load_challenger(settings, model, version)
     except (InvalidDataError, MissingTableError) as problem:
@@ -252,7 +252,3 @@ def _record_decision(ledger: Ledger, decision: Decision, *, model: str, now: dat
 def _in_words(reason: str, refusals: "list[str] | tuple[str, ...]") -> str:
     """Without the numbers, which change by the hour."""
     return re.sub(r"\d[\d,.:]*", "#", "; ".join([reason, *refusals]))
-
-
-def _version(entry: Entry) -> str:
-    return entry.subject.rpartition("/")[2]

@@ -51,6 +51,11 @@ class Entry(msgspec.Struct, frozen=True):
     hash: str = ""
     """SHA-256 of all of the above."""
 
+    @property
+    def version(self) -> str:
+        """Of a subject `<model>/<version>`."""
+        return self.subject.rpartition("/")[2]
+
 
 def sealed(entry: Entry) -> Entry:
     """The entry with its hash."""

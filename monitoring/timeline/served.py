@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from larder.ledger import Act, Entry
+from larder.ledger.service import services
 from monitoring.formats import instant
 
 COLOURS = 6
@@ -45,21 +46,15 @@ class Mark:
 
 def served(entries: Iterable[Entry]) -> list[Served]:
     """The versions in the order in which they served: the subject of a promotion or rollback serves from then on."""
-    made = [entry for entry in entries if entry.act in (Act.PROMOTION, Act.ROLLBACK)]
-    ends: list[datetime | None] = [*(entry.at for entry in made[1:]), None]
-    return [Served(_version(entry), entry.at, until) for entry, until in zip(made, ends, strict=False)]
+    return [Served(item.version, item.since, item.until) for item in services(entries)]
 
 
 def marks(entries: Iterable[Entry]) -> list[Mark]:
     """Trainings, rejections, promotions and rollbacks in the order of the ledger."""
-    return [Mark(entry.at, str(entry.act), _version(entry), entry.reason) for entry in entries if entry.act in SHOWN]
+    return [Mark(entry.at, str(entry.act), entry.version, entry.reason) for entry in entries if entry.act in SHOWN]
 
 
 def colours(items: Sequence[Served]) -> dict[str, int]:
     """Version -> number of its colour, by first service."""
     versions = dict.fromkeys(item.version for item in items)
     return {version: index % COLOURS for index, version in enumerate(versions)}
-
-
-def _version(entry: Entry) -> str:
-    return entry.subject.rpartition("/")[2]

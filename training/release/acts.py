@@ -10,8 +10,9 @@ from larder.contracts.bundle import read_files, read_manifest
 from larder.contracts.errors import MissingTableError
 from larder.contracts.settings import Settings
 from larder.ledger import Act, Entry, Ledger
+from larder.ledger.service import SERVING_ACTS
 from training.release.settle import agree, bundle_record, one_release, require_intact
-from training.release.state import FORMER, SERVING_ACTS, WATCH_UNTIL, ReleaseState, release_state
+from training.release.state import FORMER, WATCH_UNTIL, ReleaseState, release_state
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import zip_longest
 
 from larder.ledger import Act, Entry, Ledger
-
-SERVING_ACTS = (Act.PROMOTION, Act.ROLLBACK)
-"""Their subject serves from then on."""
+from larder.ledger.service import Service, services
 
 WATCH_UNTIL, FORMER = "watch_until", "former"
 """Of a promotion's outcome: end of the watch (ISO 8601, null without one) and the champion before (null: none)."""
@@ -83,20 +80,6 @@ class ReleaseState:
         return self.trainings[-1] if self.trainings else None
 
 
-@dataclass(frozen=True)
-class Service:
-    """A time during which one version served."""
-
-    version: str
-    since: datetime
-    until: datetime | None
-    """None while it serves."""
-    act: Act
-    """What made it serve: promotion or rollback."""
-    reason: str
-    actor: str
-
-
 def release_state(ledger: Ledger, model: str) -> ReleaseState:
     """What the entries about `<model>/<version>` come to."""
     state = ReleaseState()
@@ -108,12 +91,7 @@ def release_state(ledger: Ledger, model: str) -> ReleaseState:
 
 def history(ledger: Ledger, model: str) -> list[Service]:
     """Which version served when, in order; without gaps, each instant belonging to one version."""
-    made = ledger.entries(subject=model, acts=SERVING_ACTS)
-    ends = [entry.at for entry in made[1:]]
-    return [
-        Service(_version(entry), entry.at, until, entry.act, entry.reason, entry.actor)
-        for entry, until in zip_longest(made, ends)
-    ]
+    return services(ledger.entries(subject=model))
 
 
 def _after_training(state: ReleaseState, entry: Entry) -> ReleaseState:
@@ -123,16 +101,16 @@ def _after_training(state: ReleaseState, entry: Entry) -> ReleaseState:
 def _after_shadow(state: ReleaseState, entry: Entry) -> ReleaseState:
     if state.champion is None:
         return state
-    return replace(state, under_way=Shadow(_version(entry), state.champion, entry.at))
+    return replace(state, under_way=Shadow(entry.version, state.champion, entry.at))
 
 
 def _after_rejection(state: ReleaseState, entry: Entry) -> ReleaseState:
     """A challenger may also be rejected by its gates, before any shadow."""
-    return replace(state, under_way=None) if state.shadow == _version(entry) else state
+    return replace(state, under_way=None) if state.shadow == entry.version else state
 
 
 def _after_promotion(state: ReleaseState, entry: Entry) -> ReleaseState:
-    version, until = _version(entry), entry.outcome.get(WATCH_UNTIL)
+    version, until = entry.version, entry.outcome.get(WATCH_UNTIL)
     watch = None
     if state.champion is not None and until is not None:
         watch = Watch(version, state.champion, entry.at, datetime.fromisoformat(until))
@@ -140,7 +118,7 @@ def _after_promotion(state: ReleaseState, entry: Entry) -> ReleaseState:
 
 
 def _after_rollback(state: ReleaseState, entry: Entry) -> ReleaseState:
-    version, former = _version(entry), state.line[:-1]
+    version, former = entry.version, state.line[:-1]
     # A version that was promoted twice is gone back to where it served last.
     kept = former[: len(former) - former[::-1].index(version)] if version in former else (version,)
     return _serving(state, entry, kept, None)
@@ -148,16 +126,12 @@ def _after_rollback(state: ReleaseState, entry: Entry) -> ReleaseState:
 
 def _after_confirmation(state: ReleaseState, entry: Entry) -> ReleaseState:
     watch = state.under_way
-    return replace(state, under_way=None) if isinstance(watch, Watch) and watch.champion == _version(entry) else state
+    return replace(state, under_way=None) if isinstance(watch, Watch) and watch.champion == entry.version else state
 
 
 def _serving(state: ReleaseState, entry: Entry, line: tuple[str, ...], watch: Watch | None) -> ReleaseState:
     """A new champion ends whatever was under way."""
     return replace(state, line=line, champion_since=entry.at, entry=entry.hash, under_way=watch)
-
-
-def _version(entry: Entry) -> str:
-    return entry.subject.rpartition("/")[2]
 
 
 _AFTER: dict[Act, Callable[[ReleaseState, Entry], ReleaseState]] = {
