@@ -17,6 +17,8 @@ Metrics = Mapping[str, float]
 
 CALIBRATION_BINS = 20
 CURVE_POINTS = 200
+SMALLEST = np.finfo(np.float64).eps
+"""Least distance of a probability from 0 and from 1 where its logarithm is taken."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,20 @@ def metrics(outcome: Outcomes, predicted: Probabilities, kpi: Kpi) -> dict[str, 
 
 def mean_cost(outcome: Outcomes, predicted: Probabilities, kpi: Kpi) -> float:
     """Cost per decision, in the KPI's unit, of acting wherever the probability reaches the threshold."""
+    return float(losses(outcome, predicted, kpi)["kpi"].mean())
+
+
+def losses(outcome: Outcomes, predicted: Probabilities, kpi: Kpi) -> dict[str, Probabilities]:
+    """What each row cost: log_loss, brier and kpi."""
     acted = predicted >= kpi.threshold
-    false_alarms, misses = np.sum(acted & (outcome == 0)), np.sum(~acted & (outcome == 1))
-    return float((false_alarms * kpi.false_alarm + misses * kpi.miss) / len(outcome))
+    cost = np.where(acted & (outcome == 0), kpi.false_alarm, np.where(~acted & (outcome == 1), kpi.miss, 0.0))
+    return {"log_loss": log_losses(outcome, predicted), "brier": (predicted - outcome) ** 2, "kpi": cost}
+
+
+def log_losses(outcome: Outcomes, predicted: Probabilities) -> Probabilities:
+    """One per row; probabilities are kept off 0 and 1 as scikit-learn does."""
+    right: Probabilities = np.clip(np.where(outcome == 1, predicted, 1 - predicted), SMALLEST, 1 - SMALLEST)
+    return -np.log(right)
 
 
 def calibration_curve(outcome: Outcomes, predicted: Probabilities) -> CalibrationCurve:
@@ -152,9 +165,7 @@ def _roc(outcome: Outcomes, predicted: Probabilities) -> RocCurve:
 def slice_scores(
     part: Slice, test: pa.Table, outcome: Outcomes, predicted: Probabilities, kpi: Kpi
 ) -> list[SliceScore]:
-    column = test[part.column].combine_chunks().dictionary_encode()
-    names = np.array([part.value(value) for value in column.dictionary.to_pylist()] + ["missing"], dtype=object)
-    values = names[column.indices.fill_null(len(names) - 1).to_numpy()]
+    values = slice_values(part, test[part.column])
     scores = []
     for value in sorted(set(values)):
         chosen = values == value
@@ -163,6 +174,13 @@ def slice_scores(
             found = _metrics_if_any(outcome[chosen], predicted[chosen], kpi)
             scores.append(SliceScore(part.name, value, rows, found))
     return scores
+
+
+def slice_values(part: Slice, column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
+    """The slice's value of each row; `missing` for null."""
+    encoded = column.combine_chunks().dictionary_encode()
+    names = np.array([part.value(value) for value in encoded.dictionary.to_pylist()] + ["missing"], dtype=object)
+    return np.asarray(names[encoded.indices.fill_null(len(names) - 1).to_numpy()], dtype=object)
 
 
 def _metrics_if_any(outcome: Outcomes, predicted: Probabilities, kpi: Kpi) -> dict[str, float | None]:

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
-import numpy as np
 import polars as pl
 import pyarrow.compute as pc
 
 from larder.contracts.monitoring import Verdict
 from larder.contracts.tables import Lake
-from larder.evaluation import metrics
+from larder.evaluation import losses, metrics
 from larder.ledger import Act
 from larder.predictions import LIVE, OUTCOME, judged, read_predictions
 from replay.day import DayDone, Loop
@@ -140,23 +139,19 @@ def noticed(incident: Incident, days: Sequence[DayDone], acts: Sequence[Released
 
 def _days(rows: pl.DataFrame, loop: Loop, days: Sequence[DayDone]) -> list[Day]:
     """One entry per day of the schedule; a day is the time since the run before."""
-    kpi = loop.objective.kpi
     found = []
     for previous, day in zip([None, *days], days, strict=False):
         since = previous.now if previous is not None else day.now - timedelta(days=1)
         part = rows.filter(pl.col("at").is_between(since, day.now, closed="right"))
         known = part.filter(pl.col(OUTCOME).is_not_null())
-        outcome, probability = known[OUTCOME].to_numpy(), known["probability"].to_numpy()
-        acted = probability >= kpi.threshold
-        cost = np.where(acted, (outcome == 0) * kpi.false_alarm, (outcome == 1) * kpi.miss)
-        chance = np.clip(np.where(outcome == 1, probability, 1 - probability), 1e-15, 1.0)
+        cost = losses(known[OUTCOME].to_numpy(), known["probability"].to_numpy(), loop.objective.kpi)
         found.append(
             Day(
                 day=f"{day.now:%Y-%m-%d}",
                 answers=part.height,
                 labelled=known.height,
-                log_loss=float(-np.log(chance).mean()) if known.height else None,
-                kpi=float(cost.mean()) if known.height else None,
+                log_loss=float(cost["log_loss"].mean()) if known.height else None,
+                kpi=float(cost["kpi"].mean()) if known.height else None,
                 version=part["version"][-1] if part.height else None,
                 alarms=_alarms(day),
             )

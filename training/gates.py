@@ -7,8 +7,7 @@ import numpy as np
 
 from larder.contracts.errors import GateError
 from larder.contracts.objective import CHAMPION, Gate
-from larder.evaluation import Evaluation, Outcomes, Probabilities
-from training.release.comparison import log_losses
+from larder.evaluation import Evaluation, Outcomes, Probabilities, log_losses
 
 
 @dataclass(frozen=True)

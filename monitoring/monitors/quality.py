@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 
 from larder.contracts.monitoring import Baseline, Finding, Monitoring, Verdict
 from larder.contracts.objective import Kpi, Objective, Slice
-from larder.evaluation import Outcomes, Probabilities, metrics
+from larder.evaluation import SMALLEST, Outcomes, Probabilities, metrics, slice_values
 from larder.predictions import LIVE, OUTCOME, SHADOW
 from monitoring.monitors.expectation import expected_roc_auc
-from monitoring.monitors.resampling import SMALLEST, Samples, expected_losses, interval, samples
+from monitoring.monitors.resampling import Samples, expected_losses, interval, samples
 from monitoring.monitors.window import Window, verdict_of
 
 Floats = npt.NDArray[np.float64]
@@ -150,9 +150,7 @@ def constant_loss(metric: str, positives: Any, kpi: Kpi) -> Any:
 
 
 def _slices(judge: Judge, part: Slice, live: pa.Table, baseline: Baseline | None) -> Iterator[Finding]:
-    column = live[f"label_{part.column}"].combine_chunks().dictionary_encode()
-    names = np.array([part.value(value) for value in column.dictionary.to_pylist()] + ["missing"], dtype=object)
-    values = names[column.indices.fill_null(len(names) - 1).to_numpy()]
+    values = slice_values(part, live[f"label_{part.column}"])
     rows = matured(live)
     for value in sorted(set(values)):
         chosen = values == value

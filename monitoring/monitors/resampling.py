@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from larder.contracts.objective import Kpi
-from larder.evaluation import Outcomes, Probabilities
+from larder.evaluation import SMALLEST, Outcomes, Probabilities, losses
 
 Floats = npt.NDArray[np.float64]
 
@@ -18,7 +18,6 @@ SAMPLES = 200
 SEED = 0
 RANK_BINS = 1_000
 """Probabilities are told apart by rank to a thousandth, which moves ROC-AUC by less than that squared."""
-SMALLEST = np.finfo(np.float64).eps
 
 
 @dataclass(frozen=True)
@@ -51,14 +50,6 @@ def samples(outcome: Outcomes, predicted: Probabilities, hours: npt.NDArray[np.i
         expected={name: mean(of_rows) for name, of_rows in expected_losses(predicted, kpi).items()},
         positives=mean(outcome.astype(np.float64)),
     )
-
-
-def losses(outcome: Outcomes, predicted: Probabilities, kpi: Kpi) -> dict[str, Floats]:
-    """Per row what the outcome cost."""
-    chance = np.clip(np.where(outcome == 1, predicted, 1 - predicted), SMALLEST, 1)
-    acted = predicted >= kpi.threshold
-    cost = np.where(acted & (outcome == 0), kpi.false_alarm, np.where(~acted & (outcome == 1), kpi.miss, 0.0))
-    return {"log_loss": -np.log(chance), "brier": (predicted - outcome) ** 2, "kpi": cost}
 
 
 def expected_losses(predicted: Probabilities, kpi: Kpi) -> dict[str, Floats]:

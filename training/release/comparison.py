@@ -15,7 +15,7 @@ from larder.contracts.errors import MissingTableError
 from larder.contracts.objective import Objective
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
-from larder.evaluation import Outcomes, Probabilities, metrics, slice_scores
+from larder.evaluation import Outcomes, Probabilities, log_losses, metrics, slice_scores
 from larder.predictions import OUTCOME, judged, read_predictions
 
 NEWER, OLDER = "newer", "older"
@@ -102,14 +102,6 @@ def comparison(pairs: pa.Table, objective: Objective, *, minimum_rows: int, conf
         metrics(outcome, old, objective.kpi),
         _slices(objective, known, outcome, new, old),
     )
-
-
-def log_losses(outcome: Outcomes, predicted: Probabilities) -> Probabilities:
-    """One per row; probabilities are kept off 0 and 1 as scikit-learn does."""
-    tiny = np.finfo(np.float64).eps
-    right = np.clip(np.where(outcome == 1, predicted, 1 - predicted), tiny, 1 - tiny)
-    losses: Probabilities = -np.log(right)
-    return losses
 
 
 def paired_interval(differences: Probabilities, days: npt.NDArray[np.int64], confidence: float) -> Interval:

@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import log_loss
 
-from training.release.comparison import log_losses, paired_interval
+from larder.evaluation import log_losses
+from training.release.comparison import paired_interval
 
 
 def test_log_losses_average_to_scikit_learns():
