@@ -68,6 +68,12 @@ def string_counts(column: pa.ChunkedArray) -> dict[str, int]:
     return {item["values"]: item["counts"] for item in counted if item["values"] != ""}
 
 
+def as_float32(column: pa.ChunkedArray) -> Floats:
+    """Values as the model sees them, rounded to float32, with NaN for null."""
+    values: Floats = column.cast(pa.float64()).to_numpy().astype(np.float32).astype(np.float64)
+    return values
+
+
 def binned(known: Floats, edges: list[float]) -> Counts:
     """Rows per bin; a value on an edge belongs to the bin above."""
     places = np.searchsorted(np.asarray(edges, dtype=np.float64), known, side="right")

@@ -61,15 +61,15 @@ def judged(
     *,
     now: datetime,
     others: Sequence[str] = (),
-    version: int | None = None,
 ) -> Judged:
     """`predictions` (with their `request`) beside the label table at the place `labels`, as it was known at `now`.
 
     A label belongs to the answer whose request names the same values in all columns that both have, null fitting
-    null. A label known after `now` counts as unknown. `column` holds the label, `others` what the rows keep besides.
+    null. A label known after `now` counts as unknown. The label table is read at the version that pins say.
+    `column` holds the label, `others` what the rows keep besides.
     Raises MissingTableError without a label table, InvalidDataError when requests and labels share no column.
     """
-    table = open_table(labels, version_to_read(labels, lake=_lake_of(labels), version=version))
+    table = open_table(labels, version_to_read(labels, lake=_lake_of(labels)))
     stored = [field.name for field in table.schema().fields]
     request = predictions["request"].combine_chunks() if predictions.num_rows else None
     fields = [field.name for field in predictions.schema.field("request").type] if request is not None else []

@@ -12,12 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from larder.contracts.monitoring import Baseline, NumberBaseline, StringBaseline
+from larder.contracts.monitoring import PREDICTION, Baseline, NumberBaseline, StringBaseline
 from larder.contracts.tables import EVENT_TIMESTAMP
-from larder.distances import Distances, Floats, number_distances, string_counts, string_distances
-
-PREDICTION = "prediction"
-"""Name of the model's probability beside those of its inputs."""
+from larder.distances import Distances, Floats, as_float32, number_distances, string_counts, string_distances
 
 MOST_WINDOWS = 120
 """Looked at, evenly spread over training."""
@@ -38,13 +35,13 @@ def with_usual_windows(
     """The baseline with `usual` filled in.
 
     `rows`: those that the features are counted over, with their `event_timestamp`; `judged_at`: the instants of
-    the probabilities `predicted`. Windows of `length` with
-    fewer than `minimum_rows` rows are left out, as monitors do not judge them.
+    the probabilities `predicted`. Windows of `length` with fewer than `minimum_rows` rows are left out, as monitors do
+    not judge them.
     """
     windows = _windows(rows[EVENT_TIMESTAMP], length, minimum_rows)
     usual = {}
     for name, number in baseline.numbers.items():
-        usual[name] = _of_numbers(_floats(rows[name]), windows, number)
+        usual[name] = _of_numbers(as_float32(rows[name]), windows, number)
     for name, string in baseline.strings.items():
         usual[name] = _highest([_of_strings(rows[name].take(window), string) for window in windows])
     judged = _windows(judged_at, length, minimum_rows)
@@ -92,8 +89,3 @@ def _windows(at: pa.ChunkedArray, length: timedelta, minimum_rows: int) -> list[
     windows = [window for window in np.split(order, starts) if len(window) >= minimum_rows]
     chosen = np.linspace(0, len(windows) - 1, min(len(windows), MOST_WINDOWS)).astype(np.int64)
     return [windows[position] for position in chosen]
-
-
-def _floats(column: pa.ChunkedArray) -> Floats:
-    values: Floats = column.cast(pa.float64()).to_numpy().astype(np.float32).astype(np.float64)
-    return values

@@ -1,8 +1,5 @@
 """`larder report`: what a run achieved, for the terminal, as a page and as JSON."""
 
-import os
-from pathlib import Path
-
 import click
 
 from larder.contracts.settings import Settings
@@ -20,6 +17,7 @@ def report(settings: Settings) -> None:
     from rich.console import Console
 
     from larder.contracts.reports import read_report
+    from larder.whole_file import write_whole
     from monitoring.console import print_report
     from monitoring.page import page
     from monitoring.run_report import STEPS, run_report
@@ -28,14 +26,6 @@ def report(settings: Settings) -> None:
     content = run_report(results, at=settings.clock().isoformat())
     address = f"http://{settings.host}:{settings.port}"
     page_path = settings.state / "report.html"
-    settings.state.mkdir(parents=True, exist_ok=True)
-    _write(settings.state / "run_report.json", msgspec.json.format(msgspec.json.encode(content), indent=1))
-    _write(page_path, page(content, address=address).encode())
+    write_whole(settings.state / "run_report.json", msgspec.json.format(msgspec.json.encode(content), indent=1))
+    write_whole(page_path, page(content, address=address).encode())
     print_report(content, Console(), address=address, page=page_path.as_uri())
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all, so that a reader never sees half a report."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)

@@ -1,6 +1,5 @@
 """What the monitors found, as one HTML file like the run's report: no script, nothing loaded from elsewhere."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +19,7 @@ from larder.evaluation import calibration_curve
 from larder.findings import read_findings
 from larder.ledger import ledger_of
 from larder.predictions import LIVE, OUTCOME, judged, read_predictions
+from larder.whole_file import write_whole
 from monitoring import formats, monitoring_report
 from monitoring.monitoring_report import MonitoringReport
 from monitoring.monitoring_tables import checks, slices
@@ -65,10 +65,7 @@ def write_monitoring_page(
         releases=Releases(served(entries), marks(entries)),
         answers=_judged(lake, model, objective, now),
     )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
-    partial.write_text(html, encoding="utf-8")
-    os.replace(partial, target)
+    write_whole(target, html.encode())
     return target
 
 

@@ -8,10 +8,7 @@ from functools import cached_property
 
 from larder.contracts.monitoring import Finding, Verdict
 
-LIVE = "live"
-PREDICTION = "prediction"
-
-MONITORS = {
+TITLES = {
     "freshness": "freshness",
     "volume": "number of predictions",
     "nulls": "nulls",
@@ -72,7 +69,7 @@ class MonitoringReport:
 
     @cached_property
     def alarms(self) -> list[Alarm]:
-        """Of the latest run; in the order of MONITORS, quality first, the farthest beyond its limit first."""
+        """Of the latest run; in the order of TITLES, quality first, the farthest beyond its limit first."""
         groups: dict[tuple[str, str], list[Finding]] = {}
         for item in self.latest:
             if item.verdict == Verdict.ALARM:
@@ -135,7 +132,7 @@ def sentence(report: MonitoringReport) -> str:
         groups: dict[str, list[str]] = {}
         for alarm in report.alarms:
             groups.setdefault(alarm.monitor, []).append(alarm.subject)
-        parts = [f"{MONITORS.get(monitor, monitor)} ({listed(subjects)})" for monitor, subjects in groups.items()]
+        parts = [f"{TITLES.get(monitor, monitor)} ({listed(subjects)})" for monitor, subjects in groups.items()]
         rest = f"; {counted(untold, 'thing')} could not be told" if untold else ""
         return f"{counted(len(report.alarms), 'alarm')}: {', '.join(parts)}{rest}."
     if untold == 0:
@@ -156,5 +153,5 @@ def counted(number: int, noun: str) -> str:
 
 
 def _rank(monitor: str) -> int:
-    names = list(MONITORS)
-    return names.index(monitor) if monitor in MONITORS else len(names)
+    names = list(TITLES)
+    return names.index(monitor) if monitor in TITLES else len(names)

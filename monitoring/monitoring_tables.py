@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from larder.contracts.monitoring import Finding, Verdict
-from monitoring.monitoring_report import MONITORS, MonitoringReport, excess
+from monitoring.monitoring_report import TITLES, MonitoringReport, excess
 
 PLOTTED = ("drift", "quality", "expected_quality")
 """Monitors that have plots of their own."""
@@ -64,7 +64,7 @@ def _table(report: MonitoringReport, monitor: str) -> MonitorTable:
         key=lambda items: (_order(items[-1]), -excess(items[-1])),
     )
     shown = tuple(Check(items[-1], _trend(items)) for items in latest[:MOST_SUBJECTS])
-    return MonitorTable(monitor, MONITORS.get(monitor, monitor), shown, len(latest[MOST_SUBJECTS:]))
+    return MonitorTable(monitor, TITLES.get(monitor, monitor), shown, len(latest[MOST_SUBJECTS:]))
 
 
 def _order(item: Finding) -> int:

@@ -1,6 +1,5 @@
 """The latest findings as Prometheus reads them from a file (node exporter's textfile collector)."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from larder.contracts.monitoring import Finding, Verdict
 from larder.contracts.settings import Settings
+from larder.whole_file import write_whole
 from monitoring.monitoring_report import MonitoringReport
 
 FILE = Path("metrics", "larder_monitor.prom")
@@ -40,8 +40,5 @@ def exposition(findings: Sequence[Finding]) -> str:
 def write_metrics(settings: Settings, findings: Sequence[Finding]) -> Path:
     """Write `<state>/metrics/larder_monitor.prom`, whole or not at all: a scrape never reads half of it."""
     path = settings.state / FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")  # the collector reads only *.prom
-    partial.write_text(exposition(findings), encoding="utf-8")
-    os.replace(partial, path)
+    write_whole(path, exposition(findings).encode())  # what it writes first is no *.prom, so no collector reads it
     return path

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 import click
 
 from larder.contracts.clock import parsed_instant
+from larder.contracts.retraining import POLICIES
 from larder.contracts.settings import Settings
 
 if TYPE_CHECKING:
     from replay.incidents import Incident
     from replay.result import Result
     from replay.worker import Task
-
-POLICIES = ("never", "monthly", "weekly", "automatic")
 
 
 @click.command()

@@ -13,7 +13,7 @@ from feast import FeatureStore
 from larder.contracts.answer import Answer
 from larder.contracts.bundle import champion_version, shadow_version
 from larder.contracts.errors import GateError
-from larder.contracts.monitoring import Finding, Monitoring
+from larder.contracts.monitoring import Finding, Monitoring, Verdict
 from larder.contracts.objective import Objective
 from larder.contracts.plan import FeaturePlan
 from larder.contracts.retraining import Retraining
@@ -66,6 +66,12 @@ class DayDone:
     now: datetime
     answers: int
     findings: list[Finding]
+
+    @property
+    def alarms(self) -> list[str]:
+        """`monitor of subject`, each once."""
+        alarms = (item for item in self.findings if item.verdict is Verdict.ALARM)
+        return sorted({f"{item.monitor} of {item.subject}" for item in alarms})
 
 
 def replayed_day(loop: Loop, known: Known, requests: Requests, *, now: datetime) -> DayDone:

@@ -25,6 +25,7 @@ from larder.offline.history import history_of
 from larder.offline.tables.delta_table import open_table
 from larder.spark.session import spark_session
 from larder.versions.pins import name_of
+from larder.whole_file import write_whole
 from pipelines.ingest import ingest
 from pipelines.raw import provide_example, raw_paths
 from replay.deliveries import Deliveries, deliveries, shuffled, with_incidents, write_file
@@ -83,7 +84,7 @@ def prepared_lake(
         if files.deliver(late, at=end):
             _refresh_views(store, spark, until=end, is_live=True)
         start = end
-    _write(settings.state / STRETCHES, msgspec.json.encode(stretches))
+    write_whole(settings.state / STRETCHES, msgspec.json.encode(stretches))
     return stretches
 
 
@@ -184,9 +185,3 @@ def _versions(settings: Settings, store: FeatureStore, ingestion: Ingestion) -> 
     places = {history_of(view, store.config).table for view in views}
     places |= {lake.labels(table.name) for table in ingestion.labels}
     return {name_of(place, settings.lake): open_table(place).version() for place in sorted(places)}
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(content)
-    partial.replace(path)

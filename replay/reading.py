@@ -1,7 +1,6 @@
 """What each day of a stretch reads, computed for many days at once and kept for the next policy."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,6 +18,7 @@ from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.offline.conditions import Between, fulfilling
 from larder.online.compiled import FeatureRows, Status
 from larder.online.packed.types import EPOCH
+from larder.whole_file import write_whole
 from replay.day import Known
 from replay.history import Retrieval, as_requests, retrieval
 from replay.incidents import Incident
@@ -110,7 +110,4 @@ def _store(path: Path, features: FeatureRows) -> None:
     kinds = list(dict.fromkeys(features.statuses))
     numbers = {kind: number for number, kind in enumerate(kinds)}
     content = (features.values, [numbers[row] for row in features.statuses], kinds)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(msgspec.msgpack.encode(content))
-    os.replace(partial, path)
+    write_whole(path, msgspec.msgpack.encode(content))

@@ -105,16 +105,12 @@ def result(
         promotions=count[Act.PROMOTION],
         rejections=count[Act.REJECTION],
         rollbacks=count[Act.ROLLBACK],
-        alarm_days=sum(bool(_alarms(day)) for day in days),
-        wrong_alarm_days=sum(bool(_alarms(day)) and not is_explained(day.now, incidents) for day in days),
+        alarm_days=sum(bool(day.alarms) for day in days),
+        wrong_alarm_days=sum(bool(day.alarms) and not is_explained(day.now, incidents) for day in days),
         incidents=[noticed(incident, days, acts) for incident in incidents],
         days=_days(rows, loop, days),
         acts=acts,
     )
-
-
-def _alarms(day: DayDone) -> list[str]:
-    return sorted({f"{item.monitor} of {item.subject}" for item in day.findings if item.verdict is Verdict.ALARM})
 
 
 def is_explained(at: datetime, incidents: Sequence[Incident]) -> bool:
@@ -124,7 +120,7 @@ def is_explained(at: datetime, incidents: Sequence[Incident]) -> bool:
 def noticed(incident: Incident, days: Sequence[DayDone], acts: Sequence[Released]) -> Noticed:
     """The first alarm, of the monitors that the incident names or of any, that was not raised the day before it."""
     eve = [day for day in days if day.now <= incident.start][-1:]
-    before = {name for day in eve for name in _alarms(day)}
+    before = {name for day in eve for name in day.alarms}
     trainings = sum(item.act == Act.TRAINING and incident.start < item.at <= incident.end + AFTERMATH for item in acts)
     for day in days:
         if not incident.start < day.now <= incident.end + AFTERMATH:
@@ -153,7 +149,7 @@ def _days(rows: pl.DataFrame, loop: Loop, days: Sequence[DayDone]) -> list[Day]:
                 log_loss=float(cost["log_loss"].mean()) if known.height else None,
                 kpi=float(cost["kpi"].mean()) if known.height else None,
                 version=part["version"][-1] if part.height else None,
-                alarms=_alarms(day),
+                alarms=day.alarms,
             )
         )
     return found

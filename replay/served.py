@@ -15,7 +15,7 @@ import pyarrow as pa
 from feast import FeatureStore
 
 from larder.contracts.plan import FeaturePlan, ViewPlan
-from larder.offline.history import history_of
+from larder.offline.history import History, history_of
 from larder.offline.join.as_of import INSTANT
 from larder.offline.pins import pinned_for_retrieval
 from larder.online.compiled import Cell, CompiledPlan, FeatureRows, Status
@@ -57,6 +57,12 @@ def served_from_history(
     return compiled.rows(asked, [_cells(store, view, requests.rows, at, incidents) for view in plan.views])
 
 
+def pinned_history(store: FeatureStore, view: str) -> History:
+    """Where the values of a registered view lie, at the version that pins say."""
+    definition = store.registry.get_any_feature_view(view, store.project)
+    return pinned_for_retrieval(history_of(definition, store.config), store.config)
+
+
 def _cells(
     store: FeatureStore,
     view: ViewPlan,
@@ -64,8 +70,7 @@ def _cells(
     at: "np.ndarray[Any, np.dtype[np.int64]]",
     incidents: Sequence[Incident],
 ) -> list[Cell]:
-    definition = store.registry.get_any_feature_view(view.name, store.project)
-    history = pinned_for_retrieval(history_of(definition, store.config), store.config)
+    history = pinned_history(store, view.name)
     request_key = dict(zip((key.name for key in view.join_keys), view.request_keys, strict=True))
     keys = pa.table({name: pa.array([row[request_key[name]] for row in rows]) for name in history.keys})
     if not history.keys:

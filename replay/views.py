@@ -10,12 +10,11 @@ import pyarrow as pa
 from feast import FeatureStore
 
 from larder.contracts.plan import FeaturePlan
-from larder.offline.history import history_of
-from larder.offline.pins import pinned_for_retrieval
 from larder.offline.reading import StoredRows
 from larder.online.packed.types import EPOCH, microseconds
 from monitoring.monitors.freshness import ViewState
 from replay.incidents import Incident, of_kind
+from replay.served import pinned_history
 
 Instants = npt.NDArray[np.int64]
 
@@ -47,8 +46,7 @@ def view_times(store: FeatureStore, plan: FeaturePlan, incidents: Sequence[Incid
 
 
 def _visible(store: FeatureStore, view: str) -> Instants:
-    definition = store.registry.get_any_feature_view(view, store.project)
-    history = pinned_for_retrieval(history_of(definition, store.config), store.config)
+    history = pinned_history(store, view)
     found: list[Instants] = [np.empty(0, dtype=np.int64)]
     for batch in StoredRows(history, ()).batches():
         times = [batch[name].cast(pa.int64()).to_numpy() for name in history.times]

@@ -29,6 +29,7 @@ from larder.ledger import ledger_of
 from larder.online.planning import feature_plan
 from larder.online.server.embedded import stop
 from larder.versions.pins import table_versions
+from monitoring.monitoring_report import listed
 from replay.day import DayDone, Loop, replayed_day
 from replay.history import all_requests, as_requests
 from replay.incidents import Incident
@@ -157,9 +158,7 @@ def _link(source: str, target: str) -> None:
 
 
 def _line(day: DayDone) -> str:
-    alarms = sorted({f"{item.monitor} of {item.subject}" for item in day.findings if item.verdict == "alarm"})
-    shown = ", ".join(alarms[:3]) + (f" and {len(alarms) - 3} more" if len(alarms) > 3 else "")
-    return f"{day.now:%Y-%m-%d}  {day.answers:5,} answers  {shown}"
+    return f"{day.now:%Y-%m-%d}  {day.answers:5,} answers  {listed(day.alarms)}"
 
 
 if __name__ == "__main__":

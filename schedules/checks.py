@@ -4,26 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey, asset_check, multi_asset_check
 
-from larder.contracts.monitoring import Finding, Verdict
+from larder.contracts.monitoring import MONITORS, Finding, Verdict
 from larder.contracts.settings import load_settings
 from schedules.findings import newest_findings
 from schedules.steps import STEP, Step, run
-
-MONITORS = (
-    "freshness",
-    "volume",
-    "nulls",
-    "absent",
-    "out_of_range",
-    "categories",
-    "drift",
-    "skew",
-    "labels",
-    "quality",
-    "expected_quality",
-    "service",
-)
-"""As `larder.contracts.monitoring.Finding.monitor` lists them."""
 
 
 @multi_asset_check(specs=[AssetCheckSpec(name, asset="monitoring") for name in MONITORS])

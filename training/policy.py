@@ -7,14 +7,13 @@ from typing import Any
 
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.monitoring import Finding
-from larder.contracts.retraining import Retraining
+from larder.contracts.retraining import POLICIES, Retraining
 from training.alarms import judged_windows, open_problems
 from training.label_counts import LabelCounts
 
 WEEK = timedelta(days=7)
 SHOWN = 10
 """Subjects of triggers that the evidence names."""
-POLICIES = ("never", "monthly", "weekly", "automatic")
 
 
 @dataclass(frozen=True, kw_only=True)

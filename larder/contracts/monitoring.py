@@ -11,6 +11,13 @@ import msgspec
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError
 
+MONITORS = (
+    "freshness", "volume", "nulls", "absent", "out_of_range", "categories", "drift", "skew", "labels", "quality",
+    "expected_quality", "service",
+)  # fmt: skip
+PREDICTION = "prediction"
+"""Subject of the findings about the model's probabilities, beside those about its inputs."""
+
 
 class Verdict(StrEnum):
     OK = "ok"
@@ -29,8 +36,7 @@ class Finding:
     window_end: datetime
     """The window is (start, end]."""
     monitor: str
-    """freshness, volume, nulls, absent, out_of_range, categories, drift, skew, labels, quality, expected_quality or
-    service."""
+    """One of MONITORS."""
     subject: str
     """Feature, view, table, slice (`name=value`) or model version that the finding is about."""
     metric: str

@@ -7,6 +7,9 @@ from typing import Literal
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.objective import Gate
 
+POLICIES = ("never", "monthly", "weekly", "automatic")
+"""What a replay compares; `automatic` is the declared policy."""
+
 
 @dataclass(frozen=True)
 class TrainingWindow:

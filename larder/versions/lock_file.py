@@ -1,7 +1,6 @@
 """`data.lock`: the versions of Delta tables as a small text file for git."""
 
 import json
-import os
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from larder.contracts.errors import InvalidDataError, MissingTableError
+from larder.whole_file import write_whole
 
 LOCK_FILE = "data.lock"
 """Name in the project's home."""
@@ -71,10 +71,7 @@ def read_lock_file(path: Path) -> dict[str, PinnedTable]:
 
 def write_lock_file(path: Path, pins: Mapping[str, PinnedTable]) -> None:
     """Write the file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(encoded(pins), encoding="utf-8")
-    os.replace(partial, path)
+    write_whole(path, encoded(pins).encode())
 
 
 def _section(name: str, pin: PinnedTable) -> str:

@@ -47,12 +47,6 @@ def field(rows: pa.Table, column: str, name: str) -> pa.ChunkedArray:
     return pa.chunked_array(chunks, rows.schema.field(column).type.field(position).type)
 
 
-def numbers(column: pa.ChunkedArray) -> Floats:
-    """Values as the model sees them, rounded to float32, with NaN for null."""
-    values: Floats = column.cast(pa.float64()).to_numpy().astype(np.float32).astype(np.float64)
-    return values
-
-
 def tallied(lists: pa.ChunkedArray) -> dict[str, int]:
     """How often each name occurs in a column of lists of names; null counts as an empty list."""
     names = pc.list_flatten(lists)

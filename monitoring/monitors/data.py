@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow.compute as pc
 
 from larder.contracts.monitoring import Baseline, Finding, Monitoring, NumberBaseline, StringBaseline
-from larder.distances import string_counts
-from monitoring.monitors.answers import Answers, field, numbers, tallied
+from larder.distances import as_float32, string_counts
+from monitoring.monitors.answers import Answers, field, tallied
 from monitoring.monitors.shares import lowest_share
 from monitoring.monitors.window import Window, verdict_of
 
@@ -54,7 +54,7 @@ def out_of_range(window: Window, answers: Answers, baseline: Baseline, limits: M
 def _range(found: "_Shares", answers: Answers, name: str, known: NumberBaseline) -> Iterator[Finding]:
     if name not in {column.name for column in answers.model.plan.columns} or not known.quantiles:
         return
-    values = numbers(field(answers.rows, "features", name))
+    values = as_float32(field(answers.rows, "features", name))
     values = values[~np.isnan(values)]
     if not len(values):
         return

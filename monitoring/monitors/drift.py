@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping
 
 from scipy.stats import false_discovery_control
 
-from larder.contracts.monitoring import Baseline, Finding, Monitoring
-from larder.distances import Distances, number_distances, string_counts, string_distances
-from larder.usual_windows import PREDICTION
-from monitoring.monitors.answers import Answers, field, numbers
+from larder.contracts.monitoring import PREDICTION, Baseline, Finding, Monitoring
+from larder.distances import Distances, as_float32, number_distances, string_counts, string_distances
+from monitoring.monitors.answers import Answers, field
 from monitoring.monitors.window import Window, verdict_of
 
 
@@ -33,14 +32,14 @@ def _distances(answers: Answers, baseline: Baseline, limits: Monitoring) -> Iter
     for column in answers.model.plan.columns:
         name = column.name
         if name in baseline.numbers:
-            yield name, number_distances(numbers(field(answers.rows, "features", name)), baseline.numbers[name])
+            yield name, number_distances(as_float32(field(answers.rows, "features", name)), baseline.numbers[name])
         elif name in baseline.strings:
             counts = string_counts(field(answers.rows, "features", name))
             nulls = answers.count - sum(counts.values())
             yield name, string_distances(counts, nulls, baseline.strings[name])
     own = answers.own
     if len(own) >= limits.minimum_rows:  # right after a promotion the new version has answered too little
-        yield PREDICTION, number_distances(numbers(answers.rows["probability"].take(own)), baseline.prediction)
+        yield PREDICTION, number_distances(as_float32(answers.rows["probability"].take(own)), baseline.prediction)
 
 
 def _findings(

@@ -7,9 +7,10 @@ from itertools import groupby
 
 from markupsafe import Markup
 
-from larder.contracts.monitoring import Finding, Verdict
+from larder.contracts.monitoring import PREDICTION, Finding, Verdict
+from larder.contracts.tables import LIVE
 from monitoring.formats import number
-from monitoring.monitoring_report import DRIFT_METRICS, LIVE, MONITORS, PREDICTION, MonitoringReport, excess, worst
+from monitoring.monitoring_report import DRIFT_METRICS, TITLES, MonitoringReport, excess, worst
 from monitoring.timeline.axis import TimeAxis, period
 from monitoring.timeline.heat_map import STRENGTHS, Cell, HeatRow, heat_map
 from monitoring.timeline.lines import Line, Point, line_plot
@@ -40,7 +41,7 @@ class MonitoringPlots:
 
     def overview(self) -> Markup:
         """Each monitor's worst verdict per window."""
-        rows = [HeatRow(MONITORS.get(name, name), _cells(self.report.of(name), "")) for name in self.report.monitors]
+        rows = [HeatRow(TITLES.get(name, name), _cells(self.report.of(name), "")) for name in self.report.monitors]
         return heat_map(self.axis, "Verdict of each monitor in each window", rows)
 
     def quality(self) -> list[Markup]:
