@@ -5,7 +5,7 @@ about (k - 1) (1/n + 1/m), the Jensen-Shannon divergence an eighth of that, and 
 sqrt(2/pi) sqrt(1/n + 1/m) times the integral of sqrt(F (1 - F)). These expectations are taken off.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,29 +37,37 @@ class Distances:
     """Of the values, in standard deviations of training, beyond noise; None for strings, constants and nulls."""
     kolmogorov_smirnov: float | None
     """Largest gap between the values' distributions at the bins' edges; None for strings and where all is null."""
+    effect: float | None
+    """How far this input alone moves the answers, in probability; None where no partial dependence is known."""
     p_value: float
     """Probability of such a window, or one further off, by chance, as if its rows were independent."""
 
 
-def number_distances(values: Floats, usual: NumberBaseline) -> Distances:
-    """`values`: one window's, at least one, rounded to float32 as the model sees them; NaN is null."""
+def number_distances(values: Floats, usual: NumberBaseline, dependence: Sequence[float] = ()) -> Distances:
+    """`values`: one window's, at least one, rounded to float32 as the model sees them; NaN is null.
+
+    `dependence`: the input's, as a baseline has it.
+    """
     known = values[~np.isnan(values)]
-    counts = np.append(binned(known, usual.edges), len(values) - len(known))
-    psi, jensen_shannon, by_bins = _of_bins(counts, np.array([*usual.counts, usual.nulls]))
+    counts, usual_counts = np.append(binned(known, usual.edges), len(values) - len(known)), _bins(usual)
+    psi, jensen_shannon, by_bins = _of_bins(counts, usual_counts)
     gap, by_gap = _kolmogorov_smirnov(counts[:-1], np.array(usual.counts))
     # Two tests, so that neither a shift of values nor one to null goes unnoticed.
     p_value = by_bins if gap is None else min(1.0, 2 * min(by_bins, by_gap))
-    return Distances(len(values), psi, jensen_shannon, _wasserstein(known, usual), gap, p_value)
+    effect = _effect(counts, usual_counts, dependence)
+    return Distances(len(values), psi, jensen_shannon, _wasserstein(known, usual), gap, effect, p_value)
 
 
-def string_distances(counts: Mapping[str, int], nulls: int, usual: StringBaseline) -> Distances:
-    """`counts`: rows of one window per value, without nulls."""
+def string_distances(
+    counts: Mapping[str, int], nulls: int, usual: StringBaseline, dependence: Sequence[float] = ()
+) -> Distances:
+    """`counts`: rows of one window per value, without nulls; `dependence`: the input's, as a baseline has it."""
     named = [counts.get(value, 0) for value in usual.counts]
-    seen = [*named, sum(counts.values()) - sum(named), nulls]
-    psi, jensen_shannon, p_value = _of_bins(
-        np.array(seen), np.array([*usual.counts.values(), usual.other, usual.nulls])
-    )
-    return Distances(sum(seen), psi, jensen_shannon, None, None, p_value)
+    seen = np.array([*named, sum(counts.values()) - sum(named), nulls])
+    usual_counts = np.array([*usual.counts.values(), usual.other, usual.nulls])
+    psi, jensen_shannon, p_value = _of_bins(seen, usual_counts)
+    effect = _effect(seen, usual_counts, dependence)
+    return Distances(int(seen.sum()), psi, jensen_shannon, None, None, effect, p_value)
 
 
 def string_counts(column: pa.ChunkedArray) -> dict[str, int]:
@@ -78,6 +86,24 @@ def binned(known: Floats, edges: list[float]) -> Counts:
     """Rows per bin; a value on an edge belongs to the bin above."""
     places = np.searchsorted(np.asarray(edges, dtype=np.float64), known, side="right")
     return np.bincount(places, minlength=len(edges) + 1).astype(np.int64)
+
+
+def _bins(usual: NumberBaseline) -> Counts:
+    """Rows of training per bin, then nulls."""
+    return np.array([*usual.counts, usual.nulls])
+
+
+def _effect(counts: Counts, usual: Counts, dependence: Sequence[float]) -> float | None:
+    """Wasserstein distance between the answers that the model gives by this input alone in the window and in training.
+
+    Where the answers rise with the input all over, that is how much the mean answer moved.
+    """
+    if len(dependence) != len(counts) or not counts.sum() or not usual.sum():
+        return None
+    answers = np.asarray(dependence)
+    order = np.argsort(answers)
+    apart = np.cumsum((counts / counts.sum() - usual / usual.sum())[order])[:-1]
+    return float(np.abs(apart) @ np.diff(answers[order]))
 
 
 def _of_bins(counts: Counts, usual: Counts) -> tuple[float, float, float]:

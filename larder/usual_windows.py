@@ -41,31 +41,40 @@ def with_usual_windows(
     windows = _windows(rows[EVENT_TIMESTAMP], length, minimum_rows)
     usual = {}
     for name, number in baseline.numbers.items():
-        usual[name] = _of_numbers(as_float32(rows[name]), windows, number)
+        dependence = baseline.dependence.get(name, ())
+        usual[name] = _of_numbers(as_float32(rows[name]), windows, number, dependence)
     for name, string in baseline.strings.items():
-        usual[name] = _highest([_of_strings(rows[name].take(window), string) for window in windows])
+        dependence = baseline.dependence.get(name, ())
+        usual[name] = _highest([_of_strings(rows[name].take(window), string, dependence) for window in windows])
     judged = _windows(judged_at, length, minimum_rows)
     values = predicted.astype(np.float32).astype(np.float64)
     usual[PREDICTION] = _highest([_metrics(number_distances(values[window], baseline.prediction)) for window in judged])
     return msgspec.structs.replace(baseline, usual=usual)
 
 
-def _of_numbers(values: Floats, windows: Sequence[Positions], usual: NumberBaseline) -> dict[str, float]:
+def _of_numbers(
+    values: Floats, windows: Sequence[Positions], usual: NumberBaseline, dependence: Sequence[float]
+) -> dict[str, float]:
     found = []
     for window in windows:
         own = values[window]
-        found.append(_metrics(number_distances(own, usual)) | {"null_share": float(np.isnan(own).mean())})
+        found.append(_metrics(number_distances(own, usual, dependence)) | {"null_share": float(np.isnan(own).mean())})
     return _highest(found)
 
 
-def _of_strings(values: pa.ChunkedArray, usual: StringBaseline) -> dict[str, float]:
+def _of_strings(values: pa.ChunkedArray, usual: StringBaseline, dependence: Sequence[float]) -> dict[str, float]:
     counts = string_counts(values)
     nulls = len(values) - sum(counts.values())
-    return _metrics(string_distances(counts, nulls, usual)) | {"null_share": nulls / len(values)}
+    return _metrics(string_distances(counts, nulls, usual, dependence)) | {"null_share": nulls / len(values)}
 
 
 def _metrics(found: Distances) -> dict[str, float]:
-    metrics = {"psi": found.psi, "jensen_shannon": found.jensen_shannon, "wasserstein": found.wasserstein}
+    metrics = {
+        "psi": found.psi,
+        "jensen_shannon": found.jensen_shannon,
+        "wasserstein": found.wasserstein,
+        "effect": found.effect,
+    }
     return {name: value for name, value in metrics.items() if value is not None}
 
 

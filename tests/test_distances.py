@@ -55,6 +55,33 @@ def test_the_p_value_of_strings_is_scipys_chi_square_test():
     assert found.p_value == pytest.approx(expected, rel=1e-9)
 
 
+def test_the_effect_is_the_distance_between_the_answers_of_window_and_training():
+    usual = usual_of(TRAINING)
+    answers = np.append(np.linspace(0.1, 0.4, 10) ** 2, 0.9)  # by bin, then null
+    values = np.append(RANDOM.normal(0.7, 1.3, 20_000), [np.nan] * 1_000)
+
+    found = number_distances(values, usual, answers.tolist()).effect
+
+    places = np.where(np.isnan(values), 10, np.searchsorted(usual.edges, values, side="right"))
+    expected = wasserstein_distance(
+        answers[places], answers, v_weights=np.array([*usual.counts, usual.nulls]) / len(TRAINING)
+    )
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_effect_of_strings_takes_in_other_values_and_nulls():
+    usual = StringBaseline({"a": 50, "b": 50}, nulls=0, other=0)
+
+    found = string_distances({"a": 25, "b": 25, "z": 25}, 25, usual, [0.1, 0.3, 0.2, 0.6]).effect
+
+    # A quarter of the answers comes from .1 to .2, and a quarter from .3 to .6.
+    assert found == pytest.approx(0.25 * 0.1 + 0.25 * 0.3)
+
+
+def test_without_partial_dependence_there_is_no_effect():
+    assert number_distances(TRAINING[:500], usual_of(TRAINING)).effect is None
+
+
 def test_one_odd_row_makes_no_difference_however_large_the_training():
     usual = StringBaseline({"a": 500_000, "b": 500_000}, nulls=0)
 
@@ -84,14 +111,16 @@ def test_usual_windows_are_those_of_the_days_that_training_saw():
     start = datetime(2024, 1, 1, tzinfo=UTC)
     at = [start + timedelta(days=day) for day in range(days) for _ in range(per_day)]
     rows = pa.table({"event_timestamp": pa.array(at, pa.timestamp("us", "UTC")), "level": values})
-    plain = Baseline(len(at), {"level": usual_of(values)}, {}, usual_of(values), 0, {}, 0.2)
+    answers = {"level": np.linspace(0.1, 0.3, 11).tolist()}
+    plain = Baseline(len(at), {"level": usual_of(values)}, {}, usual_of(values), 0, {}, 0.2, answers)
 
     found = with_usual_windows(
         plain, rows, rows["event_timestamp"], values, length=timedelta(days=1), minimum_rows=300
     ).usual
 
     assert found["level"]["psi"] > 1 and found["level"]["null_share"] == 1.0
-    assert set(found["level"]) == {"psi", "jensen_shannon", "wasserstein", "null_share"}
+    assert 0 < found["level"]["effect"] < 0.2
+    assert set(found["level"]) == {"psi", "jensen_shannon", "wasserstein", "effect", "null_share"}
     assert found["prediction"]["psi"] == found["level"]["psi"]
 
 

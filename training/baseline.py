@@ -1,16 +1,25 @@
 """What was usual in training, counted once and kept with the model: the measure that monitors hold live traffic to."""
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 
 from larder.contracts.monitoring import Baseline, NumberBaseline, StringBaseline
 from larder.evaluation import Evaluation, Outcomes, Probabilities
-from training.model import Columns, Floats
+from training.model import NULL_STRING, Columns, Floats, inputs
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 BINS = 10
 QUANTILES = 201
 STRINGS = 1_000
+DEPENDENCE_ROWS = 200
+DEPENDENCE_STRINGS = 100
+"""Rarer strings move few answers; what the model says of them is not asked."""
 
 
 def baseline(
@@ -63,6 +72,47 @@ def string_baseline(values: pa.ChunkedArray) -> StringBaseline:
         nulls=values.null_count,
         other=sum(count for _, count in ordered[STRINGS:]),
     )
+
+
+def dependence(
+    pipeline: "Pipeline", rows: pa.Table, columns: Columns, usual: Baseline, *, seed: int
+) -> dict[str, list[float]]:
+    """`Baseline.dependence` of the pipeline, over a sample of `rows`; inputs without any value are left out.
+
+    One call of the model per input: scikit-learn's own `partial_dependence` calls it for each value, which took forty
+    times as long for boosted trees, with the same result.
+    """
+    sample = np.random.default_rng(seed).permutation(rows.num_rows)[:DEPENDENCE_ROWS]
+    frame = inputs(rows.take(sample), columns)
+    found = {}
+    for name, number in usual.numbers.items():
+        if number.quantiles:
+            middles = np.array([*_middles(number), np.nan], dtype=np.float32)
+            found[name] = _mean_answers(pipeline, frame, name, middles)
+    rest = float(pipeline.predict_proba(frame)[:, 1].mean())
+    for name, string in usual.strings.items():
+        known = list(string.counts)[:DEPENDENCE_STRINGS]
+        values = np.array([*known, NULL_STRING], dtype=object)
+        *means, of_null = _mean_answers(pipeline, frame, name, values)
+        found[name] = [*means, *[rest] * (len(string.counts) - len(known) + 1), of_null]
+    return found
+
+
+def _mean_answers(pipeline: "Pipeline", frame: pd.DataFrame, name: str, values: npt.NDArray[Any]) -> list[float]:
+    """Per value the mean probability when all rows of the frame have it as input `name`."""
+    repeated = pd.concat([frame] * len(values), ignore_index=True)
+    repeated[name] = np.repeat(values, len(frame))
+    means: list[float] = pipeline.predict_proba(repeated)[:, 1].reshape(len(values), -1).mean(axis=1).tolist()
+    return means
+
+
+def _middles(number: NumberBaseline) -> list[float]:
+    """A value in the middle of each bin; its least one where no quantile lies in it."""
+    quantiles = np.asarray(number.quantiles)
+    bins = np.searchsorted(number.edges, quantiles, side="right")
+    own = [quantiles[bins == place] for place in range(len(number.edges) + 1)]
+    least = [quantiles[0], *number.edges]
+    return [float(np.median(values)) if len(values) else low for values, low in zip(own, least, strict=True)]
 
 
 def _edges(ordered: Floats) -> Floats:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from larder.contracts.monitoring import Baseline, Monitoring
@@ -14,7 +15,7 @@ from larder.contracts.settings import Settings
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.evaluation import Evaluation, Outcomes, Probabilities, evaluation, outcomes
 from larder.usual_windows import with_usual_windows
-from training.baseline import baseline
+from training.baseline import baseline, dependence
 from training.gates import GateResult, champion_evidence, gate_results
 from training.model import fit, importance, probabilities, training_bounds
 from training.plots import plots
@@ -138,7 +139,7 @@ def registered(
         bounds=training_bounds(data.train, data.columns, objective.bounds),
         lineage=data.lineage,
         evaluation=done.evaluation,
-        baseline=_baseline(data, done, limits),
+        baseline=_baseline(objective, data, done, limits),
     )
     return log_challenger(
         settings,
@@ -151,12 +152,13 @@ def registered(
     )
 
 
-def _baseline(data: TrainingSet, done: Fitted, limits: Monitoring) -> Baseline:
+def _baseline(objective: Objective, data: TrainingSet, done: Fitted, limits: Monitoring) -> Baseline:
     counted = baseline(
         data.train, data.columns, outcome=done.outcome, predicted=done.predicted, evaluation=done.evaluation
     )
+    moved = dependence(done.pipeline, data.train, data.columns, counted, seed=objective.seed)
     return with_usual_windows(
-        counted,
+        msgspec.structs.replace(counted, dependence=moved),
         data.train,
         data.test[EVENT_TIMESTAMP],
         done.predicted,

@@ -64,6 +64,9 @@ class Monitoring:
     """Distance, base 2, from 0 to 1, beyond noise."""
     wasserstein: float = 0.35
     """In standard deviations of the training values, beyond noise."""
+    effect: float = 0.02
+    """How far the drift of one input must move the answers to be an alarm, in probability, beyond what windows of
+    training moved them; drift of what the model hardly looks at is reported and wakes nobody."""
     false_alarms: float = 0.01
     """Share of quiet windows in which any of all features may alarm by chance (Benjamini-Hochberg)."""
     lag: timedelta = timedelta(hours=1)
@@ -139,6 +142,10 @@ class Baseline(msgspec.Struct, frozen=True):
     """Quality on the judged rows, as `larder.contracts.objective.METRICS`."""
     positives: float
     """Share of true labels among the judged rows."""
+    dependence: dict[str, list[float]] = {}
+    """Partial dependence (Friedman 2001): input -> the mean probability over a sample of training rows when all of them
+    have the same value of the input, one for each bin of a number and then for null; of a string for each of its
+    `counts`, then for all others, then for null."""
     usual: dict[str, dict[str, float]] = {}
     """How far single windows (days, say) of training strayed: input or `prediction` -> metric of a monitor -> the value
     that 99 of 100 windows did not exceed. A day has one weekday and one mood, so it never looks like a year."""

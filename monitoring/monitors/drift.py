@@ -1,8 +1,9 @@
 """Drift of each model input and of the prediction from the baseline saved with the model.
 
-A distance alarms when it exceeds, by its limit and beyond what chance explains, what windows of training had, and
-the window is significantly different after Benjamini and Hochberg's control of false discoveries over everything
-watched. Either alone would cry wolf: the distance in small windows, the test in large ones.
+A distance alarms when it exceeds, by its limit and beyond what chance explains, what windows of training had, the
+window is significantly different after Benjamini and Hochberg's control of false discoveries over everything watched,
+and the model feels it: the answers move. Each alone would cry wolf: the distance in small windows, the test in large
+ones, both every spring, when it gets warmer and the model hardly cares.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,11 +33,13 @@ def _distances(answers: Answers, baseline: Baseline, limits: Monitoring) -> Iter
     for column in answers.model.plan.columns:
         name = column.name
         if name in baseline.numbers:
-            yield name, number_distances(as_float32(field(answers.rows, "features", name)), baseline.numbers[name])
+            values = as_float32(field(answers.rows, "features", name))
+            yield name, number_distances(values, baseline.numbers[name], baseline.dependence.get(name, ()))
         elif name in baseline.strings:
             counts = string_counts(field(answers.rows, "features", name))
             nulls = answers.count - sum(counts.values())
-            yield name, string_distances(counts, nulls, baseline.strings[name])
+            dependence = baseline.dependence.get(name, ())
+            yield name, string_distances(counts, nulls, baseline.strings[name], dependence)
     own = answers.own
     if len(own) >= limits.minimum_rows:  # right after a promotion the new version has answered too little
         yield PREDICTION, number_distances(as_float32(answers.rows["probability"].take(own)), baseline.prediction)
@@ -48,6 +51,8 @@ def _findings(
     """`usual`: what windows of training had at most; the limits begin there."""
     is_significant = p_value <= limits.false_alarms
     chance = f"{'significant' if is_significant else 'not significant'}, p = {p_value:.2g}"
+    allowed_effect = usual.get("effect", 0.0) + limits.effect
+    is_felt = found.effect is None or found.effect > allowed_effect
     judged = {
         "psi": (found.psi, limits.psi, "Population stability index"),
         "jensen_shannon": (found.jensen_shannon, limits.jensen_shannon, "Jensen-Shannon distance"),
@@ -56,7 +61,7 @@ def _findings(
     for metric, (value, allowed, title) in judged.items():
         if value is not None:
             before = usual.get(metric, 0.0)
-            verdict = verdict_of(value > before + allowed and is_significant)
+            verdict = verdict_of(value > before + allowed and is_significant and is_felt)
             evidence = (
                 f"{title} {value:.3f} beyond noise between {found.rows:,} answers and training, whose own windows had "
                 f"up to {before:.3f}; {chance}."
@@ -67,3 +72,9 @@ def _findings(
             f"The values of {found.rows:,} answers and of training are distributed at most {gap:.3f} apart; {chance}."
         )
         yield window.reported("drift", name, "kolmogorov_smirnov", gap, evidence)
+    if found.effect is not None:
+        evidence = (
+            f"The answers move by {found.effect:.4f} because of this input; "
+            f"{'more' if is_felt else 'not more'} than the {allowed_effect:.4f} from which drift of it alarms."
+        )
+        yield window.reported("drift", name, "effect", found.effect, evidence)

@@ -4,14 +4,15 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
+from sklearn.inspection import partial_dependence
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 
 from larder.contracts.errors import ConfigurationError
-from larder.evaluation import outcomes
+from larder.evaluation import evaluation, outcomes
 from tests.training.shop import COLUMNS
-from training.baseline import number_baseline, string_baseline
-from training.model import fit, inputs, row_weights
+from training.baseline import baseline, dependence, number_baseline, string_baseline
+from training.model import fit, inputs, probabilities, row_weights
 from training.tracking import load_challenger
 from training.training_run import train
 
@@ -85,9 +86,33 @@ def test_a_challenger_brings_its_baseline_along(settings, objective, data):
     kept = load_challenger(settings, "repairs").description.baseline
     assert (kept.rows, kept.judged_rows) == (600, 400)
     assert set(kept.numbers) == set(COLUMNS.numbers) and sum(kept.strings["metal"].counts.values()) > 0
+    assert set(kept.dependence) == set(COLUMNS.names)
     assert sum(kept.prediction.counts) == 400 and kept.metrics == run.evaluation.metrics
     for number in kept.numbers.values():
         assert sum(number.counts) + number.nulls == 600
+
+
+def test_partial_dependence_is_scikit_learns_own(objective, data):
+    pipeline = fit(objective.pipeline, data.train, COLUMNS, "came_back")
+    evaluated = evaluation(objective, data.test, probabilities(pipeline, data.test, COLUMNS), {})
+    usual = baseline(
+        data.train, COLUMNS, outcome=outcomes(data.test, "came_back"), predicted=np.ones(400), evaluation=evaluated
+    )
+
+    found = dependence(pipeline, data.train.slice(0, 150), COLUMNS, usual, seed=1)
+
+    frame = inputs(data.train.slice(0, 150), COLUMNS)
+    age = [float(np.median(part)) for part in np.array_split(np.sort(data.train["age_years"].to_numpy()), 10)]
+    for name, values in {"age_years": age, "metal": [*usual.strings["metal"].counts]}.items():
+        expected = partial_dependence(
+            pipeline, frame, [name], custom_values={name: values}, method="brute", response_method="predict_proba",
+            categorical_features=["metal"],
+        )["average"][0]  # fmt: skip
+        assert found[name][: len(values)] == pytest.approx(expected, abs=1e-3)
+    # Old pans and copper come back; weight says nothing.
+    assert found["age_years"][9] - found["age_years"][0] > 0.3
+    assert np.ptp(found["weight_kg"]) < 0.1
+    assert len(found["weight_kg"]) == 11 and len(found["metal"]) == 3 + 2
 
 
 def test_a_row_one_half_life_older_weighs_half():

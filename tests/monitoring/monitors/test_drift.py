@@ -66,7 +66,24 @@ def test_a_shift_that_windows_of_training_had_as_well_is_usual():
     assert alarms(drift(WINDOW, answers(table), wild, LIMITS)) == []
 
 
-def test_a_small_effect_is_no_alarm_however_many_rows_prove_it():
+@pytest.mark.parametrize(("steepness", "alarming"), [(0.0, set()), (0.001, set()), (0.05, {"pages"})])
+def test_drift_of_an_input_alarms_only_when_the_model_feels_it(steepness: float, alarming: set[str]):
+    """`steepness`: by how much the answer rises from one bin of the input to the next."""
+    random = np.random.default_rng(4)
+    values = features(random, 500)
+    values["pages"] = [None if page is None else page * 2 for page in values["pages"]]
+    table = answers_table(values, predicted=probabilities(random, 500))
+    bins = len(USUAL.numbers["pages"].counts) + 1
+    felt = msgspec.structs.replace(USUAL, dependence={"pages": [steepness * place for place in range(bins)]})
+
+    found = drift(WINDOW, answers(table), felt, LIMITS)
+
+    assert subjects(alarms(found)) == alarming
+    [effect] = [item for item in found if item.metric == "effect"]
+    assert effect.subject == "pages" and ("not more" in effect.evidence) is not bool(alarming)
+
+
+def test_a_small_distance_is_no_alarm_however_many_rows_prove_it():
     random = np.random.default_rng(4)
     values = features(random, 20_000)
     values["pages"] = [None if page is None else page * 1.05 for page in values["pages"]]
