@@ -52,6 +52,13 @@ def with_usual_windows(
     return msgspec.structs.replace(baseline, usual=usual)
 
 
+def usual_nulls(baseline: Baseline, name: str) -> float:
+    """Share of nulls that windows of training had at most, else that of all training; 0 for what has no baseline."""
+    known = baseline.numbers.get(name) or baseline.strings.get(name)
+    share = known.nulls / baseline.rows if known is not None and baseline.rows else 0.0
+    return max(share, baseline.usual.get(name, {}).get("null_share", 0.0))
+
+
 def _of_numbers(
     values: Floats, windows: Sequence[Positions], usual: NumberBaseline, dependence: Sequence[float]
 ) -> dict[str, float]:

@@ -27,10 +27,9 @@ from replay.served import Requests
 from serving.answers import live_answer, reads_alike, shadow_answer
 from serving.model import Model, load_model
 from serving.prediction_log import LoggedAnswer, delta_writer
-from training.labels import LabelSelection
 from training.release.advance import advance
 from training.retraining import release_challenger, retrain
-from training.training_set import TrainingSet
+from training.training_set import TrainingData
 
 Served = Callable[[FeaturePlan, Requests], FeatureRows]
 """Features of requests as serving would have read them by a plan."""
@@ -57,7 +56,7 @@ class Known:
 
     served: Served
     recompute: Callable[[pa.Table], pa.Table]
-    training_data: Callable[[LabelSelection], TrainingSet]
+    training_data: TrainingData
     views: Callable[[datetime], Sequence[ViewState]]
 
 
@@ -160,7 +159,14 @@ def _retrained(loop: Loop, known: Known, now: datetime) -> None:
         )
         if done.version is not None:
             release_challenger(
-                loop.store, loop.settings, loop.objective, loop.policy, done.version, now=now, ledger=loop.ledger
+                loop.store,
+                loop.settings,
+                loop.objective,
+                loop.policy,
+                done.version,
+                now=now,
+                ledger=loop.ledger,
+                training_data=known.training_data,
             )
     except GateError:
         return  # the rejection is on record in the ledger

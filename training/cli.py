@@ -7,6 +7,7 @@ import click
 from larder.contracts.monitoring import Monitoring
 from larder.contracts.objective import Objective
 from larder.contracts.reports import write_report
+from larder.contracts.retraining import Retraining
 from larder.contracts.settings import Settings
 from larder.contracts.use_case import declared, declared_or, use_case_name
 
@@ -71,15 +72,25 @@ def promote(settings: Settings, number: str | None, reason: str) -> None:
     from training.release.begin import promote as promote_candidate
     from training.release.settle import settle
     from training.report import print_gates, promote_report
+    from training.training_set import training_data
 
     console, model, ledger = Console(), use_case_name(settings), ledger_of(settings)
     objective = declared("training", Objective, settings)
+    release = declared_or("training", Retraining(), settings).release
     settle(settings, model, ledger)
+    store = feature_store(settings)
     with console.status("Checking the gates"):
-        chosen = candidate(settings, objective, model=model, number=number)
+        chosen = candidate(
+            settings,
+            objective,
+            release,
+            model=model,
+            number=number,
+            training_data=training_data(store, settings, service=model),
+        )
     print_gates(console, chosen.gates)
     with console.status("Writing the bundle"):
-        done = promote_candidate(feature_store(settings), settings, objective, chosen, ledger=ledger, reason=reason)
+        done = promote_candidate(store, settings, objective, chosen, ledger=ledger, reason=reason)
     write_report(settings, "promote", promote_report(done))
     compared = f"equal to scikit-learn within {done.export.max_difference:.1g} on {done.export.rows:,} rows"
     console.print(f"Runtime: {done.export.runtime}, {done.export.reason or compared}", highlight=False)
@@ -108,11 +119,12 @@ def rebuild(settings: Settings, run: str, output: Path | None) -> None:
     from training.rebuild import rebuild as rebuilt
     from training.rebuild import write_rows
     from training.tracking import load_record
+    from training.training_set import training_data
 
     console = Console(soft_wrap=True)
     record = load_record(settings, run)
     with console.status("Joining labels with the features known at their instant"):
-        done = rebuilt(feature_store(settings), settings, record)
+        done = rebuilt(record, training_data(feature_store(settings), settings, service=record.lineage.service))
     for table, version in sorted(record.lineage.tables.items()):
         console.print(f"  {table} version {version}", highlight=False)
     console.print(f"{done.data.train.num_rows:,} training and {done.data.test.num_rows:,} test rows", highlight=False)

@@ -3,6 +3,7 @@
 import copy
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,10 @@ NUMBERS, STRINGS = "numbers", "strings"
 """Inputs of the graph: float32 [rows, numbers] and string [rows, strings]; one without columns is absent."""
 
 
+Scorer = Callable[[pa.Table], Probabilities]
+"""Rows -> what serving answers for them."""
+
+
 @dataclass(frozen=True)
 class Export:
     runtime: str
@@ -40,7 +45,7 @@ def export(pipeline: "Pipeline", columns: Columns, rows: pa.Table) -> Export:
     """Export `pipeline`; the graph is checked on all of `rows`, which should be real ones."""
     try:
         graph = onnx_graph(_with_float32_thresholds(pipeline), columns)
-        served = graph_probabilities(graph, rows, columns)
+        served = loaded("onnx", graph, columns)(rows)
     except Exception as problem:  # skl2onnx and ONNX Runtime have no error type in common
         return _scikit_learn(pipeline, rows, f"ONNX cannot express it: {problem}")
     difference = float(np.max(np.abs(served - probabilities(pipeline, rows, columns))))
@@ -84,22 +89,30 @@ def _with_float32_thresholds(pipeline: "Pipeline") -> "Pipeline":
     return copied
 
 
-def graph_probabilities(graph: bytes, rows: pa.Table, columns: Columns) -> Probabilities:
-    """What serving answers for `rows` from an ONNX graph."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    feed = {NUMBERS: numbers(rows, columns), STRINGS: strings(rows, columns)}
-    feed = {item.name: feed[item.name] for item in session.get_inputs()}
-    return np.asarray(session.run(["probabilities"], feed)[0][:, 1], dtype=np.float64)
+def loaded(runtime: str, model: bytes, columns: Columns) -> Scorer:
+    """A served model in memory; the hash of its bytes was checked by the caller."""
+    if runtime == "onnx":
+        return _loaded_graph(model, columns)
+    pipeline = joblib.load(io.BytesIO(model))
+    return lambda rows: probabilities(pipeline, rows, columns)
 
 
 def bundle_probabilities(manifest: Manifest, model: bytes, rows: pa.Table) -> Probabilities:
     """What a bundle's model, its hash checked by the caller, answers for `rows`."""
-    columns = Columns(manifest.numbers, manifest.strings)
-    if manifest.runtime == "onnx":
-        return graph_probabilities(model, rows, columns)
-    return probabilities(joblib.load(io.BytesIO(model)), rows, columns)
+    return loaded(manifest.runtime, model, Columns(manifest.numbers, manifest.strings))(rows)
+
+
+def _loaded_graph(graph: bytes, columns: Columns) -> Scorer:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+
+    def answers(rows: pa.Table) -> Probabilities:
+        feed = {NUMBERS: numbers(rows, columns), STRINGS: strings(rows, columns)}
+        feed = {item.name: feed[item.name] for item in session.get_inputs()}
+        return np.asarray(session.run(["probabilities"], feed)[0][:, 1], dtype=np.float64)
+
+    return answers
 
 
 def _scikit_learn(pipeline: "Pipeline", rows: pa.Table, reason: str) -> Export:

@@ -49,6 +49,7 @@ def require_passed(results: Sequence[GateResult], *, model: str) -> None:
     """Raises GateError that names every gate that failed."""
     failed = [
         f"{gate.name} is {_number(gate.value)}, must be {gate.direction} {_number(gate.limit)}"
+        + (f" ({gate.evidence})" if gate.evidence else "")
         for gate in results
         if not gate.passed
     ]

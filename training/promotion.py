@@ -16,13 +16,15 @@ from larder.contracts.bundle import (
 )
 from larder.contracts.errors import MissingTableError, SchemaMismatchError
 from larder.contracts.objective import CHAMPION, Objective
+from larder.contracts.retraining import Release
 from larder.contracts.settings import Settings
 from larder.evaluation import Evaluation, Probabilities, evaluation
 from training.export import Export, bundle_probabilities, export
+from training.fitness import fitness
 from training.gates import GateResult, gate_results
 from training.model import probabilities
 from training.tracking import Challenger, load_challenger
-from training.training_set import model_columns
+from training.training_set import TrainingData, model_columns
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -30,28 +32,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A challenger, judged against today's champion."""
+    """A challenger as it would serve, judged against today's champion."""
 
     challenger: Challenger
+    export: Export
     gates: list[GateResult]
 
 
-@dataclass(frozen=True)
-class Frozen:
-    """A version's bundle, whole, as serving would load it."""
+def candidate(
+    settings: Settings,
+    objective: Objective,
+    release: Release,
+    *,
+    model: str,
+    number: str | None = None,
+    training_data: TrainingData,
+) -> Candidate:
+    """Version `number` (None: the challenger) with all gates checked, passed or not: the objective's, then its fitness.
 
-    bundle: Path
-    export: Export
-
-
-def candidate(settings: Settings, objective: Objective, *, model: str, number: str | None = None) -> Candidate:
-    """Version `number` (None: the challenger) with its gates checked again, passed or not.
-
-    Raises SchemaMismatchError when the training file now asks for what it was not tested on.
+    `training_data` builds its rows a second time. Raises SchemaMismatchError when the training file now asks for what
+    it was not tested on.
     """
     challenger = load_challenger(settings, model, number)
     _require_same_objective(challenger, objective)
-    return Candidate(challenger, gate_results(objective.gates, evaluated_again(challenger, settings, objective)))
+    served = export(challenger.pipeline, challenger.description.columns, challenger.test)
+    gates = gate_results(objective.gates, evaluated_again(challenger, settings, objective))
+    return Candidate(challenger, served, [*gates, *fitness(challenger, served, release, training_data)])
 
 
 def evaluated_again(challenger: Challenger, settings: Settings, objective: Objective) -> Evaluation:
@@ -75,20 +81,11 @@ def champion_probabilities(settings: Settings, model: str, rows: pa.Table) -> Pr
     return bundle_probabilities(manifest, files[MODEL_FILES[manifest.runtime]], rows)
 
 
-def frozen(store: "FeatureStore", settings: Settings, objective: Objective, challenger: Challenger) -> Frozen:
-    """Write the challenger's bundle, whole or not at all; the model is checked against scikit-learn on its test rows.
-
-    Raises SchemaMismatchError when features changed since training.
-    """
-    served = export(challenger.pipeline, challenger.description.columns, challenger.test)
-    return Frozen(_write(store, settings, objective, challenger, served), served)
-
-
-def _write(
-    store: "FeatureStore", settings: Settings, objective: Objective, challenger: Challenger, served: Export
-) -> Path:
+def frozen(store: "FeatureStore", settings: Settings, objective: Objective, chosen: Candidate) -> Path:
+    """Write the candidate's bundle, whole or not at all. Raises SchemaMismatchError when features changed since."""
     from larder.online.planning import feature_plan
 
+    challenger, served = chosen.challenger, chosen.export
     description, version = challenger.description, challenger.version
     plan = feature_plan(store, description.lineage.service)
     if model_columns(plan) != description.columns:

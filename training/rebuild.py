@@ -3,18 +3,13 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from larder.contracts.settings import Settings
 from larder.versions.pins import table_versions
 from training.record import Record
-from training.training_set import TrainingSet, joined
-
-if TYPE_CHECKING:
-    from feast import FeatureStore
+from training.training_set import TrainingData, TrainingSet
 
 PART = "part"
 """Column of the written rows that says `train` or `test`."""
@@ -48,14 +43,14 @@ class Rebuilt:
         ]
 
 
-def rebuild(store: "FeatureStore", settings: Settings, record: Record) -> Rebuilt:
-    """Read the logged versions of all tables through the logged feature service, for the logged selection of labels.
+def rebuild(record: Record, training_data: TrainingData) -> Rebuilt:
+    """Read the logged versions of all tables, for the logged selection of labels.
 
     Neither the training file nor the clock is asked. Raises what `training_set` raises, MissingTableError among it
     when a version is gone.
     """
     with table_versions(record.lineage.tables):
-        return Rebuilt(record, joined(store, settings, record.labels, service=record.lineage.service))
+        return Rebuilt(record, training_data(record.labels))
 
 
 def write_rows(data: TrainingSet, path: Path) -> None:

@@ -36,7 +36,7 @@ def retrain(settings: Settings, if_needed: bool, explain: bool) -> None:
     from training.report import print_gates
     from training.retraining import facts, release_challenger
     from training.retraining import retrain as retrain_challenger
-    from training.training_set import joined
+    from training.training_set import training_data
 
     console, model, ledger = Console(), use_case_name(settings), ledger_of(settings)
     objective, policy = declared("training", Objective, settings), declared_or("training", Retraining(), settings)
@@ -47,6 +47,8 @@ def retrain(settings: Settings, if_needed: bool, explain: bool) -> None:
         print_evidence(console, decide(policy, known))
         return
     settle(settings, model, ledger)
+    store = feature_store(settings)
+    rows = training_data(store, settings, service=model)
     with console.status("Deciding, and training if need be"):
         done = retrain_challenger(
             settings,
@@ -55,7 +57,7 @@ def retrain(settings: Settings, if_needed: bool, explain: bool) -> None:
             model=model,
             now=now,
             ledger=ledger,
-            training_data=lambda selection: joined(feature_store(settings), settings, selection, service=model),
+            training_data=rows,
             limits=declared_or("training", Monitoring(), settings),
             rule=decide if if_needed else partial(asked, actor=ledger.actor),
         )
@@ -64,9 +66,10 @@ def retrain(settings: Settings, if_needed: bool, explain: bool) -> None:
         return
     version = done.run.version
     print_gates(console, done.run.gates)
-    with console.status("Writing the bundle"):
-        store = feature_store(settings)
-        entry = release_challenger(store, settings, objective, policy, version, now=now, ledger=ledger)
+    with console.status("Checking the gates, and writing the bundle"):
+        entry = release_challenger(
+            store, settings, objective, policy, version, now=now, ledger=ledger, training_data=rows
+        )
     console.print(f"[bold]{model}[/] version {version.number}: {entry.act}, {entry.reason}", highlight=False)
 
 

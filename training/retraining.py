@@ -31,7 +31,7 @@ from training.release.settle import require_intact
 from training.release.state import ReleaseState, release_state
 from training.tracking import Version, load_challenger
 from training.training_run import LIMITS, TrainingRun, retrained
-from training.training_set import TrainingSet
+from training.training_set import TrainingData
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -70,7 +70,7 @@ def retrain(
     model: str,
     now: datetime,
     ledger: Ledger,
-    training_data: Callable[[LabelSelection], TrainingSet],
+    training_data: TrainingData,
     limits: Monitoring = LIMITS,
     rule: Rule = decide,
 ) -> Outcome:
@@ -119,10 +119,13 @@ def release_challenger(
     *,
     now: datetime,
     ledger: Ledger,
+    training_data: TrainingData,
 ) -> Entry:
     """Begin the release of what `retrain` trained; raises what `begin_shadow` raises, which records a failed gate."""
     judged = judged_recently(objective, policy, now)
-    chosen = candidate(settings, judged, model=version.model, number=version.number)
+    chosen = candidate(
+        settings, judged, policy.release, model=version.model, number=version.number, training_data=training_data
+    )
     return begin_shadow(store, settings, judged, policy.release, chosen, ledger=ledger)
 
 

@@ -43,6 +43,9 @@ class Retrieved:
     """Delta version of every table read, by its place."""
 
 
+TrainingData = Callable[[LabelSelection], TrainingSet]
+"""Selected labels -> the training set of one feature service, by whatever reads its tables."""
+
 Retrieve = Callable[[pa.Table], Retrieved]
 """Entity rows (request fields and `event_timestamp`) -> the service's features as known at each row's instant."""
 
@@ -54,6 +57,11 @@ def training_set(store: "FeatureStore", settings: Settings, objective: Objective
     do not allow training.
     """
     return joined(store, settings, label_selection(objective, now=settings.clock()), service=service)
+
+
+def training_data(store: "FeatureStore", settings: Settings, *, service: str) -> TrainingData:
+    """Through a feature service; the online store is not read."""
+    return lambda selection: joined(store, settings, selection, service=service)
 
 
 def joined(

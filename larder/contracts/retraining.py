@@ -47,6 +47,10 @@ class Trigger:
 class Release:
     """From a challenger that passed its gates to one that stays."""
 
+    latency_ms: float = 20.0
+    """Median time that the model may take for one row, features not counted, on the machine that releases it."""
+    null_increase: float = 0.2
+    """By how much the share of nulls of any input may be higher among the judged rows than in windows of training."""
     shadow: timedelta = timedelta(days=2)
     """How long the challenger answers beside the champion, unseen by callers, before it is judged."""
     shadow_rows: int = 1_000

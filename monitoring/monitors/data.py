@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from larder.contracts.monitoring import Baseline, Finding, Monitoring, NumberBaseline, StringBaseline
 from larder.distances import as_float32, string_counts
+from larder.usual_windows import usual_nulls
 from monitoring.monitors.answers import Answers, field, tallied
 from monitoring.monitors.shares import lowest_share
 from monitoring.monitors.window import Window, verdict_of
@@ -69,13 +70,6 @@ def categories(window: Window, answers: Answers, baseline: Baseline, limits: Mon
     """Share of a string feature's values that training never saw."""
     found = _Shares(window, "categories", "unseen_share", "never seen in training", limits, len(baseline.strings))
     return list(_categories(found, answers, baseline, limits))
-
-
-def usual_nulls(baseline: Baseline, name: str) -> float:
-    """Share of nulls that windows of training had at most, else that of all training; 0 for what has no baseline."""
-    known = baseline.numbers.get(name) or baseline.strings.get(name)
-    share = known.nulls / baseline.rows if known is not None and baseline.rows else 0.0
-    return max(share, baseline.usual.get(name, {}).get("null_share", 0.0))
 
 
 def _categories(found: "_Shares", answers: Answers, baseline: Baseline, limits: Monitoring) -> Iterator[Finding]:

@@ -17,11 +17,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from larder.contracts.objective import Gate, Kpi, Label, Objective, Slice
+from larder.contracts.retraining import Release
 from larder.contracts.settings import Settings
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT, Lake
 from larder.offline import DeltaSource
 from training.lineage import Lineage
 from training.model import Columns
+from training.promotion import Candidate, candidate
 from training.training_set import TrainingSet
 
 SPLIT = datetime(2024, 2, 1, tzinfo=UTC)
@@ -86,6 +88,13 @@ def shop_data(**columns: Any) -> TrainingSet:
     lineage = Lineage("repairs", {"labels/repairs": 0}, data_hash="d" * 64, registry_hash="r" * 64, commit=None)
     train = shop_rows(600, datetime(2024, 1, 1, tzinfo=UTC), seed=1)
     return TrainingSet(train, shop_rows(400, SPLIT, seed=2), COLUMNS, "came_back", lineage)
+
+
+def shop_candidate(settings: Settings, objective: Objective, number: str | None = None) -> Candidate:
+    """A version of `repairs` that was trained on `shop_data`, whose lineage says no labels to rebuild."""
+    return candidate(
+        settings, objective, Release(), model="repairs", number=number, training_data=lambda _: shop_data()
+    )
 
 
 def write_shop(settings: Settings, rows: pa.Table) -> None:

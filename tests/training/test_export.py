@@ -10,7 +10,7 @@ from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 import training.export
 from larder.contracts.bundle import Manifest
 from tests.training.shop import COLUMNS, pipeline
-from training.export import TOLERANCE, bundle_probabilities, export, graph_probabilities, onnx_graph
+from training.export import TOLERANCE, bundle_probabilities, export, loaded, onnx_graph
 from training.model import Columns, fit, probabilities
 
 
@@ -60,7 +60,7 @@ def test_thresholds_between_neighbouring_float32_values_are_kept():
 
     exported = export(model, columns, rows)
 
-    plain = graph_probabilities(onnx_graph(model, columns), rows, columns)
+    plain = loaded("onnx", onnx_graph(model, columns), columns)(rows)
     assert np.abs(plain - probabilities(model, rows, columns)).max() > 0.1
     assert (exported.runtime, exported.max_difference < TOLERANCE) == ("onnx", True)
 
@@ -78,7 +78,7 @@ def test_a_graph_that_differs_is_not_served(data):
         return Pipeline([("encode", encoder), ("trees", trees)])
 
     model = fit(categorical, data.train, COLUMNS, "came_back")
-    served = graph_probabilities(onnx_graph(model, COLUMNS), data.test, COLUMNS)
+    served = loaded("onnx", onnx_graph(model, COLUMNS), COLUMNS)(data.test)
 
     exported = export(model, COLUMNS, data.test)
 
@@ -88,6 +88,6 @@ def test_a_graph_that_differs_is_not_served(data):
 
 def test_a_graph_that_answers_nothing_sensible_is_not_served(data, monkeypatch):
     model = fit(pipeline, data.train, COLUMNS, "came_back")
-    monkeypatch.setattr(training.export, "graph_probabilities", lambda *_: np.full(data.test.num_rows, np.nan))
+    monkeypatch.setattr(training.export, "loaded", lambda *_: lambda rows: np.full(rows.num_rows, np.nan))
 
     assert export(model, COLUMNS, data.test).runtime == "sklearn"

@@ -22,10 +22,10 @@ from larder.contracts.errors import GateError, InvalidDataError, MissingTableErr
 from larder.contracts.objective import Gate
 from larder.contracts.reports import read_report
 from larder.ledger import ledger_of
-from tests.training.shop import COLUMNS, shop_data, shop_objective, shop_rows, write_shop
+from tests.training.shop import COLUMNS, shop_candidate, shop_data, shop_objective, shop_rows, write_shop
 from training.export import bundle_probabilities
 from training.model import probabilities
-from training.promotion import candidate, champion_probabilities
+from training.promotion import champion_probabilities
 from training.release.begin import Promotion
 from training.tracking import MODEL, ROWS, load_challenger
 from training.training_run import train
@@ -40,7 +40,7 @@ def champion_alias(settings) -> str:
 
 
 def promote(store, settings, objective, *, model: str, number: str | None = None) -> Promotion:
-    chosen = candidate(settings, objective, model=model, number=number)
+    chosen = shop_candidate(settings, objective, number)
     return training.release.begin.promote(store, settings, objective, chosen, ledger=ledger_of(settings))
 
 

@@ -20,7 +20,7 @@ from tests.training.shop import END, SPLIT, shop_objective, shop_rows, write_sho
 from training.rebuild import rebuild
 from training.tracking import load_record
 from training.training_run import train
-from training.training_set import training_set
+from training.training_set import TrainingData, training_data, training_set
 
 MODEL = "repairs"
 OBJECTIVE = shop_objective(references={}, gates=())
@@ -34,6 +34,10 @@ def trained(store, settings) -> str:
     return train(settings, OBJECTIVE, data, model=MODEL).version.run_id
 
 
+def rows(store, settings) -> TrainingData:
+    return training_data(store, settings, service=MODEL)
+
+
 def move_tables_on(settings) -> None:
     """New labels and features, both overwritten, so that nothing of version 0 is in the latest."""
     lake, rows = Lake(settings.lake), shop_rows(200, SPLIT - timedelta(hours=9), seed=9)
@@ -45,7 +49,7 @@ def move_tables_on(settings) -> None:
 
 
 def test_the_rebuilt_rows_are_those_of_the_run(store, settings, trained):
-    built = rebuild(store, settings, load_record(settings, trained))
+    built = rebuild(load_record(settings, trained), rows(store, settings))
 
     assert built.is_identical
     assert built.data.lineage.tables == {"labels/repairs": 0, "silver/pans": 0}
@@ -55,7 +59,7 @@ def test_after_the_tables_moved_on_the_rows_are_the_same_still(store, settings, 
     before = training_set(store, settings, OBJECTIVE, service=MODEL)
     move_tables_on(settings)
 
-    built = rebuild(store, settings, load_record(settings, trained))
+    built = rebuild(load_record(settings, trained), rows(store, settings))
 
     assert built.is_identical
     assert built.data.train.equals(before.train) and built.data.test.equals(before.test)
@@ -69,7 +73,7 @@ def test_neither_todays_clock_nor_todays_training_file_counts(store, settings, t
 
     assert (record.labels.split_at, record.labels.test_until, record.labels.known_by) == (SPLIT, END, END)
     assert record.labels.others == ("shop",)
-    assert rebuild(store, later, record).is_identical and rebuild(store, early, record).is_identical
+    assert rebuild(record, rows(store, later)).is_identical and rebuild(record, rows(store, early)).is_identical
 
 
 def test_after_a_vacuum_a_registered_model_is_rebuilt(store, settings, trained):
@@ -81,7 +85,7 @@ def test_after_a_vacuum_a_registered_model_is_rebuilt(store, settings, trained):
         done = vacuum(place, held[place], retention_hours=0)
         assert [kept.holders for kept in done.kept] == [("model repairs/1",)]
 
-    assert rebuild(store, settings, load_record(settings, trained)).is_identical
+    assert rebuild(load_record(settings, trained), rows(store, settings)).is_identical
 
 
 @pytest.mark.parametrize("name", ["labels/repairs", "silver/pans"])
@@ -91,7 +95,7 @@ def test_after_a_foreign_vacuum_the_lost_version_is_named(store, settings, train
     assert DeltaTable(place).vacuum(0, dry_run=False, enforce_retention_duration=False)
 
     with pytest.raises(MissingTableError, match=f"Version 0 of {place} cannot be read any more"):
-        rebuild(store, settings, load_record(settings, trained))
+        rebuild(load_record(settings, trained), rows(store, settings))
 
 
 def test_applying_the_same_definitions_again_changes_no_registry_hash(store, settings, trained):
@@ -99,14 +103,14 @@ def test_applying_the_same_definitions_again_changes_no_registry_hash(store, set
 
     record = load_record(settings, trained)
 
-    assert rebuild(store, settings, record).data.lineage.registry_hash == record.lineage.registry_hash
+    assert rebuild(record, rows(store, settings)).data.lineage.registry_hash == record.lineage.registry_hash
 
 
 def test_changed_definitions_are_named_as_the_probable_cause(store, settings, trained):
     pans = store.get_feature_view("pans")
     store.apply([FeatureService(name="repairs", features=[pans[["age_years", "metal"]]])])
 
-    built = rebuild(store, settings, load_record(settings, trained))
+    built = rebuild(load_record(settings, trained), rows(store, settings))
 
     assert not built.is_identical
     assert built.causes[0].startswith("the definitions behind feature service 'repairs' changed (registry hash ")
@@ -116,7 +120,7 @@ def test_changed_code_is_named_with_both_commits(store, settings, trained):
     record = load_record(settings, trained)
     record = replace(record, lineage=replace(record.lineage, commit="a" * 40, data_hash="other"))
 
-    assert rebuild(store, settings, record).causes == [f"the code changed (commit {'a' * 40} then, none now)"]
+    assert rebuild(record, rows(store, settings)).causes == [f"the code changed (commit {'a' * 40} then, none now)"]
 
 
 def run_command(settings, store, monkeypatch, *arguments: str):

@@ -50,8 +50,8 @@ def begin_shadow(
             return ledger.entries(subject=f"{version.model}/{version.number}", acts=(Act.SHADOW, Act.PROMOTION))[-1]
         _require_free(releases)
         _require_gates(releases, chosen)
-        done = frozen(store, settings, objective, chosen.challenger)
-        inputs, now = _inputs(chosen, done.bundle), settings.clock()
+        bundle = frozen(store, settings, objective, chosen)
+        inputs, now = _inputs(chosen, bundle), settings.clock()
         if state.champion is None:
             return releases.promote(
                 version.number, at=now, reason="the first version that passed its gates", inputs=inputs
@@ -77,10 +77,10 @@ def promote(
     version = chosen.challenger.version
     with releasing(settings, version.model, ledger) as releases:
         _require_gates(releases, chosen)
-        done = frozen(store, settings, objective, chosen.challenger)
+        bundle = frozen(store, settings, objective, chosen)
         if releases.state.champion != version.number:
-            releases.promote(version.number, at=settings.clock(), reason=reason, inputs=_inputs(chosen, done.bundle))
-    return Promotion(version, done.bundle, done.export, chosen.gates)
+            releases.promote(version.number, at=settings.clock(), reason=reason, inputs=_inputs(chosen, bundle))
+    return Promotion(version, bundle, chosen.export, chosen.gates)
 
 
 def _require_free(releases: Releases) -> None:

@@ -3,7 +3,7 @@
 For every act `<folder>/<act>` holds a project and, where the act needs one, `candidate.pickle`. For every step a
 copy is made, a child acts on it and is ended by SIGKILL there; then the project is settled, and the act tried again.
 One line of JSON per step. Forks of one process that has imported everything make this quick, so that process itself
-starts no thread; for the same reason the model is exported once, by the test, and lies beside the candidate.
+starts no thread.
 """
 
 import json
@@ -20,7 +20,6 @@ from typing import Any
 import mlflow
 
 import larder.online.planning  # noqa: F401 - what acts import only when they are called, before the forks
-import training.promotion
 from larder.contracts.bundle import champion_version, shadow_version
 from larder.contracts.retraining import Release
 from larder.contracts.settings import Settings, load_settings
@@ -44,8 +43,7 @@ STEPS += [(mlflow.MlflowClient, f"set_registered_model_{what}") for what in ("al
 def act(settings: Settings, name: str, folder: Path) -> None:
     ledger, objective = ledger_of(settings), shop_objective()
     if name in ("first", "shadow"):
-        candidate, export = pickle.loads((folder / name / "candidate.pickle").read_bytes())
-        training.promotion.export = lambda *_: export
+        candidate = pickle.loads((folder / name / "candidate.pickle").read_bytes())
         begin_shadow(shop_store(settings), settings, objective, POLICY, candidate, ledger=ledger)
     elif name == "promotion":
         advance(settings, objective, POLICY, model=MODEL, ledger=ledger, now=NOW[name])

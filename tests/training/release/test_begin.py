@@ -11,7 +11,7 @@ from larder.contracts.objective import Gate
 from larder.contracts.settings import load_settings
 from larder.ledger import Act, Ledger, ledger_of
 from tests.training.release.pans import BEGIN, MODEL, acts, standing
-from training.promotion import candidate
+from tests.training.shop import shop_candidate
 from training.release.begin import begin_shadow, promote
 from training.release.registry import champion_mark, mark_champion
 from training.release.settle import settle
@@ -40,7 +40,7 @@ def test_the_first_version_serves_at_once_the_next_goes_into_shadow_and_a_third_
     chosen = []
     for _ in range(3):
         train(settings, objective, data, model=MODEL)
-        chosen.append(candidate(settings, objective, model=MODEL))
+        chosen.append(shop_candidate(settings, objective))
 
     for one in (chosen[0], chosen[0], chosen[1], chosen[1]):
         begin_shadow(store, settings, objective, policy, one, ledger=ledger)
@@ -65,7 +65,7 @@ def test_a_failed_gate_is_on_record_and_nothing_else_happens(store, settings, ob
     strict = replace(objective, gates=STRICT)
 
     with pytest.raises(GateError, match="roc_auc"):
-        begin_shadow(store, settings, strict, policy, candidate(settings, strict, model=MODEL), ledger=ledger)
+        begin_shadow(store, settings, strict, policy, shop_candidate(settings, strict), ledger=ledger)
 
     [entry] = ledger.entries(acts=(Act.REJECTION,))
     assert entry.reason == "failed its gates: roc_auc" and entry.inputs["gates"][0]["passed"] is False
@@ -74,7 +74,7 @@ def test_a_failed_gate_is_on_record_and_nothing_else_happens(store, settings, ob
 
 def test_a_ledger_that_was_rebuilt_from_its_beginning_shows_against_mlflow(store, settings, objective, data, ledger):
     train(settings, objective, data, model=MODEL)
-    promote(store, settings, objective, candidate(settings, objective, model=MODEL), ledger=ledger)
+    promote(store, settings, objective, shop_candidate(settings, objective), ledger=ledger)
     for file in settings.state.glob("ledger.*"):
         file.unlink()
     ledger.append(Act.PROMOTION, f"{MODEL}/1", at=BEGIN, reason="always was", inputs={}, outcome={})
@@ -87,7 +87,7 @@ def test_a_ledger_that_was_rebuilt_from_its_beginning_shows_against_mlflow(store
 def test_an_alias_that_somebody_moved_comes_back(store, settings, objective, data, ledger):
     for _ in range(2):
         train(settings, objective, data, model=MODEL)
-    promote(store, settings, objective, candidate(settings, objective, model=MODEL, number="1"), ledger=ledger)
+    promote(store, settings, objective, shop_candidate(settings, objective, "1"), ledger=ledger)
     entry = ledger.entries()[-1].hash
     mark_champion(settings, MODEL, version="2", entry=entry)
 

@@ -14,9 +14,7 @@ import pytest
 from larder.ledger import Act, ledger_of
 from tests.training.release.kill import NOW, POLICY, project
 from tests.training.release.pans import BEGIN, DAY, MODEL, write_answers
-from tests.training.shop import apply_shop, shop_data, shop_objective, shop_store
-from training.export import Export, export
-from training.promotion import Candidate, candidate
+from tests.training.shop import apply_shop, shop_candidate, shop_data, shop_objective, shop_store
 from training.release.advance import advance
 from training.release.begin import begin_shadow
 from training.training_run import train
@@ -37,9 +35,9 @@ def projects(tmp_path_factory: pytest.TempPathFactory, empty_mlflow: Path) -> Pa
     candidates = []
     for _ in range(2):
         train(first, ANY_GATES, shop_data(), model=MODEL)
-        candidates.append(candidate(first, ANY_GATES, model=MODEL))
+        candidates.append(shop_candidate(first, ANY_GATES))
     for before, after, chosen in (("first", "shadow", candidates[0]), ("shadow", "promotion", candidates[1])):
-        (folder / before / "candidate.pickle").write_bytes(pickle.dumps((chosen, _export(chosen))))
+        (folder / before / "candidate.pickle").write_bytes(pickle.dumps(chosen))
         shutil.copytree(folder / before, folder / after)
         settings = project(folder / after, before)
         begin_shadow(shop_store(settings), settings, ANY_GATES, POLICY, chosen, ledger=ledger_of(settings))
@@ -95,7 +93,3 @@ def test_the_projects_stand_where_the_acts_begin(projects):
 
     assert reached == {"first": 0, "shadow": 1, "promotion": 2, "rollback": 3}
     assert ledger_of(project(projects / "rollback", "rollback")).entries()[-1].act is Act.PROMOTION
-
-
-def _export(chosen: Candidate) -> Export:
-    return export(chosen.challenger.pipeline, chosen.challenger.description.columns, chosen.challenger.test)
