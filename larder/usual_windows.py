@@ -4,7 +4,7 @@ One day has one weekday and one mood of the market. Held against a whole year it
 day, however many rows it has; held against what other days did, only a day unlike all of them stands out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -29,14 +29,16 @@ def with_usual_windows(
     judged_at: pa.ChunkedArray,
     predicted: Floats,
     *,
+    fitted: Floats,
+    fitted_usual: NumberBaseline,
     length: timedelta,
     minimum_rows: int,
 ) -> Baseline:
     """The baseline with `usual` filled in.
 
-    `rows`: those that the features are counted over, with their `event_timestamp`; `judged_at`: the instants of
-    the probabilities `predicted`. Windows of `length` with fewer than `minimum_rows` rows are left out, as monitors do
-    not judge them.
+    `rows`: those that the features are counted over, with their `event_timestamp`; `fitted`: what the model says of
+    them, and `fitted_usual` how that is distributed; `judged_at`: the instants of the probabilities `predicted`.
+    Windows of `length` with fewer than `minimum_rows` rows are left out, as monitors do not judge them.
     """
     windows = _windows(rows[EVENT_TIMESTAMP], length, minimum_rows)
     usual = {}
@@ -46,9 +48,9 @@ def with_usual_windows(
     for name, string in baseline.strings.items():
         dependence = baseline.dependence.get(name, ())
         usual[name] = _highest([_of_strings(rows[name].take(window), string, dependence) for window in windows])
-    judged = _windows(judged_at, length, minimum_rows)
-    values = predicted.astype(np.float32).astype(np.float64)
-    usual[PREDICTION] = _highest([_metrics(number_distances(values[window], baseline.prediction)) for window in judged])
+    # Few days are judged, and maybe calm ones. The model knows its training rows, but their days differ as days do.
+    judged = _of_predictions(predicted, _windows(judged_at, length, minimum_rows), baseline.prediction)
+    usual[PREDICTION] = _highest([*judged, *_of_predictions(fitted, windows, fitted_usual)])
     return msgspec.structs.replace(baseline, usual=usual)
 
 
@@ -67,6 +69,11 @@ def _of_numbers(
         own = values[window]
         found.append(_metrics(number_distances(own, usual, dependence)) | {"null_share": float(np.isnan(own).mean())})
     return _highest(found)
+
+
+def _of_predictions(values: Floats, windows: Sequence[Positions], usual: NumberBaseline) -> Iterator[dict[str, float]]:
+    rounded = values.astype(np.float32).astype(np.float64)
+    return (_metrics(number_distances(rounded[window], usual)) for window in windows)
 
 
 def _of_strings(values: pa.ChunkedArray, usual: StringBaseline, dependence: Sequence[float]) -> dict[str, float]:

@@ -115,13 +115,32 @@ def test_usual_windows_are_those_of_the_days_that_training_saw():
     plain = Baseline(len(at), {"level": usual_of(values)}, {}, usual_of(values), 0, {}, 0.2, answers)
 
     found = with_usual_windows(
-        plain, rows, rows["event_timestamp"], values, length=timedelta(days=1), minimum_rows=300
-    ).usual
+        plain, rows, rows["event_timestamp"], values, fitted=values, fitted_usual=usual_of(values),
+        length=timedelta(days=1), minimum_rows=300,
+    ).usual  # fmt: skip
 
     assert found["level"]["psi"] > 1 and found["level"]["null_share"] == 1.0
     assert 0 < found["level"]["effect"] < 0.2
     assert set(found["level"]) == {"psi", "jensen_shannon", "wasserstein", "effect", "null_share"}
     assert found["prediction"]["psi"] == found["level"]["psi"]
+
+
+def test_days_of_training_tell_what_is_usual_for_predictions_where_few_days_were_judged():
+    per_day, start = 400, datetime(2024, 1, 1, tzinfo=UTC)
+    at = pa.chunked_array(
+        [pa.array([start + timedelta(days=n // per_day) for n in range(30 * per_day)], pa.timestamp("us", "UTC"))]
+    )
+    fitted = np.repeat(RANDOM.uniform(0.1, 0.5, 30), per_day) + 0.05 * RANDOM.normal(size=30 * per_day)
+    judged = 0.2 + 0.05 * RANDOM.normal(size=3 * per_day)  # three calm days
+    plain = Baseline(len(at), {}, {}, usual_of(judged), 3 * per_day, {}, 0.2)
+
+    found = with_usual_windows(
+        plain, pa.table({"event_timestamp": at}), at.slice(0, 3 * per_day), judged, fitted=fitted,
+        fitted_usual=usual_of(fitted), length=timedelta(days=1), minimum_rows=300,
+    ).usual  # fmt: skip
+
+    assert found["prediction"]["psi"] > 1
+    assert number_distances(judged[:per_day], plain.prediction).psi < 0.1
 
 
 def test_windows_with_too_few_rows_say_nothing_of_what_is_usual():
@@ -130,8 +149,8 @@ def test_windows_with_too_few_rows_say_nothing_of_what_is_usual():
     plain = Baseline(10, {"x": usual_of(values)}, {}, usual_of(values), 10, {}, 0.2)
 
     found = with_usual_windows(
-        plain, pa.table({"event_timestamp": at, "x": values}), at, values, length=timedelta(days=1),
-        minimum_rows=300,
+        plain, pa.table({"event_timestamp": at, "x": values}), at, values, fitted=values,
+        fitted_usual=usual_of(values), length=timedelta(days=1), minimum_rows=300,
     ).usual  # fmt: skip
 
     assert found == {"x": {}, "prediction": {}}

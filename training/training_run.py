@@ -15,7 +15,7 @@ from larder.contracts.settings import Settings
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.evaluation import Evaluation, Outcomes, Probabilities, evaluation, outcomes
 from larder.usual_windows import with_usual_windows
-from training.baseline import baseline, dependence
+from training.baseline import baseline, dependence, number_baseline
 from training.gates import GateResult, champion_evidence, gate_results
 from training.model import fit, importance, probabilities, training_bounds
 from training.plots import plots
@@ -157,11 +157,14 @@ def _baseline(objective: Objective, data: TrainingSet, done: Fitted, limits: Mon
         data.train, data.columns, outcome=done.outcome, predicted=done.predicted, evaluation=done.evaluation
     )
     moved = dependence(done.pipeline, data.train, data.columns, counted, seed=objective.seed)
+    fitted = probabilities(done.pipeline, data.train, data.columns)
     return with_usual_windows(
         msgspec.structs.replace(counted, dependence=moved),
         data.train,
         data.test[EVENT_TIMESTAMP],
         done.predicted,
+        fitted=fitted,
+        fitted_usual=number_baseline(fitted),
         length=limits.window,
         minimum_rows=limits.minimum_rows,
     )
