@@ -1,4 +1,4 @@
-"""Bars P5 and P7: CPU of the server per POST /predict, latency at 80 % load, and CPU from start to ready.
+"""Bars P5 and P7: CPU of the server per POST /predict, latency at 80 % load, without and with a shadow; CPU to ready.
 
 The server is the real one (`larder serve`), as a process of its own, on a model of 50 numeric inputs from 5 views in
 a private Redis. Its CPU is read from the system, so the load generator's own does not count. The bars have limits in
@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
-from larder.contracts.bundle import Manifest, set_champion, write_bundle
+from larder.contracts.bundle import Manifest, set_champion, set_shadow, write_bundle
 from larder.contracts.plan import Column, Feature, FeaturePlan, ViewPlan
 from larder.contracts.settings import Settings
 from larder.online.position import Position, write_position
@@ -39,6 +39,7 @@ NAME = "benchmark"
 VIEWS, FEATURES, ENTITIES = 5, 10, 1_000
 LOAD = 0.8
 """Share of the greatest rate one connection reaches."""
+SECONDS_TO_LISTEN = 30
 SERVING_FILE = 'from larder.contracts.answer import Answer\nanswer = Answer(label_table="none")\n'
 
 
@@ -70,19 +71,45 @@ def _bars(settings: Settings, requests: int) -> Iterator[dict[str, object]]:
     with _server(settings) as (process, port, cpu_s_to_ready, seconds_to_ready):
         _measured(process, port, requests // 10, rate=None)  # warm
         peak = _measured(process, port, requests, rate=None)
-        loaded = _measured(process, port, requests, rate=LOAD * peak.requests / peak.seconds)
+        rate = LOAD * peak.requests / peak.seconds
+        loaded = _measured(process, port, requests, rate=rate)
         memory_gb = process.memory_info().rss / 1e9
+        _let_listen(settings, port)
+        shadowed = _measured(process, port, requests, rate=rate)
     yield {
         "bar": "P5",
         "cpu_ms_per_request": round(peak.cpu_ms_per_request, 4),
         "p50_ms": round(loaded.p50_ms, 3),
         "p99_ms": round(loaded.p99_ms, 3),
+        "cpu_ms_per_request_with_shadow": round(shadowed.cpu_ms_per_request, 4),
+        "p50_ms_with_shadow": round(shadowed.p50_ms, 3),
+        "p99_ms_with_shadow": round(shadowed.p99_ms, 3),
         "requests_per_second": round(peak.requests / peak.seconds),
         "seconds": round(peak.seconds + loaded.seconds, 2),
         "peak_memory_gb": round(memory_gb, 3),
         "rows": peak.requests + loaded.requests,
     }
     yield {"bar": "P7", "cpu_s_to_ready": round(cpu_s_to_ready, 2), "seconds": round(seconds_to_ready, 2)}
+
+
+def _let_listen(settings: Settings, port: int) -> None:
+    """A second version, like the champion, answers unseen from when this returns."""
+    set_shadow(settings.bundles, NAME, "2")
+    deadline = time.monotonic() + SECONDS_TO_LISTEN
+    while json.loads(_got(port, "/model"))["shadow"]["version"] != "2":
+        if time.monotonic() > deadline:
+            raise SystemExit(f"No shadow listens after {SECONDS_TO_LISTEN} s: {_got(port, '/model').decode()}")
+        time.sleep(0.1)
+
+
+def _got(port: int, path: str) -> bytes:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        content = response.read()
+    if response.status != http.client.OK:
+        raise SystemExit(f"{path} is answered with {response.status}: {content.decode()}")
+    return content
 
 
 def _measured(process: psutil.Process, port: int, requests: int, *, rate: float | None) -> Measured:
@@ -124,12 +151,7 @@ def _server(settings: Settings) -> Iterator[tuple[psutil.Process, int, float, fl
         )
     try:
         process = psutil.Process(child.pid)
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        connection.request("GET", "/ready")
-        response = connection.getresponse()
-        if response.status != http.client.OK:
-            raise SystemExit(f"The server is not ready: {response.read().decode()}")
-        connection.close()
+        _got(port, "/ready")
         yield process, port, _cpu_seconds(process), time.perf_counter() - started
     finally:
         child.terminate()
@@ -149,7 +171,9 @@ def _project(home: Path) -> Settings:
     state = home / "state"
     settings = Settings(home=home, state=state, lake=str(state / "lake"), raw=state / "raw")
     plan = _plan()
-    write_bundle(settings.bundles, _manifest(plan), plan, _graph(len(plan.columns)))
+    graph = _graph(len(plan.columns))
+    for version in ("1", "2"):
+        write_bundle(settings.bundles, _manifest(plan, version), plan, graph)
     set_champion(settings.bundles, NAME, "1")
     client = connect(embedded.start(settings), timeout_seconds=10)
     now = datetime.now(UTC)
@@ -179,10 +203,10 @@ def _plan() -> FeaturePlan:
     return FeaturePlan(NAME, NAME, views, (), (), columns)
 
 
-def _manifest(plan: FeaturePlan) -> Manifest:
+def _manifest(plan: FeaturePlan, version: str) -> Manifest:
     return Manifest(
         model=NAME,
-        version="1",
+        version=version,
         run_id="benchmark",
         label="label",
         runtime="onnx",

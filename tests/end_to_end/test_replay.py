@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dagster import DagsterInstance, materialize
 
+from larder.contracts.monitoring import MONITORS
 from larder.ledger import Ledger
+from schedules.assets import challenger, champion, monitoring
+from schedules.checks import decisions_are_whole, verdicts
 from tests.end_to_end.project import CHECKOUT, Project, project
 from tests.end_to_end.shop import write_shop
 
@@ -92,6 +96,27 @@ def test_what_a_replay_leaves_is_a_project_whose_commands_work(shop: Project, fo
 
     assert "promotion" in shop.larder("models", "history")
     assert "chain holds" in shop.larder("ledger", "verify")
+
+
+def test_dagster_takes_that_project_through_monitors_policy_and_release(shop: Project, folder: Path, monkeypatch):
+    own = shop.environment | {"LARDER_STATE": str(folder)}
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    before = len(Ledger(folder / "ledger.jsonl", "").entries())
+    try:
+        with DagsterInstance.ephemeral(settings={"telemetry": {"enabled": False}}) as instance:
+            done = materialize([monitoring, challenger, champion, verdicts, decisions_are_whole], instance=instance)
+    finally:
+        monkeypatch.setattr(Project, "environment", own)
+        shop.larder("down")
+
+    acts = [entry.act for entry in Ledger(folder / "ledger.jsonl", "").entries()[before:]]
+    assert acts[:2] == ["monitoring", "decision"]
+    checks = {check.check_name: check.passed for check in done.get_asset_check_evaluations()}
+    assert checks["decisions_are_whole"] and checks["skew"]
+    assert set(checks) == {*MONITORS, "decisions_are_whole"}
+    (made,) = done.asset_materializations_for_node("model__champion")
+    assert "returns" in str(made.metadata["conclusion"])
 
 
 def test_times_that_make_no_sense_are_refused(shop: Project):
