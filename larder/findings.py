@@ -1,7 +1,7 @@
 """The monitoring table: what monitors found, appended by monitoring, read by training's policy and by people."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -25,23 +25,43 @@ _WINDOW = ["window_start", "window_end", "monitor", "subject", "metric"]
 """What a finding is about; a later run about the same replaces it."""
 
 
+@dataclass(frozen=True)
+class About:
+    """Chooses findings; what is empty may be anything."""
+
+    monitor: str
+    metric: str = ""
+    subject: str = ""
+
+    @property
+    def condition(self) -> pl.Expr:
+        given = {name: value for name, value in vars(self).items() if value}
+        return pl.all_horizontal(pl.lit(True), *(pl.col(name) == value for name, value in given.items()))
+
+
 def append_findings(place: str, findings: Sequence[Finding]) -> None:
     """Append all findings of one run in one commit."""
-    rows = pa.Table.from_pylist([asdict(item) | {"verdict": str(item.verdict)} for item in findings], SCHEMA)
+    rows = pa.Table.from_pylist([vars(item) | {"verdict": str(item.verdict)} for item in findings], SCHEMA)
     write_deltalake(place, rows, mode="append")
 
 
-def read_findings(place: str, *, until: datetime, since: datetime | None = None) -> list[Finding]:
+def read_findings(
+    place: str, *, until: datetime, since: datetime | None = None, about: Iterable[About] | None = None
+) -> list[Finding]:
     """Findings of runs in (since, until], by run; of a window that was looked at again only the newest run's.
 
-    Empty when nothing was ever monitored.
+    Only those that one of `about` chooses, where given. Empty when nothing was ever monitored.
     """
     try:
         table = open_table(place)
     except MissingTableError:
         return []
     first = None if since is None else since + timedelta(microseconds=1)
-    rows = pl.DataFrame(rows_of(table, where=[Between("run_at", first, until)]).cast(SCHEMA)).sort("run_at")
-    newest = rows.unique(_WINDOW, keep="last", maintain_order=True)
-    named = newest.select(SCHEMA.names).iter_rows(named=True)
-    return [Finding(**(row | {"verdict": Verdict(row["verdict"])})) for row in named]
+    rows = pl.DataFrame(rows_of(table, SCHEMA.names, [Between("run_at", first, until)]).cast(SCHEMA))
+    if about is not None:
+        rows = rows.filter(pl.any_horizontal(pl.lit(False), *(chosen.condition for chosen in about)))
+    newest = rows.sort("run_at").unique(_WINDOW, keep="last", maintain_order=True)
+    verdicts = {str(verdict): verdict for verdict in Verdict}
+    columns = {name: newest[name].to_list() for name in SCHEMA.names}
+    columns["verdict"] = [verdicts[verdict] for verdict in columns["verdict"]]
+    return [*map(Finding, *(columns[item.name] for item in fields(Finding)))]

@@ -1,21 +1,30 @@
 """The prediction log, and what came of it: logged answers beside their labels as these became known."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
 
 from larder.contracts.errors import InvalidDataError, MissingTableError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.contracts.tables import LIVE as LIVE  # read from here by those who read the log
 from larder.contracts.tables import SHADOW as SHADOW
-from larder.offline.conditions import Between
+from larder.offline.conditions import AnyOf, Between
 from larder.offline.tables.delta_table import open_table
-from larder.offline.tables.rows import rows_of
+from larder.offline.tables.kinds import INSTANT, plain
+from larder.offline.tables.rows import batches_of, plain_schema, rows_of
 from larder.versions.pins import version_to_read
 
+_ORDER = ["at", "answer_id", "row", "traffic"]
+_BOUNDED = (pa.int32(), pa.int64(), pa.string(), INSTANT)
+"""Types of keys that a Delta table orders as Arrow does."""
+_PIECE = 100_000
+"""Rows that are put in order at once."""
 OUTCOME, OUTCOME_KNOWN_AT, LABEL_AT = "outcome", "outcome_known_at", "label_at"
 
 
@@ -30,28 +39,41 @@ class Judged:
     """Rows whose request fits several labels; they have no outcome."""
 
 
-def read_predictions(place: str, *, since: datetime, until: datetime, columns: Sequence[str] | None = None) -> pa.Table:
+def read_predictions(
+    place: str,
+    *,
+    since: datetime,
+    until: datetime,
+    columns: Sequence[str] | None = None,
+    traffic: str | None = None,
+) -> pa.Table:
     """Answers logged at instants in (since, until], in order of `at`, `answer_id`, `row` and `traffic`.
 
-    Rows of tables written before there was a shadow count as live. Empty when nothing was ever logged; then columns
-    that were not asked for by name are lacking too.
+    Only those of `traffic`, where given. Rows of tables written before there was a shadow count as live. Empty when
+    nothing was ever logged; then columns that were not asked for by name are lacking too.
     """
-    wanted = None if columns is None else [*dict.fromkeys(["at", "answer_id", "row", "traffic", *columns])]
+    wanted = None if columns is None else [*dict.fromkeys([*_ORDER, *columns])]
     try:
         table = open_table(place)
     except MissingTableError:
         return _nothing(wanted)
-    rows = rows_of(table, wanted, [Between("at", since + timedelta(microseconds=1), until)])
-    if "traffic" in rows.column_names:  # rows older than the column are null in a table that got it later
-        place_of_traffic = rows.column_names.index("traffic")
-        rows = rows.set_column(place_of_traffic, "traffic", rows["traffic"].fill_null(LIVE))
-    else:
-        rows = rows.append_column("traffic", pa.array([LIVE] * rows.num_rows, pa.string()))
-    order = pl.DataFrame(rows.select(["at", "answer_id", "row", "traffic"]))
-    positions = order.with_row_index("position").sort("at", "answer_id", "row", "traffic", nulls_last=True)["position"]
-    if positions.is_sorted():
-        return rows  # a copy of a million answers with their features would take a gigabyte
-    return rows.take(positions.to_arrow().cast(pa.int64()))
+    nothing = _with_traffic(plain_schema(table, wanted).empty_table())
+    logged = _logged(table, wanted, _within(since, until), traffic)
+    # Files are read side by side, each (nearly) in order: with the batches in order the log (nearly) is, too.
+    return _in_order(pa.concat_tables([nothing, *sorted(logged, key=lambda batch: batch["at"][0].value)]))
+
+
+def live_counts(place: str, windows: Sequence[tuple[datetime, datetime]]) -> list[int]:
+    """Live answers logged in each of the windows (since, until]; none of their content is read."""
+    try:
+        table = open_table(place)
+    except MissingTableError:
+        return [0] * len(windows)
+    bounds = [_within(since, until) for since, until in windows]
+    counts = [0] * len(windows)
+    for batch in _logged(table, ["at", "traffic"], AnyOf(tuple(bounds)), LIVE):
+        counts = [count + pc.sum(window.mask(batch)).as_py() for count, window in zip(counts, bounds, strict=True)]
+    return counts
 
 
 def judged(
@@ -82,7 +104,9 @@ def judged(
             f"Requests name {fields}, the label table {labels} has {stored}: with nothing in common no answer finds "
             "its label. Keep the request's fields in the label table."
         )
-    rows = pl.DataFrame(rows_of(table, [*keys, EVENT_TIMESTAMP, KNOWN_AT, column, *kept]))
+    asked = pa.table({name: request.field(name) for name in keys})
+    within = _bounds(asked, pa.schema(table.schema().to_arrow()))
+    rows = pl.DataFrame(rows_of(table, [*keys, EVENT_TIMESTAMP, KNOWN_AT, column, *kept], within))
     is_known = pl.col(KNOWN_AT) <= pl.lit(now.astimezone(UTC))
     known = rows.select(
         *(pl.col(name).alias(f"@{name}") for name in keys),
@@ -91,11 +115,10 @@ def judged(
         pl.col(EVENT_TIMESTAMP).alias(LABEL_AT),
         *(pl.col(name).alias(f"label_{name}") for name in kept),
     )
-    asked = pl.DataFrame({name: pl.Series(request.field(name)) for name in keys}).with_row_index("@position")
-    asked = asked.rename({name: f"@{name}" for name in keys})
     on = [f"@{name}" for name in keys]
-    known = known.with_columns(pl.col(name).cast(asked.schema[name]) for name in on)
-    met = asked.join(known, on=on, how="left", nulls_equal=True, maintain_order="left")
+    answered = pl.DataFrame(asked.rename_columns(on)).with_row_index("@position")
+    known = known.with_columns(pl.col(name).cast(answered.schema[name]) for name in on)
+    met = answered.join(known, on=on, how="left", nulls_equal=True, maintain_order="left")
     several = met.group_by("@position", maintain_order=True).len().filter(pl.col("len") > 1)["@position"]
     found = met.unique("@position", keep="first", maintain_order=True)
     is_single = ~pl.col("@position").is_in(several.implode())
@@ -105,6 +128,55 @@ def judged(
     for name in added:
         result = result.append_column(name, found[name].to_arrow())
     return Judged(result, len(several))
+
+
+def _within(since: datetime, until: datetime) -> Between:
+    return Between("at", since + timedelta(microseconds=1), until)
+
+
+def _logged(
+    table: DeltaTable, columns: Sequence[str] | None, where: Between | AnyOf, traffic: str | None
+) -> Iterator[pa.Table]:
+    """Batches that are not empty; of `traffic` only, where given."""
+    for batch in batches_of(table, columns, [where]):
+        rows = _with_traffic(pa.Table.from_batches([batch]))
+        if traffic is not None and pc.unique(rows["traffic"]).to_pylist() != [traffic]:  # to filter is to copy
+            rows = rows.filter(pc.equal(rows["traffic"], traffic))
+        if rows.num_rows:
+            yield rows
+
+
+def _with_traffic(rows: pa.Table) -> pa.Table:
+    """Rows older than the column are null in a table that got it later."""
+    if "traffic" not in rows.column_names:
+        return rows.append_column("traffic", pa.array([LIVE] * rows.num_rows, pa.string()))
+    return rows.set_column(rows.column_names.index("traffic"), "traffic", rows["traffic"].fill_null(LIVE))
+
+
+def _in_order(rows: pa.Table) -> pa.Table:
+    """Without a copy where they are in order: a million answers with their features are a gigabyte."""
+    places = pl.DataFrame(rows.select(_ORDER)).with_row_index("place").sort(_ORDER, nulls_last=True)["place"]
+    if places.is_sorted():
+        return rows
+    pieces = []
+    for start in range(0, len(places), _PIECE):
+        # A piece that is taken from all rows would first copy all of them into one chunk.
+        piece = places.slice(start, _PIECE).to_numpy().astype(np.int64)
+        first, last = piece.min(), piece.max()
+        pieces.append(rows.slice(first, last - first + 1).take(pa.array(piece - first)))
+    return pa.concat_tables(pieces)
+
+
+def _bounds(asked: pa.Table, stored: pa.Schema) -> list[Between]:
+    """What the keys of a label must lie within to fit any of the rows `asked`: spares reading all labels there are."""
+    bounds = []
+    for name in asked.column_names:
+        values, kind = asked[name], plain(stored.field(name).type)
+        # What the join casts may be ordered otherwise, and a null fits null.
+        if kind == values.type and kind in _BOUNDED and not values.null_count:
+            extremes = pc.min_max(values)
+            bounds.append(Between(name, extremes["min"].as_py(), extremes["max"].as_py()))
+    return bounds
 
 
 def _nothing(wanted: Sequence[str] | None) -> pa.Table:

@@ -8,21 +8,17 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from larder.contracts.errors import MissingTableError
 from larder.contracts.monitoring import Monitoring
 from larder.contracts.objective import Objective
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
-from larder.offline.conditions import Between
-from larder.offline.tables.delta_table import open_table
-from larder.offline.tables.rows import rows_of
-from larder.predictions import LIVE, Judged, judged, read_predictions
+from larder.predictions import LIVE, Judged, judged, live_counts, read_predictions
 from monitoring.monitors.answers import Answers
 from monitoring.monitors.volume import WEEKS
 from monitoring.monitors.window import Window
 from monitoring.served_models import has_inputs, served_model
 
-_INPUTS = ("version", "request", "features", "missing", "stale", "out_of_bounds", "probability")
+_INPUTS = ("version", "request", "features", "missing", "stale", "probability")
 _OUTPUTS = ("version", "request", "probability")
 
 
@@ -50,8 +46,7 @@ class Logged:
     @cached_property
     def live(self) -> pa.Table:
         """All live answers of the window."""
-        rows = read_predictions(self._place, since=self.window.start, until=self.now, columns=_INPUTS)
-        return _kept(rows, pc.equal(rows["traffic"], LIVE))
+        return read_predictions(self._place, since=self.window.start, until=self.now, columns=_INPUTS, traffic=LIVE)
 
     @cached_property
     def answers(self) -> Answers | None:
@@ -62,13 +57,14 @@ class Logged:
         inputs = [column.name for column in newest.plan.columns]
         versions = pc.unique(self.live["version"]).to_pylist()
         alike = [version for version in versions if has_inputs(self.bundle(version), inputs)]
-        return Answers(_kept(self.live, pc.is_in(self.live["version"], pa.array(alike))), newest)
+        if len(alike) == len(versions):
+            return Answers(self.live, newest)  # no copy of what may be a gigabyte
+        return Answers(self.live.filter(pc.is_in(self.live["version"], pa.array(alike))), newest)
 
-    @cached_property
+    @property
     def earlier_counts(self) -> list[int]:
         """Live answers of the windows one to four weeks before, the oldest first."""
-        weeks = [timedelta(weeks=count) for count in range(WEEKS, 0, -1)]
-        return [_answers_between(self._place, self.window.start - week, self.now - week) for week in weeks]
+        return self._counts[:-1]
 
     @cached_property
     def matured(self) -> Judged:
@@ -82,28 +78,18 @@ class Logged:
     @property
     def pending(self) -> int:
         """Live answers too young to have an outcome."""
-        return _answers_between(self._place, self.matured_window.end, self.now)
+        return self._counts[-1]
 
     def bundle(self, version: str) -> Path:
         return self.settings.bundles / self.model / version
 
+    @cached_property
+    def _counts(self) -> list[int]:
+        """Of `earlier_counts` and `pending`, in one scan."""
+        weeks = [timedelta(weeks=count) for count in range(WEEKS, 0, -1)]
+        earlier = [(self.window.start - week, self.now - week) for week in weeks]
+        return live_counts(self._place, [*earlier, (self.matured_window.end, self.now)])
+
     @property
     def _place(self) -> str:
         return Lake(self.settings.lake).predictions(self.model)
-
-
-def _answers_between(place: str, since: datetime, until: datetime) -> int:
-    """Live answers logged in (since, until]; none of their content is read."""
-    try:
-        table = open_table(place)
-    except MissingTableError:
-        return 0
-    rows = rows_of(table, ["at", "traffic"], [Between("at", since + timedelta(microseconds=1), until)])
-    if "traffic" not in rows.column_names:
-        return int(rows.num_rows)
-    return int(pc.sum(pc.fill_null(pc.equal(rows["traffic"], LIVE), True)).as_py() or 0)
-
-
-def _kept(rows: pa.Table, mask: pa.ChunkedArray) -> pa.Table:
-    """The rows that the mask keeps, without a copy where that is all of them."""
-    return rows if pc.all(mask).as_py() in (True, None) else rows.filter(mask)

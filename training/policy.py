@@ -43,7 +43,7 @@ class Facts:
     pending: str = ""
     """The release under way, in words; empty when there is none."""
     findings: tuple[Finding, ...] = ()
-    """Of the last weeks, by run."""
+    """Of the last weeks, by run; at least those that the policy looks at."""
 
     @property
     def last(self) -> Training | None:

@@ -16,7 +16,7 @@ from larder.contracts.objective import Objective
 from larder.contracts.retraining import Retraining
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
-from larder.findings import read_findings
+from larder.findings import About, read_findings
 from larder.ledger import Act, Entry, Ledger
 from larder.lock import only_one
 from larder.versions.pins import version_to_read
@@ -152,7 +152,11 @@ def facts(
             version=version_to_read(place, lake=settings.lake),
         ),
         pending=_under_way(release_state(ledger, model)),
-        findings=tuple(read_findings(Lake(settings.lake).monitoring(model), since=now - LOOKBACK, until=now)),
+        findings=tuple(
+            read_findings(
+                Lake(settings.lake).monitoring(model), since=now - LOOKBACK, until=now, about=_watched(policy)
+            )
+        ),
     )
 
 
@@ -177,6 +181,14 @@ def judged_recently(objective: Objective, policy: Retraining, now: datetime) -> 
         gates=gates,
         references={name: features for name, features in objective.references.items() if name in needed},
     )
+
+
+def _watched(policy: Retraining) -> list[About]:
+    """The findings that the policy looks at."""
+    return [
+        *(About(monitor) for monitor in policy.refused_by),
+        *(About(trigger.monitor, trigger.metric, trigger.subject) for trigger in policy.triggers),
+    ]
 
 
 def _trainings(ledger: Ledger, model: str) -> list[Training]:

@@ -30,6 +30,16 @@ class Between:
         return is_below if self.low is None else pc.and_(is_below, pc.greater_equal(values, _scalar(self.low)))
 
 
+@dataclass(frozen=True)
+class AnyOf:
+    """At least one of several bounds, for reading from Delta tables; none is fulfilled by no row."""
+
+    bounds: tuple[Between, ...]
+
+    def sql(self) -> str:
+        return f"({' OR '.join(f'({bounds.sql()})' for bounds in self.bounds) or 'false'})"
+
+
 def time_range(history: History, *, since: datetime | None = None, until: datetime) -> Between:
     """Rows with an event timestamp within the bounds."""
     return Between(history.column(history.event_timestamp), since, until)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from larder.contracts.objective import Kpi
 from larder.evaluation import SMALLEST, Outcomes, Probabilities, losses
@@ -73,16 +74,17 @@ def _roc_auc(draws: Floats, block: npt.NDArray[np.int64], outcome: Outcomes, pre
     """Share of pairs in the right order, ties counting half."""
     edges = np.unique(np.quantile(predicted, np.linspace(0, 1, RANK_BINS + 1)[1:-1]))
     place = np.searchsorted(edges, predicted, side="right")
-    bins, blocks = len(edges) + 1, draws.shape[1]
+    shape = len(edges) + 1, draws.shape[1]
 
     def counted(chosen: npt.NDArray[np.bool_]) -> Floats:
-        cells = np.bincount(block[chosen] * bins + place[chosen], minlength=blocks * bins)
-        result: Floats = draws @ cells.reshape(blocks, bins)
+        """Per bin and sample; most bins are empty in most blocks."""
+        rows = csr_array((np.ones(np.count_nonzero(chosen)), (place[chosen], block[chosen])), shape=shape)
+        result: Floats = rows @ draws.T
         return result
 
     true, false = counted(outcome == 1), counted(outcome == 0)
-    below = np.cumsum(false, axis=1) - false / 2
-    pairs = true.sum(axis=1) * false.sum(axis=1)
-    ordered = np.sum(true * below, axis=1)
+    below = np.cumsum(false, axis=0) - false / 2
+    pairs = true.sum(axis=0) * false.sum(axis=0)
+    ordered = np.sum(true * below, axis=0)
     values: Floats = np.divide(ordered, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
     return values

@@ -12,7 +12,7 @@ import training.retraining
 from larder.contracts.errors import BusyError, InvalidDataError
 from larder.contracts.monitoring import Finding, Verdict
 from larder.contracts.objective import Gate
-from larder.contracts.retraining import Retraining, TrainingWindow
+from larder.contracts.retraining import Retraining, TrainingWindow, Trigger
 from larder.contracts.tables import Lake
 from larder.findings import append_findings
 from larder.ledger import Act, ledger_of
@@ -89,6 +89,18 @@ def test_the_facts_are_those_of_the_ledger_and_of_the_labels(shop, ledger):
     assert later.labels.learnable - last.rows == 72  # twelve hours, one each ten minutes
     assert later.champion is None and later.pending == ""
     assert later.labels.new == later.labels.learnable  # to what serves, and nothing does, all are new
+
+
+def test_of_the_findings_the_facts_hold_those_that_the_policy_looks_at(shop, ledger):
+    volume = bad_data(NOW)
+    psi = replace(volume, monitor="drift", metric="psi", subject="prediction")
+    gap = replace(psi, metric="kolmogorov_smirnov")
+    append_findings(Lake(shop.lake).monitoring(MODEL), [volume, psi, gap, replace(psi, subject="age")])
+    policy = replace(POLICY, triggers=(Trigger("drift", "psi", subject="prediction"),))
+
+    found = facts(shop, OBJECTIVE, policy, model=MODEL, now=NOW, ledger=ledger).findings
+
+    assert found == (volume, psi)
 
 
 def test_without_label_table_findings_or_model_the_answer_is_a_refusal_on_record(settings, ledger):
