@@ -104,7 +104,7 @@ def _compete(folder: Path) -> None:
     objective, settings = _objective(), _settings(folder)
     views = [ViewState(f"view_{number}", NOW, NOW) for number in range(4)]
     started = time.perf_counter()
-    found = run_monitors(settings, objective, Monitoring(), model=MODEL, now=NOW, views=views, recompute=None)
+    found = run_monitors(settings, objective, Monitoring(), model=MODEL, now=NOW, views=lambda: views, recompute=None)
     seconds = time.perf_counter() - started
     failed = [item.evidence for item in found if item.metric == "run"]
     if failed:

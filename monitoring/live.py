@@ -11,7 +11,7 @@ from larder.contracts.bundle import bundle_plan, champion_bundle, read_files, re
 from larder.contracts.monitoring import Finding, Monitoring
 from larder.contracts.objective import Objective
 from larder.contracts.settings import Settings
-from monitoring.monitors.freshness import ViewState, freshness
+from monitoring.monitors.freshness import ViewState
 from monitoring.monitors.service import service
 from monitoring.monitors.window import Window
 from monitoring.run import isolated, run_monitors
@@ -28,37 +28,45 @@ def live_findings(
 ) -> list[Finding]:
     """What all monitors find about the running system at `now`; nothing is written."""
     window = Window.before(now, limits.window, run_at=now)
-    fresh = isolated(window, "freshness", model, lambda: freshness(window, view_states(settings, now), limits))
     server = isolated(window, "service", model, lambda: service(window, model, server_metrics(settings), limits))
 
     def recompute(requests: pa.Table) -> pa.Table:
         return recomputed(settings, requests, model=model)
 
-    found = run_monitors(settings, objective, limits, model=model, now=now, views=None, recompute=recompute)
-    return [*fresh, *found, *server]
+    found = run_monitors(
+        settings,
+        objective,
+        limits,
+        model=model,
+        now=now,
+        views=lambda: view_states(settings, now),
+        recompute=recompute,
+    )
+    return [*found, *server]
 
 
 def view_states(settings: Settings, now: datetime) -> list[ViewState]:
     """Of all online views of the registry. Raises OnlineStoreError when Redis does not answer."""
+    from larder.offline.history import events_of
     from larder.online.position import read_position
     from larder.online.server.connection import connect
     from larder.online.store import packed_address
     from larder.registry import feature_store
-    from larder.verify.views import verified_views
 
     store = feature_store(settings)
     client = connect(packed_address(store.config.online_store, settings))
     states = []
-    for view in verified_views(store):
-        position = read_position(client, view.project, view.name)
-        online_until = None if position is None else position.instant
-        states.append(ViewState(view.name, newest_event(view.history, now), online_until))
+    for view in [*store.list_stream_feature_views(), *store.list_feature_views()]:
+        if view.online:
+            position = read_position(client, store.project, view.name)
+            online_until = None if position is None else position.instant
+            states.append(ViewState(view.name, newest_event(events_of(view, store.config), now), online_until))
     return states
 
 
-def newest_event(history: "History", now: datetime) -> datetime | None:
-    """The newest event timestamp that was known at `now`; None for an empty history."""
-    return _newest_event(history, since=now - _RECENT, now=now) or _newest_event(history, since=None, now=now)
+def newest_event(events: "History", now: datetime) -> datetime | None:
+    """The newest event timestamp that was known at `now`; None where there is no event."""
+    return _newest_event(events, since=now - _RECENT, now=now) or _newest_event(events, since=None, now=now)
 
 
 def recomputed(settings: Settings, requests: pa.Table, *, model: str) -> pa.Table:
@@ -84,16 +92,16 @@ def server_metrics(settings: Settings) -> str | None:
         connection.close()
 
 
-def _newest_event(history: "History", *, since: datetime | None, now: datetime) -> datetime | None:
+def _newest_event(events: "History", *, since: datetime | None, now: datetime) -> datetime | None:
     from larder.offline.conditions import Between, time_range
     from larder.offline.reading import StoredRows
 
-    where = [time_range(history, since=since, until=now)]
-    if history.cutoff and history.known_at is not None:
-        where.append(Between(history.column(history.known_at), None, now))
+    where = [time_range(events, since=since, until=now)]
+    if events.cutoff and events.known_at is not None:
+        where.append(Between(events.column(events.known_at), None, now))
     newest = [
-        pc.max(batch[history.event_timestamp]).as_py()
-        for batch in StoredRows(history, ()).batches(where)
+        pc.max(batch[events.event_timestamp]).as_py()
+        for batch in StoredRows(events, ()).batches(where)
         if batch.num_rows
     ]
     return max(newest, default=None)

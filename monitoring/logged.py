@@ -1,5 +1,6 @@
 """What the prediction log and the label table hold for one run of the monitors, each part read when first asked for."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -12,8 +13,10 @@ from larder.contracts.monitoring import Monitoring
 from larder.contracts.objective import Objective
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
+from larder.findings import About, read_findings
 from larder.predictions import LIVE, Judged, judged, live_counts, read_predictions
 from monitoring.monitors.answers import Answers
+from monitoring.monitors.freshness import AGE
 from monitoring.monitors.volume import WEEKS
 from monitoring.monitors.window import Window
 from monitoring.served_models import has_inputs, served_model
@@ -65,6 +68,17 @@ class Logged:
     def earlier_counts(self) -> list[int]:
         """Live answers of the windows one to four weeks before, the oldest first."""
         return self._counts[:-1]
+
+    @property
+    def earlier_ages(self) -> dict[str, list[float]]:
+        """View -> hours that its newest event was old in the runs of the four weeks before."""
+        ages: dict[str, list[float]] = defaultdict(list)
+        place = Lake(self.settings.lake).monitoring(self.model)
+        since = self.now - timedelta(weeks=WEEKS)
+        for found in read_findings(place, since=since, until=self.now, about=[About("freshness", AGE)]):
+            if found.value is not None and found.window_end < self.now:
+                ages[found.subject].append(found.value)
+        return ages
 
     @cached_property
     def matured(self) -> Judged:

@@ -38,7 +38,7 @@ def run_monitors(
     *,
     model: str,
     now: datetime,
-    views: Sequence[ViewState] | None,
+    views: Callable[[], Sequence[ViewState]] | None,
     recompute: Recompute | None,
 ) -> list[Finding]:
     """What all monitors find at `now`; nothing is written.
@@ -66,7 +66,7 @@ def run_monitors(
         ("expected_quality", matured, lambda: expected_against_actual(matured, logged.matured.rows, kpi)),
     ]
     if views is not None:
-        monitors.append(("freshness", window, lambda: freshness(window, views, limits)))
+        monitors.append(("freshness", window, lambda: freshness(window, views(), logged.earlier_ages, limits)))
     if recompute is not None:
         monitors.append(("skew", window, lambda: _skew(logged, recompute)))
     return [finding for name, of, monitor in monitors for finding in isolated(of, name, model, monitor)]

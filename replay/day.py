@@ -138,7 +138,7 @@ def _monitored(loop: Loop, known: Known, now: datetime) -> list[Finding]:
         loop.limits,
         model=loop.model,
         now=now,
-        views=known.views(now),
+        views=lambda: known.views(now),
         recompute=known.recompute,
     )
     record(loop.settings, loop.model, findings, loop.ledger)

@@ -21,7 +21,7 @@ from larder.contracts.ingestion import Ingestion
 from larder.contracts.objective import Objective
 from larder.contracts.settings import Settings
 from larder.contracts.tables import EVENT_TIMESTAMP, Lake
-from larder.offline.history import history_of
+from larder.offline.history import events_of, history_of
 from larder.offline.tables.delta_table import open_table
 from larder.spark.session import spark_session
 from larder.versions.pins import name_of
@@ -182,6 +182,6 @@ def _flip_labels(
 def _versions(settings: Settings, store: FeatureStore, ingestion: Ingestion) -> dict[str, int]:
     lake = Lake(settings.lake)
     views = [*store.list_feature_views(), *store.list_stream_feature_views()]
-    places = {history_of(view, store.config).table for view in views}
+    places = {of(view, store.config).table for view in views for of in (history_of, events_of)}
     places |= {lake.labels(table.name) for table in ingestion.labels}
     return {name_of(place, settings.lake): open_table(place).version() for place in sorted(places)}

@@ -10,18 +10,19 @@ import pyarrow as pa
 from feast import FeatureStore
 
 from larder.contracts.plan import FeaturePlan
+from larder.offline.history import events_of
+from larder.offline.pins import pinned_for_retrieval
 from larder.offline.reading import StoredRows
 from larder.online.packed.types import EPOCH, microseconds
 from monitoring.monitors.freshness import ViewState
 from replay.incidents import Incident, of_kind
-from replay.served import pinned_history
 
 Instants = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class ViewTimes:
-    """Per view the distinct instants at which a row became visible, rising; microseconds since 1970."""
+    """Per view the distinct instants at which an event became visible, rising; microseconds since 1970."""
 
     instants: dict[str, Instants]
     incidents: Sequence[Incident]
@@ -41,15 +42,16 @@ class ViewTimes:
 
 
 def view_times(store: FeatureStore, plan: FeaturePlan, incidents: Sequence[Incident]) -> ViewTimes:
-    """Reads two columns of each view's history, at the versions that pins say."""
+    """Reads the times of each view's events, at the versions that pins say."""
     return ViewTimes({view.name: _visible(store, view.name) for view in plan.views}, incidents)
 
 
 def _visible(store: FeatureStore, view: str) -> Instants:
-    history = pinned_history(store, view)
+    definition = store.registry.get_any_feature_view(view, store.project)
+    events = pinned_for_retrieval(events_of(definition, store.config), store.config)
     found: list[Instants] = [np.empty(0, dtype=np.int64)]
-    for batch in StoredRows(history, ()).batches():
-        times = [batch[name].cast(pa.int64()).to_numpy() for name in history.times]
+    for batch in StoredRows(events, ()).batches():
+        times = [batch[name].cast(pa.int64()).to_numpy() for name in events.times]
         found.append(np.unique(np.maximum.reduce(times)))
     return np.unique(np.concatenate(found))
 

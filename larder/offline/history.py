@@ -73,6 +73,18 @@ def history_of(view: "FeatureView", config: "RepoConfig") -> History:
     return replace(source_history(view.batch_source, config, keys=keys, features=features, columns=columns), ttl=ttl)
 
 
+def events_of(view: "FeatureView", config: "RepoConfig") -> History:
+    """What the view is made of: the rows of its batch source, keys and features left out.
+
+    Gold goes on for a while when events stop coming: rows are written when old events leave their windows, too.
+    """
+    from larder.offline.tables.columns import columns_by_name
+
+    if view.batch_source is None:
+        raise ConfigurationError(f"Feature view {view.name!r} has no source to read events from. Give it one.")
+    return source_history(view.batch_source, config, keys=(), features=(), columns=columns_by_name(view.batch_source))
+
+
 def source_history(
     source: "DataSource",
     config: "RepoConfig",

@@ -12,10 +12,11 @@ import pytest
 from larder.contracts.monitoring import Finding, Monitoring, Verdict
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
-from larder.findings import read_findings
+from larder.findings import append_findings, read_findings
 from larder.ledger import Act, Ledger
 from monitoring.monitors.freshness import ViewState
 from monitoring.monitors.skew import Recompute
+from monitoring.monitors.window import Window
 from monitoring.run import record, run_monitors
 from tests.monitoring.library import (
     MODEL,
@@ -70,7 +71,7 @@ def run(
     recompute: Recompute | None = None,
 ) -> list[Finding]:
     return run_monitors(
-        settings, OBJECTIVE, limits or Monitoring(), model=MODEL, now=NOW, views=views, recompute=recompute
+        settings, OBJECTIVE, limits or Monitoring(), model=MODEL, now=NOW, views=lambda: views, recompute=recompute
     )
 
 
@@ -85,6 +86,21 @@ def test_quiet_weeks_raise_no_alarm_and_leave_nothing_unknown(quiet: Settings):
     assert {item.subject for item in found if item.monitor == "quality"} == {
         "1", "live", "branch=branch 0", "branch=branch 1"
     }  # fmt: skip
+
+
+def test_a_source_that_falls_silent_is_noticed_by_the_ages_of_earlier_runs(quiet: Settings):
+    for day in range(10, 0, -1):
+        before = NOW - day * DAY
+        window = Window.before(before, DAY, run_at=before)
+        append_findings(
+            Lake(quiet.lake).monitoring(MODEL),
+            [window.reported("freshness", view, "age_hours", 0.5, "") for view in ("books", "returns")],
+        )
+
+    found = run(quiet)
+
+    assert alarms(found) == [("freshness", "books", "age_hours")]
+    assert alarms(run(quiet, Monitoring(silence=50.0))) == []
 
 
 def test_before_the_first_answer_nothing_can_be_told_and_nothing_alarms(settings: Settings):
