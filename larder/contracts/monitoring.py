@@ -72,7 +72,7 @@ class Monitoring:
     lag: timedelta = timedelta(hours=1)
     """How far the online store may be behind the clock."""
     silence: float = 3.0
-    """How old the newest event of a view may be, beyond `lag`: so many times what it was in nine of ten earlier runs."""
+    """How old the newest event of a view may be, beyond `lag`: so many times what it was in nine of ten runs."""
     null_increase: float = 0.2
     """Rise of a feature's share of nulls over training."""
     absent_share: float = 0.2
