@@ -18,6 +18,7 @@ from larder.contracts.plan import FeaturePlan, ViewPlan
 from larder.online.on_demand import REQUEST, OnDemand
 from larder.online.packed.keys import entity_encoder, view_prefix
 from larder.online.packed.record import Layout
+from larder.online.packed.rows import RowLayout
 from larder.online.packed.types import microseconds
 from larder.online.request import request_parser
 
@@ -31,12 +32,11 @@ class Status(StrEnum):
     NOT_FOUND = "NOT_FOUND"
     """Redis has no record for this entity."""
 
+    __hash__ = str.__hash__  # Enum's is written in Python
+
 
 COMBINATIONS_KEPT = 1_000
 """Of statuses of a row's views: nearly all rows have one of a few."""
-
-FEW = 4
-"""Records that are decoded sooner one by one than together."""
 
 RequestRows = Sequence[Mapping[str, Any]]
 Entity = bytes
@@ -75,10 +75,16 @@ class CompiledPlan:
         self._encoders = {
             view.entity: entity_encoder(stored) for view, stored in zip(self._views, plan.views, strict=True)
         }
-        slots = _slots(plan)
+        self._plain = [place for place, view in enumerate(self._views) if view.layout.is_plain]
+        self._others = [place for place, view in enumerate(self._views) if not view.layout.is_plain]
+        self._row_layout = RowLayout([self._views[place].layout for place in self._plain])
+        slots = _slots(plan, self._plain, self._others)
+        self._places = [_place(view, slots) for view in plan.views]
         self._on_demand = [OnDemand(view, slots) for view in plan.on_demand]
         self._pick = _picker([slots[column.view, column.feature] for column in plan.columns])
         self._column_statuses = lru_cache(COMBINATIONS_KEPT)(partial(_column_statuses, _dependencies(plan)))
+        self._all_present = self._column_statuses(*[Status.PRESENT for _ in plan.views])
+        self._other_nulls = [None for view in self._others for _ in plan.views[view].features]
 
     def asked(self, rows: RequestRows) -> Asked:
         """Raises InvalidDataError with the field's name for a row that does not fit."""
@@ -97,31 +103,47 @@ class CompiledPlan:
 
         Raises SchemaMismatchError for records of another schema, OnlineStoreError for damaged ones.
         """
-        return self.rows(asked, self.cells(asked, records, now))
+        columns, instant = _columns(asked, records), microseconds(now)
+        rows = self._row_layout.decode(
+            len(asked.slots),
+            [columns[view] for view in self._plain],
+            [instant - self._views[view].ttl for view in self._plain],
+        )
+        places = [(row, self._plain[place]) for row, place in rows.special]
+        places += [(row, view) for view in self._others for row in range(len(asked.slots))]
+        cells = [(row, view, self._views[view].cell(columns[view][row], instant)) for row, view in places]
+        return self._completed(asked, rows.values, cells)
 
     def rows(self, asked: Asked, views: Sequence[Sequence[Cell]]) -> FeatureRows:
         """The answer, from what each row finds in each view (`cells`)."""
-        cells = list(zip(*views, strict=True)) or [()] * len(asked.slots)
-        rows = [row.copy() for row in asked.slots]
-        for row, row_cells in zip(rows, cells, strict=True):
-            for _, _, values in row_cells:
-                row += values
-        for on_demand in self._on_demand:
-            on_demand.append_outputs(rows)
-        statuses = [self._column_statuses(*[status for status, _, _ in row_cells]) for row_cells in cells]
-        return FeatureRows([self._pick(row) for row in rows], statuses)
+        nulls = self._row_layout.nulls
+        cells = [(row, view, cell) for view, column in enumerate(views) for row, cell in enumerate(column)]
+        return self._completed(asked, [nulls] * len(asked.slots), cells)
 
     def cells(self, asked: Asked, records: Iterable[bytes | None], now: datetime) -> list[list[Cell]]:
         """Per view what each row finds in the `records` of `asked.keys`. Raises what `answered` raises."""
-        remaining, instant = iter(records), microseconds(now)
-        columns = []
-        for view, entities, distinct in zip(self._views, asked.entities, asked.distinct, strict=True):
-            cells = view.cells(list(islice(remaining, len(distinct))), instant)
-            if len(distinct) < len(entities):
-                by_entity = dict(zip(distinct, cells, strict=True))
-                cells = [by_entity[entity] for entity in entities]
-            columns.append(cells)
-        return columns
+        instant = microseconds(now)
+        return [
+            [view.cell(record, instant) for record in column]
+            for view, column in zip(self._views, _columns(asked, records), strict=True)
+        ]
+
+    def _completed(
+        self, asked: Asked, plain: Sequence[tuple[Any, ...]], cells: Sequence[tuple[int, int, Cell]]
+    ) -> FeatureRows:
+        """The answer, from the plain views' values of each row, but those of `cells` by row and view."""
+        rows = [[*values, *slots, *self._other_nulls] for values, slots in zip(plain, asked.slots, strict=True)]
+        found: dict[int, list[Status]] = {}
+        for row, view, (status, _, values) in cells:
+            rows[row][self._places[view]] = values
+            if status is not Status.PRESENT:
+                found.setdefault(row, [Status.PRESENT] * len(self._views))[view] = status
+        for on_demand in self._on_demand:
+            on_demand.append_outputs(rows)
+        statuses = [self._all_present] * len(rows)
+        for row, of_views in found.items():
+            statuses[row] = self._column_statuses(*of_views)
+        return FeatureRows(self._pick(rows), statuses)
 
 
 class _StoredView:
@@ -130,59 +152,55 @@ class _StoredView:
     def __init__(self, project: str, view: ViewPlan) -> None:
         self.prefix = view_prefix(project, view.name)
         self.entity = (view.request_keys, tuple(key.dtype for key in view.join_keys))
-        layout = Layout(view)
-        self._decode, self._decode_all = layout.decode, layout.decode_all
-        self._ttl = math.inf if view.ttl_seconds is None else view.ttl_seconds * 1e6
+        self.layout = Layout(view)
+        self.ttl = math.inf if view.ttl_seconds is None else view.ttl_seconds * 1e6
         self._nulls = (None,) * len(view.features)
         self._not_found: Cell = (Status.NOT_FOUND, None, self._nulls)
 
-    def cells(self, records: Sequence[bytes | None], now: int) -> list[Cell]:
-        """What each of some records says, None where Redis has none; `now` in microseconds since 1970."""
-        return self._few_cells(records, now) if len(records) < FEW else self._many_cells(records, now)
-
-    def _few_cells(self, records: Sequence[bytes | None], now: int) -> list[Cell]:
-        cells = []
-        for record in records:
-            if record is None:
-                cells.append(self._not_found)
-            else:
-                event_timestamp, _, values = self._decode(record)
-                is_too_old = now - event_timestamp > self._ttl
-                cells.append(
-                    (Status.OUTSIDE_MAX_AGE, event_timestamp, self._nulls)
-                    if is_too_old
-                    else (Status.PRESENT, event_timestamp, values)
-                )
-        return cells
-
-    def _many_cells(self, records: Sequence[bytes | None], now: int) -> list[Cell]:
-        found = [record for record in records if record is not None]
-        decoded, oldest = self._decode_all(found), now - self._ttl
-        present, too_old, nulls = Status.PRESENT, Status.OUTSIDE_MAX_AGE, self._nulls
-        cells: list[Cell] = [
-            (present, event_timestamp, values) if event_timestamp >= oldest else (too_old, event_timestamp, nulls)
-            for event_timestamp, values in zip(decoded.event_timestamps, decoded.values, strict=True)
-        ]
-        if len(found) == len(records):
-            return cells
-        remaining = iter(cells)
-        return [self._not_found if record is None else next(remaining) for record in records]
+    def cell(self, record: bytes | None, now: int) -> Cell:
+        """What a record says, None where Redis has none; `now` in microseconds since 1970."""
+        if record is None:
+            return self._not_found
+        event_timestamp, _, values = self.layout.decode(record)
+        if now - event_timestamp > self.ttl:
+            return (Status.OUTSIDE_MAX_AGE, event_timestamp, self._nulls)
+        return (Status.PRESENT, event_timestamp, values)
 
 
-def _picker(order: list[int]) -> Callable[[list[Any]], list[Any]]:
-    """A function from the slots of a row to its columns."""
+def _columns(asked: Asked, records: Iterable[bytes | None]) -> list[list[bytes | None]]:
+    """Per view the record of each row, from those of `asked.keys`."""
+    remaining = iter(records)
+    columns = []
+    for entities, distinct in zip(asked.entities, asked.distinct, strict=True):
+        column = list(islice(remaining, len(distinct)))
+        if len(distinct) < len(entities):
+            by_entity = dict(zip(distinct, column, strict=True))
+            column = [by_entity[entity] for entity in entities]
+        columns.append(column)
+    return columns
+
+
+def _picker(order: list[int]) -> Callable[[list[list[Any]]], list[list[Any]]]:
+    """A function from the slots of rows to their columns."""
     if len(order) < 2:  # itemgetter of one place returns a bare value
-        return lambda row: [row[slot] for slot in order]
+        return lambda rows: [[row[slot] for slot in order] for row in rows]
     get = itemgetter(*order)
-    return lambda row: list(get(row))
+    return lambda rows: list(map(list, map(get, rows)))
 
 
-def _slots(plan: FeaturePlan) -> dict[tuple[str, str], int]:
-    """Place of every value in a row: request fields, then stored views, then on-demand views."""
-    names = [(REQUEST, field.name) for field in plan.request_fields]
-    names += [(view.reference, feature.name) for view in plan.views for feature in view.features]
+def _slots(plan: FeaturePlan, plain: list[int], others: list[int]) -> dict[tuple[str, str], int]:
+    """Place of every value in a row: plain views, then request fields, other stored views, on-demand views."""
+    names = [(plan.views[view].reference, feature.name) for view in plain for feature in plan.views[view].features]
+    names += [(REQUEST, field.name) for field in plan.request_fields]
+    names += [(plan.views[view].reference, feature.name) for view in others for feature in plan.views[view].features]
     names += [(view.name, output.name) for view in plan.on_demand for output in view.outputs]
     return {name: slot for slot, name in enumerate(names)}
+
+
+def _place(view: ViewPlan, slots: Mapping[tuple[str, str], int]) -> slice:
+    """Of the view's values in a row."""
+    start = slots[view.reference, view.features[0].name] if view.features else 0
+    return slice(start, start + len(view.features))
 
 
 def _dependencies(plan: FeaturePlan) -> list[list[int]]:

@@ -18,10 +18,12 @@ def multi_get(client: "redis.Redis") -> Callable[[Sequence[bytes]], Values]:
     Decided once per client. A Cluster answers one MGET per slot; all views of one entity share a slot.
     """
     from larder.online.server.cluster import Cluster  # with redis-py, which is slow to import
+    from larder.online.server.one_server import OneServer
 
     if isinstance(client, Cluster):
         return lambda keys: _values_in_cluster(client, keys)
-    return lambda keys: client.execute_command("MGET", *keys)
+    ask = client.answer if isinstance(client, OneServer) else client.execute_command
+    return lambda keys: ask("MGET", *keys)
 
 
 def multi_get_async(client: "redis.asyncio.Redis") -> Callable[[Sequence[bytes]], Awaitable[Values]]:

@@ -156,11 +156,12 @@ def test_threads_may_share_a_reader(redis_client: redis.Redis) -> None:
         assert all(pool.map(is_right, range(8)))
 
 
-def test_a_changed_schema_is_refused_and_never_misread(redis_client: redis.Redis) -> None:
+@pytest.mark.parametrize("changed", ["score:int64", "score:float64 age:int64", "score:bool", "score:string"])
+def test_a_changed_schema_is_refused_and_never_misread(redis_client: redis.Redis, changed: str) -> None:
     write_records(redis_client, view(), "shop", visits(("ann", 0, 0, 1.0)))
 
     with pytest.raises(SchemaMismatchError, match="visits"):
-        reader(redis_client, plan(view(features="score:int64"))).read([{"user": "ann"}])
+        reader(redis_client, plan(view(features=changed))).read([{"user": "ann"}])
 
 
 def ratio(inputs: dict[str, Any]) -> dict[str, Any]:

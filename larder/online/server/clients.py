@@ -19,6 +19,7 @@ from redis.sentinel import Sentinel
 
 from larder.online.server.address import Address
 from larder.online.server.cluster import Cluster
+from larder.online.server.one_server import OneServer
 
 
 def sync_client(address: Address, timeout_seconds: float) -> redis.Redis | Cluster:
@@ -33,7 +34,7 @@ def sync_client(address: Address, timeout_seconds: float) -> redis.Redis | Clust
         return sentinels.master_for(address.service, **address.options, **bounds, retry=retry)
     connections = _connection_class(address, redis.connection)
     pool = redis.ConnectionPool(connections, **_server_options(address), **bounds, retry=retry)
-    return redis.Redis.from_pool(pool)
+    return OneServer.from_pool(pool)
 
 
 def async_client(address: Address, timeout_seconds: float) -> "redis.asyncio.Redis | redis.asyncio.RedisCluster":
