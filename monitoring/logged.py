@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from larder.contracts.monitoring import Monitoring
+from larder.contracts.monitoring import Monitoring, Verdict
 from larder.contracts.objective import Objective
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
@@ -71,12 +71,15 @@ class Logged:
 
     @property
     def earlier_ages(self) -> dict[str, list[float]]:
-        """View -> hours that its newest event was old in the runs of the four weeks before."""
+        """View -> hours that its newest event was old in the runs of the four weeks before.
+
+        An outage teaches nothing: what alarmed is left out. After four weeks of nothing else it is how things are.
+        """
         ages: dict[str, list[float]] = defaultdict(list)
         place = Lake(self.settings.lake).monitoring(self.model)
         since = self.now - timedelta(weeks=WEEKS)
         for found in read_findings(place, since=since, until=self.now, about=[About("freshness", AGE)]):
-            if found.value is not None and found.window_end < self.now:
+            if found.value is not None and found.verdict is Verdict.OK and found.window_end < self.now:
                 ages[found.subject].append(found.value)
         return ages
 

@@ -1,13 +1,14 @@
 """What goes wrong in a replay, declared in a TOML file: one `[[incident]]` each."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError
+from larder.contracts.ingestion import Ingestion, RawTable
 
 KINDS = {
     "feed_stops": ("table",),
@@ -74,6 +75,37 @@ def read_incidents(path: Path) -> tuple[Incident, ...]:
     for incident in incidents:
         _check(incident, path)
     return tuple(sorted(incidents, key=lambda item: item.start))
+
+
+def require_meant(incidents: Sequence[Incident], ingestion: Ingestion, views: Collection[str]) -> None:
+    """Raises ConfigurationError for an incident that would do nothing, since what it names is not there."""
+    tables = {raw.name: raw for raw in ingestion.raw}
+    for incident in incidents:
+        if incident.view and incident.view not in views:
+            raise ConfigurationError(
+                f"Incident {incident.name!r}: there is no view {incident.view!r}; there are {', '.join(sorted(views))}."
+            )
+        if incident.table and incident.table not in tables:
+            raise ConfigurationError(
+                f"Incident {incident.name!r}: there is no raw table {incident.table!r}; there are {', '.join(tables)}."
+            )
+        if incident.table:
+            _require_hit(incident, tables[incident.table])
+
+
+def _require_hit(incident: Incident, raw: RawTable) -> None:
+    if raw.arrives_at is None:
+        raise ConfigurationError(
+            f"Incident {incident.name!r}: raw table {raw.name!r} does not say when its rows arrive, so all are there "
+            "from the beginning, and nothing can befall them. Declare its arrives_at in the pipelines file."
+        )
+    columns = [column.name for column in raw.columns]
+    unknown = sorted({*incident.columns, *incident.where} - set(columns))
+    if unknown:
+        raise ConfigurationError(
+            f"Incident {incident.name!r}: raw table {raw.name!r} has no column {', '.join(unknown)}; it has "
+            f"{', '.join(columns)}."
+        )
 
 
 def of_kind(incidents: Sequence[Incident], *kinds: str) -> list[Incident]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import polars as pl
-from feast import FeatureStore, StreamFeatureView
+from feast import FeatureStore, FeatureView, StreamFeatureView
 
 from larder.compute.materialize import apply_definitions
 from larder.compute.view import refresh_view
@@ -29,7 +29,7 @@ from larder.whole_file import write_whole
 from pipelines.ingest import ingest
 from pipelines.raw import provide_example, raw_paths
 from replay.deliveries import Deliveries, deliveries, shuffled, with_incidents, write_file
-from replay.incidents import Incident, of_kind
+from replay.incidents import Incident, of_kind, require_meant
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -68,9 +68,10 @@ def prepared_lake(
     report: Callable[[str], None],
 ) -> list[Stretch]:
     """Fill the lake of `settings` up to `until`; interrupted, it is to be deleted and made again."""
+    store = apply_definitions(settings)
+    require_meant(incidents, ingestion, [view.name for view in _views(store)])
     spark = spark_session(settings)
     arrived = deliveries(spark, ingestion, source)
-    store = apply_definitions(settings)
     files = _Files(settings, ingestion, arrived, incidents)
     stretches: list[Stretch] = []
     start: datetime | None = None
@@ -181,7 +182,10 @@ def _flip_labels(
 
 def _versions(settings: Settings, store: FeatureStore, ingestion: Ingestion) -> dict[str, int]:
     lake = Lake(settings.lake)
-    views = [*store.list_feature_views(), *store.list_stream_feature_views()]
-    places = {of(view, store.config).table for view in views for of in (history_of, events_of)}
+    places = {of(view, store.config).table for view in _views(store) for of in (history_of, events_of)}
     places |= {lake.labels(table.name) for table in ingestion.labels}
     return {name_of(place, settings.lake): open_table(place).version() for place in sorted(places)}
+
+
+def _views(store: FeatureStore) -> list[FeatureView]:
+    return [*store.list_feature_views(), *store.list_stream_feature_views()]

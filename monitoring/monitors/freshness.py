@@ -18,7 +18,7 @@ AGE = "age_hours"
 FEWEST_AGES = 7
 """Earlier runs without which an age is reported and not judged."""
 QUANTILE = 0.9
-"""Of the earlier ages, so that an outage some weeks ago does not make the next one usual."""
+"""Of the earlier ages, so that a single late delivery does not make the next one usual."""
 
 _HOUR = timedelta(hours=1)
 
@@ -37,7 +37,7 @@ class ViewState:
 def freshness(
     window: Window, views: Sequence[ViewState], earlier_ages: Mapping[str, Sequence[float]], limits: Monitoring
 ) -> list[Finding]:
-    """`earlier_ages`: view -> hours that its newest event was old in the runs of the weeks before.
+    """`earlier_ages`: view -> hours that its newest event was old in the runs of the weeks before, without alarms.
 
     Raises InvalidDataError when no view is named: of nothing nothing can be told.
     """

@@ -103,6 +103,17 @@ def test_a_source_that_falls_silent_is_noticed_by_the_ages_of_earlier_runs(quiet
     assert alarms(run(quiet, Monitoring(silence=50.0))) == []
 
 
+def test_an_outage_that_lasts_does_not_become_usual_while_it_alarms(quiet: Settings):
+    place = Lake(quiet.lake).monitoring(MODEL)
+    for day in range(20, 0, -1):
+        before, age = NOW - day * DAY, 0.5 if day > 8 else 24.0 * (9 - day)
+        window = Window.before(before, DAY, run_at=before)
+        verdict = Verdict.OK if day > 8 else Verdict.ALARM
+        append_findings(place, [window.judged("freshness", "books", "age_hours", age, 2.5, verdict, "")])
+
+    assert ("freshness", "books", "age_hours") in alarms(run(quiet))
+
+
 def test_before_the_first_answer_nothing_can_be_told_and_nothing_alarms(settings: Settings):
     write_model(settings, baseline())
     write_labels(settings, labels_table(answers_table(features(np.random.default_rng(0), 2)), [True, None]))

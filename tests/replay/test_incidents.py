@@ -2,11 +2,14 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from larder.contracts.errors import LarderError
-from replay.incidents import Incident, changed_text, read_incidents
+from larder.contracts.errors import ConfigurationError, LarderError
+from larder.contracts.ingestion import Column, Ingestion, RawTable
+from replay.incidents import Incident, changed_text, read_incidents, require_meant
 
 STOP = """
 [[incident]]
@@ -53,6 +56,38 @@ def test_a_wrong_file_is_refused_with_the_reason(tmp_path: Path, old: str, new: 
 def test_an_absent_file_is_named(tmp_path: Path):
     with pytest.raises(LarderError, match=r"no file .*incidents\.toml"):
         read_incidents(tmp_path / "incidents.toml")
+
+
+INGESTION = Ingestion(
+    raw=(
+        RawTable("orders", files="o*", key=("id",), columns=(Column("id"), Column("amount")), arrives_at="placed_at"),
+        RawTable("buyers", files="b*", key=("id",), columns=(Column("id"),)),
+    ),
+    silver=(),
+    labels=(),
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"table": "ordres"}, "there is no raw table 'ordres'; there are orders, buyers"),
+        ({"table": "buyers"}, "'buyers' does not say when its rows arrive"),
+        (
+            {"kind": "wrong_unit", "columns": ("price",), "factor": 60},
+            "no column price; it has id, amount",
+        ),
+        ({"where": {"shop": "A"}}, "'orders' has no column shop"),
+        ({"kind": "view_stops", "table": "", "view": "wether"}, "there is no view 'wether'; there are prices, weather"),
+    ],
+)
+def test_an_incident_that_would_do_nothing_is_refused(changes: dict[str, Any], said: str):
+    at = datetime(2024, 3, 1, tzinfo=UTC)
+    incident = Incident("feed_stops", at, at, table="orders")
+    require_meant([incident], INGESTION, ["weather", "prices"])
+
+    with pytest.raises(ConfigurationError, match=said):
+        require_meant([msgspec.structs.replace(incident, **changes)], INGESTION, ["weather", "prices"])
 
 
 def test_numbers_change_and_what_is_no_number_stays():

@@ -38,6 +38,7 @@ ingestion = Ingestion(
             key=("order_id",),
             columns=(*ORDER, Column("placed_at", "timestamp", nullable=False), Column("returned_at", "timestamp")),
             transform=with_label,
+            arrives_at="event_timestamp",
         ),
     ),
     silver=(
