@@ -48,7 +48,7 @@ def replay(settings: Settings, start: str, until: str, policies: str, path: Path
 
     from replay.incidents import read_incidents
     from replay.plots import comparison_plot
-    from replay.report import comparison_table, summary
+    from replay.report import comparison_table, incident_table, summary
 
     begin, end = parsed_instant(start, name="--from"), parsed_instant(until, name="--to")
     _require_order(begin, end)
@@ -57,6 +57,8 @@ def replay(settings: Settings, start: str, until: str, policies: str, path: Path
     results = [_result(settings, name, begin, end, incidents) for name in names]
     console = Console(stderr=is_json)
     console.print(comparison_table(results))
+    if incidents:
+        console.print(incident_table(results))
     plot = _folder(settings, begin, end, incidents) / f"{policies}.svg"
     plot.write_bytes(comparison_plot(results))
     console.print(f"Plot: {plot}", highlight=False, soft_wrap=True)

@@ -1,6 +1,6 @@
 """Policies side by side: a table for people, one object for programs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -10,24 +10,25 @@ from replay.result import Result
 
 
 def comparison_table(results: Sequence[Result]) -> Table:
-    table = Table(title="Policies over the same time", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("policy")
-    names = ("answers", "log loss", "ROC-AUC", "KPI", "trainings", "promoted", "rejected", "rolled back")
-    for name in (*names, "days with alarms", "of them unexplained"):
-        table.add_column(name, justify="right")
+    """A column per policy."""
+    table = _table("Policies over the same time", "", *(item.policy for item in results))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, shown in _ROWS.items():
+        table.add_row(name, *(shown(item) for item in results))
+    return table
+
+
+def incident_table(results: Sequence[Result]) -> Table:
+    """Per incident and policy who noticed it first, and when."""
+    table = _table("Incidents", "incident", "policy", "first alarm", "after")
+    table.columns[2].overflow = "fold"
     for item in results:
-        numbers = (item.log_loss, item.roc_auc, item.kpi)
-        counts = (item.trainings, item.promotions, item.rejections, item.rollbacks, item.alarm_days)
-        table.add_row(
-            item.policy,
-            f"{item.answers:,}",
-            *("-" if number is None else f"{number:.4f}" for number in numbers),
-            *(str(count) for count in (*counts, item.wrong_alarm_days)),
-        )
-    for item in results:
-        for seen_of in item.incidents:
-            seen = "not noticed" if seen_of.monitor is None else _seen(seen_of.monitor, seen_of.subject, seen_of.hours)
-            table.add_row(f"  {item.policy}: {seen_of.incident}: {seen}")
+        for found in item.incidents:
+            alarm, after = "none", ""
+            if found.monitor is not None:
+                alarm, after = f"{found.monitor} of {found.subject}", f"{found.hours or 0:.0f} h"
+            table.add_row(found.incident, item.policy, alarm, after)
     return table
 
 
@@ -55,5 +56,24 @@ def _figures(item: Result) -> dict[str, Any]:
     }
 
 
-def _seen(monitor: str, subject: str | None, hours: float | None) -> str:
-    return f"noticed by {monitor} of {subject} after {hours or 0:.0f} h"
+def _table(title: str, *columns: str) -> Table:
+    return Table(*columns, title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+_ROWS: dict[str, Callable[[Result], str]] = {
+    "answers": lambda item: f"{item.answers:,}",
+    "with an outcome": lambda item: f"{item.labelled:,}",
+    "log loss": lambda item: _number(item.log_loss),
+    "ROC-AUC": lambda item: _number(item.roc_auc),
+    "KPI": lambda item: _number(item.kpi),
+    "trainings": lambda item: str(item.trainings),
+    "promoted": lambda item: str(item.promotions),
+    "rejected": lambda item: str(item.rejections),
+    "rolled back": lambda item: str(item.rollbacks),
+    "days with alarms": lambda item: str(item.alarm_days),
+    "of them outside incidents": lambda item: str(item.wrong_alarm_days),
+}
