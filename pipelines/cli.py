@@ -51,7 +51,7 @@ def ingest(settings: Settings, files: tuple[Path, ...], raw: Path | None) -> Non
     ledger.require_writable()
     with console.status("Raw files to bronze, silver and labels on Spark ..."):
         result = ingest_files(ingestion, paths, settings, lambda: spark_session(settings))
-    ingestion_entry(ledger, result, settings, at=settings.clock())
+    ingestion_entry(ledger, ingestion, result, settings, at=settings.clock())
     seconds = time.monotonic() - started
     write_report(settings, "ingest", asdict(result) | {"seconds": seconds})
     _show(result, seconds, console)

@@ -5,31 +5,51 @@ from typing import Any
 
 from deltalake import DeltaTable
 
+from larder.contracts.ingestion import Ingestion, LabelTable
 from larder.contracts.settings import Settings
 from larder.ledger import Act, Entry, Ledger
 from pipelines.ingest import IngestionResult, TableResult
 
 
-def ingestion_entry(ledger: Ledger, result: IngestionResult, settings: Settings, *, at: datetime) -> Entry | None:
-    """One entry for all files and tables; None, and no entry, where nothing was new."""
-    if not result.tables:
-        return None
+def ingestion_entry(
+    ledger: Ledger, ingestion: Ingestion, result: IngestionResult, settings: Settings, *, at: datetime
+) -> Entry | None:
+    """One entry for all files and tables; None, and no entry, where nothing was new and all is on record."""
     files = len(result.new_files)
-    return ledger.append(
-        Act.INGESTION,
-        "ingestion",
-        at=at,
-        reason=f"{files} new file{'' if files == 1 else 's'}." if files else "A run was completed that was cut off.",
-        inputs={"files": result.new_files},
-        outcome={"tables": {item.table: _written(item, settings) for item in result.tables}},
-    )
+    reason = f"{files} new file{'' if files == 1 else 's'}." if files else "A run was completed that was cut off."
+    tables = {item.table: _written(item, settings) for item in result.tables}
+    if not tables:
+        tables = _unrecorded(ledger, ingestion, settings)
+        reason = (
+            "Tables stand at versions that no entry tells of: a run was cut off before it was recorded, or something "
+            "else wrote them."
+        )
+    if not tables:
+        return None
+    inputs = {"files": result.new_files}
+    return ledger.append(Act.INGESTION, "ingestion", at=at, reason=reason, inputs=inputs, outcome={"tables": tables})
 
 
 def _written(item: TableResult, settings: Settings) -> dict[str, Any]:
-    uri = f"{settings.lake.rstrip('/')}/{item.table}"
     return {
-        "version": DeltaTable(uri).version() if DeltaTable.is_deltatable(uri) else None,  # all its rows were refused
+        "version": _version(item.table, settings),  # None where all rows of a first file were refused
         "new": item.new,
         "updated": item.updated,
         "quarantined": item.quarantined,
     }
+
+
+def _unrecorded(ledger: Ledger, ingestion: Ingestion, settings: Settings) -> dict[str, Any]:
+    """Table -> its version, for those whose version is not the one that the ledger tells."""
+    recorded: dict[str, int | None] = {}
+    for entry in ledger.entries(acts=(Act.INGESTION,)):
+        recorded |= {name: table["version"] for name, table in entry.outcome["tables"].items()}
+    names = [f"bronze/{raw.name}" for raw in ingestion.raw]
+    names += [f"{'labels' if isinstance(each, LabelTable) else 'silver'}/{each.name}" for each in ingestion.tables]
+    versions = {name: _version(name, settings) for name in names}
+    return {name: {"version": version} for name, version in versions.items() if version != recorded.get(name)}
+
+
+def _version(table: str, settings: Settings) -> int | None:
+    uri = f"{settings.lake.rstrip('/')}/{table}"
+    return DeltaTable(uri).version() if DeltaTable.is_deltatable(uri) else None

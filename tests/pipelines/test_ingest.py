@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingTableError
 from larder.contracts.ingestion import Ingestion
-from larder.ledger import Act, ledger_of
+from larder.ledger import Act, Entry, Ledger
 from pipelines import ingest as module
 from pipelines.ingest import IngestionResult
 from pipelines.ledger_entries import ingestion_entry
@@ -221,16 +221,31 @@ def test_a_refused_file_is_listed_once_with_its_reason(history: History):
     assert [len(result.refused_files) for result in (history.first, history.late, history.again)] == [1, 1, 1]
 
 
-def test_the_ledger_keeps_files_tables_and_rows_of_a_run_with_news_and_nothing_of_one_without(history: History):
-    ledger, settings = ledger_of(history.shop.settings), history.shop.settings
+def recorded(history: History, folder: Path, *results: IngestionResult) -> list[Entry]:
+    """The entries that a new ledger has after these runs."""
+    ledger, settings = Ledger(folder / "ledger.jsonl", "tester"), history.shop.settings
+    for result in results:
+        ingestion_entry(ledger, SHOP, result, settings, at=settings.clock())
+    return ledger.entries()
 
-    entry = ingestion_entry(ledger, history.late, settings, at=settings.clock())
-    assert ingestion_entry(ledger, history.again, settings, at=settings.clock()) is None
 
-    assert entry is not None and ledger.entries() == [entry]
+def test_the_ledger_keeps_files_tables_and_rows_of_a_run_with_news_and_nothing_of_one_without(
+    history: History, tmp_path: Path
+):
+    _, entry = recorded(history, tmp_path, history.first, history.late, history.again)
+
     assert (entry.act, entry.subject, entry.reason) == (Act.INGESTION, "ingestion", "1 new file.")
     assert list(entry.inputs["files"]) == ["orders_late.csv"] and len(entry.inputs["files"]["orders_late.csv"]) == 64
     assert entry.outcome["tables"]["silver/orders"] == {"version": 1, "new": 1, "updated": 1, "quarantined": 0}
+
+
+def test_a_run_that_was_cut_off_before_it_was_recorded_is_on_record_after_the_next(history: History, tmp_path: Path):
+    _, entry = recorded(history, tmp_path, history.late, history.again, history.again)
+
+    assert "a run was cut off before it was recorded" in entry.reason
+    found = entry.outcome["tables"]["silver/customers"]
+    assert found == {"version": history.versions[f"{history.shop.settings.lake}/silver/customers"]}
+    assert "silver/orders" not in entry.outcome["tables"]
 
 
 def test_a_run_that_failed_or_was_interrupted_is_completed_by_the_next(shop: Project, monkeypatch: pytest.MonkeyPatch):
