@@ -49,7 +49,8 @@ def number_distances(values: Floats, usual: NumberBaseline, dependence: Sequence
     `dependence`: the input's, as a baseline has it.
     """
     known = values[~np.isnan(values)]
-    counts, usual_counts = np.append(binned(known, usual.edges), len(values) - len(known)), _bins(usual)
+    counts = np.append(binned(known, usual.edges), len(values) - len(known))
+    usual_counts = np.array([*usual.counts, usual.nulls])
     psi, jensen_shannon, by_bins = _of_bins(counts, usual_counts)
     gap, by_gap = _kolmogorov_smirnov(counts[:-1], np.array(usual.counts))
     # Two tests, so that neither a shift of values nor one to null goes unnoticed.
@@ -86,11 +87,6 @@ def binned(known: Floats, edges: list[float]) -> Counts:
     """Rows per bin; a value on an edge belongs to the bin above."""
     places = np.searchsorted(np.asarray(edges, dtype=np.float64), known, side="right")
     return np.bincount(places, minlength=len(edges) + 1).astype(np.int64)
-
-
-def _bins(usual: NumberBaseline) -> Counts:
-    """Rows of training per bin, then nulls."""
-    return np.array([*usual.counts, usual.nulls])
 
 
 def _effect(counts: Counts, usual: Counts, dependence: Sequence[float]) -> float | None:

@@ -3,7 +3,12 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from feast import FeatureView, Field
+    from feast import FeatureStore, FeatureView, Field
+
+
+def stored_views(store: "FeatureStore") -> "list[FeatureView]":
+    """All views of the registry that have a history, with and without windows."""
+    return [*store.list_stream_feature_views(), *store.list_feature_views()]
 
 
 def feature_fields(view: "FeatureView") -> list["Field"]:

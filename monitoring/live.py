@@ -52,11 +52,12 @@ def view_states(settings: Settings, now: datetime) -> list[ViewState]:
     from larder.online.server.connection import connect
     from larder.online.store import packed_address
     from larder.registry import feature_store
+    from larder.views import stored_views
 
     store = feature_store(settings)
     client = connect(packed_address(store.config.online_store, settings))
     states = []
-    for view in [*store.list_stream_feature_views(), *store.list_feature_views()]:
+    for view in stored_views(store):
         if view.online:
             position = read_position(client, store.project, view.name)
             online_until = None if position is None else position.instant

@@ -5,10 +5,12 @@ from typing import Any
 
 from deltalake import DeltaTable
 
-from larder.contracts.ingestion import Ingestion, LabelTable
+from larder.contracts.ingestion import Ingestion
 from larder.contracts.settings import Settings
+from larder.contracts.tables import Lake
 from larder.ledger import Act, Entry, Ledger
-from pipelines.ingest import IngestionResult, TableResult
+from larder.versions.pins import name_of
+from pipelines.ingest import IngestionResult, TableResult, place
 
 
 def ingestion_entry(
@@ -44,8 +46,9 @@ def _unrecorded(ledger: Ledger, ingestion: Ingestion, settings: Settings) -> dic
     recorded: dict[str, int | None] = {}
     for entry in ledger.entries(acts=(Act.INGESTION,)):
         recorded |= {name: table["version"] for name, table in entry.outcome["tables"].items()}
-    names = [f"bronze/{raw.name}" for raw in ingestion.raw]
-    names += [f"{'labels' if isinstance(each, LabelTable) else 'silver'}/{each.name}" for each in ingestion.tables]
+    lake = Lake(settings.lake)
+    places = [*(lake.bronze(raw.name) for raw in ingestion.raw), *(place(table, lake) for table in ingestion.tables)]
+    names = [name_of(uri, settings.lake) for uri in places]
     versions = {name: _version(name, settings) for name in names}
     return {name: {"version": version} for name, version in versions.items() if version != recorded.get(name)}
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import polars as pl
-from feast import FeatureStore, FeatureView, StreamFeatureView
+from feast import FeatureStore, StreamFeatureView
 
 from larder.compute.materialize import apply_definitions
 from larder.compute.view import refresh_view
@@ -25,6 +25,7 @@ from larder.offline.history import events_of, history_of
 from larder.offline.tables.delta_table import open_table
 from larder.spark.session import spark_session
 from larder.versions.pins import name_of
+from larder.views import stored_views
 from larder.whole_file import write_whole
 from pipelines.ingest import ingest
 from pipelines.raw import provide_example, raw_paths
@@ -69,7 +70,7 @@ def prepared_lake(
 ) -> list[Stretch]:
     """Fill the lake of `settings` up to `until`; interrupted, it is to be deleted and made again."""
     store = apply_definitions(settings)
-    require_meant(incidents, ingestion, [view.name for view in _views(store)])
+    require_meant(incidents, ingestion, [view.name for view in stored_views(store)])
     spark = spark_session(settings)
     arrived = deliveries(spark, ingestion, source)
     files = _Files(settings, ingestion, arrived, incidents)
@@ -182,10 +183,6 @@ def _flip_labels(
 
 def _versions(settings: Settings, store: FeatureStore, ingestion: Ingestion) -> dict[str, int]:
     lake = Lake(settings.lake)
-    places = {of(view, store.config).table for view in _views(store) for of in (history_of, events_of)}
+    places = {of(view, store.config).table for view in stored_views(store) for of in (history_of, events_of)}
     places |= {lake.labels(table.name) for table in ingestion.labels}
     return {name_of(place, settings.lake): open_table(place).version() for place in sorted(places)}
-
-
-def _views(store: FeatureStore) -> list[FeatureView]:
-    return [*store.list_feature_views(), *store.list_stream_feature_views()]

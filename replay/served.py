@@ -5,14 +5,15 @@ for that instant. So a year of reads is one join per view; the rest is the reade
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from feast import FeatureStore
+from feast import FeatureStore, FeatureView
+from feast.repo_config import RepoConfig
 
 from larder.contracts.plan import FeaturePlan, ViewPlan
 from larder.offline.history import History, history_of
@@ -57,10 +58,12 @@ def served_from_history(
     return compiled.rows(asked, [_cells(store, view, requests.rows, at, incidents) for view in plan.views])
 
 
-def pinned_history(store: FeatureStore, view: str) -> History:
-    """Where the values of a registered view lie, at the version that pins say."""
+def pinned_history(
+    store: FeatureStore, view: str, of: Callable[[FeatureView, RepoConfig], History] = history_of
+) -> History:
+    """Where the values of a registered view lie, or its events (`events_of`), at the version that pins say."""
     definition = store.registry.get_any_feature_view(view, store.project)
-    return pinned_for_retrieval(history_of(definition, store.config), store.config)
+    return pinned_for_retrieval(of(definition, store.config), store.config)
 
 
 def _cells(

@@ -11,11 +11,11 @@ from feast import FeatureStore
 
 from larder.contracts.plan import FeaturePlan
 from larder.offline.history import events_of
-from larder.offline.pins import pinned_for_retrieval
 from larder.offline.reading import StoredRows
 from larder.online.packed.types import EPOCH, microseconds
 from monitoring.monitors.freshness import ViewState
 from replay.incidents import Incident, of_kind
+from replay.served import pinned_history
 
 Instants = npt.NDArray[np.int64]
 
@@ -47,8 +47,7 @@ def view_times(store: FeatureStore, plan: FeaturePlan, incidents: Sequence[Incid
 
 
 def _visible(store: FeatureStore, view: str) -> Instants:
-    definition = store.registry.get_any_feature_view(view, store.project)
-    events = pinned_for_retrieval(events_of(definition, store.config), store.config)
+    events = pinned_history(store, view, events_of)
     found: list[Instants] = [np.empty(0, dtype=np.int64)]
     for batch in StoredRows(events, ()).batches():
         times = [batch[name].cast(pa.int64()).to_numpy() for name in events.times]

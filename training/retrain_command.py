@@ -14,7 +14,9 @@ from larder.contracts.use_case import declared, declared_or, use_case_name
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from training.labels import LabelSelection
     from training.policy import Decision
+    from training.training_set import TrainingSet
 
 
 @click.command()
@@ -36,7 +38,7 @@ def retrain(settings: Settings, if_needed: bool, explain: bool) -> None:
     from training.report import print_gates
     from training.retraining import facts, release_challenger
     from training.retraining import retrain as retrain_challenger
-    from training.training_set import training_data
+    from training.training_set import joined
 
     console, model, ledger = Console(), use_case_name(settings), ledger_of(settings)
     objective, policy = declared("training", Objective, settings), declared_or("training", Retraining(), settings)
@@ -47,8 +49,11 @@ def retrain(settings: Settings, if_needed: bool, explain: bool) -> None:
         print_evidence(console, decide(policy, known))
         return
     settle(settings, model, ledger)
-    store = feature_store(settings)
-    rows = training_data(store, settings, service=model)
+
+    def rows(selection: "LabelSelection") -> "TrainingSet":
+        # Opened only where a model is due: most calls decide that none is, and need not load Feast.
+        return joined(feature_store(settings), settings, selection, service=model)
+
     with console.status("Deciding, and training if need be"):
         done = retrain_challenger(
             settings,
@@ -68,7 +73,7 @@ def retrain(settings: Settings, if_needed: bool, explain: bool) -> None:
     print_gates(console, done.run.gates)
     with console.status("Checking the gates, and writing the bundle"):
         entry = release_challenger(
-            store, settings, objective, policy, version, now=now, ledger=ledger, training_data=rows
+            feature_store(settings), settings, objective, policy, version, now=now, ledger=ledger, training_data=rows
         )
     console.print(f"[bold]{model}[/] version {version.number}: {entry.act}, {entry.reason}", highlight=False)
 

@@ -59,7 +59,6 @@ def history_of(view: "FeatureView", config: "RepoConfig") -> History:
     from feast.feature_view import DUMMY_ENTITY_ID
 
     from larder.offline.lake import lake_root
-    from larder.offline.tables.columns import columns_by_name
 
     keys = tuple(column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID)
     features = tuple(field.name for field in feature_fields(view))
@@ -67,10 +66,7 @@ def history_of(view: "FeatureView", config: "RepoConfig") -> History:
     if isinstance(view, StreamFeatureView) and view.aggregations:
         table = Lake(lake_root(config)).gold(view.name)
         return History(table, keys, features, EVENT_TIMESTAMP, KNOWN_AT, cutoff=True, ttl=ttl)
-    if view.batch_source is None:
-        raise ConfigurationError(f"Feature view {view.name!r} has no source to read its history from. Give it one.")
-    columns = columns_by_name(view.batch_source)
-    return replace(source_history(view.batch_source, config, keys=keys, features=features, columns=columns), ttl=ttl)
+    return replace(_batch_history(view, config, keys=keys, features=features), ttl=ttl)
 
 
 def events_of(view: "FeatureView", config: "RepoConfig") -> History:
@@ -78,11 +74,18 @@ def events_of(view: "FeatureView", config: "RepoConfig") -> History:
 
     Gold goes on for a while when events stop coming: rows are written when old events leave their windows, too.
     """
+    return _batch_history(view, config, keys=(), features=())
+
+
+def _batch_history(
+    view: "FeatureView", config: "RepoConfig", *, keys: Sequence[str], features: Sequence[str]
+) -> History:
     from larder.offline.tables.columns import columns_by_name
 
-    if view.batch_source is None:
-        raise ConfigurationError(f"Feature view {view.name!r} has no source to read events from. Give it one.")
-    return source_history(view.batch_source, config, keys=(), features=(), columns=columns_by_name(view.batch_source))
+    source = view.batch_source
+    if source is None:
+        raise ConfigurationError(f"Feature view {view.name!r} has no source to read its history from. Give it one.")
+    return source_history(source, config, keys=keys, features=features, columns=columns_by_name(source))
 
 
 def source_history(

@@ -9,6 +9,7 @@ from larder.offline.history import History, history_of
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.integrity import check_content
 from larder.online.planning import stored_plan
+from larder.views import stored_views
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
@@ -30,8 +31,7 @@ class VerifiedView:
 
 def verified_views(store: "FeatureStore") -> list[VerifiedView]:
     """All online views of the registry, by name. Raises ConfigurationError when there is none."""
-    views = [*store.list_stream_feature_views(), *store.list_feature_views()]
-    online = sorted((view for view in views if view.online), key=lambda view: view.name)
+    online = sorted((view for view in stored_views(store) if view.online), key=lambda view: view.name)
     if not online:
         raise ConfigurationError("The registry holds no online feature view. Run `larder features` first.")
     return [verified_view(view, store) for view in online]

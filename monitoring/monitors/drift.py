@@ -32,13 +32,13 @@ def drift(window: Window, answers: Answers, baseline: Baseline, limits: Monitori
 def _distances(answers: Answers, baseline: Baseline, limits: Monitoring) -> Iterator[tuple[str, Distances]]:
     for column in answers.model.plan.columns:
         name = column.name
+        dependence = baseline.dependence.get(name, ())
         if name in baseline.numbers:
             values = as_float32(field(answers.rows, "features", name))
-            yield name, number_distances(values, baseline.numbers[name], baseline.dependence.get(name, ()))
+            yield name, number_distances(values, baseline.numbers[name], dependence)
         elif name in baseline.strings:
             counts = string_counts(field(answers.rows, "features", name))
             nulls = answers.count - sum(counts.values())
-            dependence = baseline.dependence.get(name, ())
             yield name, string_distances(counts, nulls, baseline.strings[name], dependence)
     own = answers.own
     if len(own) >= limits.minimum_rows:  # right after a promotion the new version has answered too little

@@ -43,11 +43,11 @@ def test_rows_that_are_built_again_have_the_same_hash(store, settings, challenge
 def test_rows_that_come_out_otherwise_are_no_ground_for_a_release(store, settings, challenger):
     build = training_data(store, settings, service=MODEL)
 
-    def one_row_less(selection):
+    def otherwise(selection):
         rows = build(selection)
         return replace(rows, lineage=replace(rows.lineage, data_hash="other"))
 
-    found = reproducibility(challenger, one_row_less)
+    found = reproducibility(challenger, otherwise)
 
     assert (found.value, found.passed) == (0.0, False) and "a library computes otherwise" in found.evidence
 
