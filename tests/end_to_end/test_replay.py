@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import DagsterInstance, materialize
+from dagster import DagsterInstance, ExecuteInProcessResult, materialize
 
 from larder.contracts.monitoring import MONITORS
 from larder.ledger import Ledger
@@ -110,13 +110,18 @@ def test_dagster_takes_that_project_through_monitors_policy_and_release(shop: Pr
         monkeypatch.setattr(Project, "environment", own)
         shop.larder("down")
 
-    acts = [entry.act for entry in Ledger(folder / "ledger.jsonl", "").entries()[before:]]
-    assert acts[:2] == ["monitoring", "decision"]
+    entries = Ledger(folder / "ledger.jsonl", "").entries()
+    assert entries[before].act == "monitoring"
+    # A no for the reasons of the day before is not recorded again, so the decision may be one that the replay wrote.
+    decision = [entry for entry in entries if entry.act == "decision"][-1]
+    assert decision.at > END - timedelta(days=1)
+    made, refused = decision.outcome["train"], decision.outcome["refusals"]
+    last_words = "returns version" if made else "refused:" if refused else "because"
+    assert _conclusion(done, "model__challenger").startswith(last_words)
+    assert "returns" in _conclusion(done, "model__champion")
     checks = {check.check_name: check.passed for check in done.get_asset_check_evaluations()}
     assert checks["decisions_are_whole"] and checks["skew"]
     assert set(checks) == {*MONITORS, "decisions_are_whole"}
-    (made,) = done.asset_materializations_for_node("model__champion")
-    assert "returns" in str(made.metadata["conclusion"])
 
 
 def test_times_that_make_no_sense_are_refused(shop: Project):
@@ -137,3 +142,9 @@ def test_the_notebook_walks_an_incident_from_alarm_to_rollback(shop: Project, fo
 
     assert "entries holds" in str(notebook.cells[-1].outputs)
     assert "it did worse at once" in str(notebook.cells[-2].outputs)
+
+
+def _conclusion(done: ExecuteInProcessResult, node: str) -> str:
+    """The last line of the command that made this asset."""
+    (made,) = done.asset_materializations_for_node(node)
+    return str(made.metadata["conclusion"].value).strip()
