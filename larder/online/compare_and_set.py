@@ -5,13 +5,14 @@ nobody else wrote in between. That is slower but as safe; docs/redis_servers.md 
 """
 
 from collections.abc import Sequence
-from itertools import compress
+from itertools import chain, compress
 from operator import not_
 
 import redis
 from redis.exceptions import ResponseError, WatchError
 
 from larder.contracts.errors import OnlineStoreError
+from larder.online.many_keys import pipelined
 from larder.online.packed.record import HEADER
 from larder.online.scripts import Script, parts
 from larder.online.server.cluster import Cluster
@@ -78,11 +79,9 @@ def _set_where_nothing_is(client: redis.Redis, items: Sequence[Record]) -> list[
     cut = list(parts(items))
     with redis_failures(client):
         for tried in (cut[:1], cut[1:]) if len(cut) > 1 else ():
-            with client.pipeline(transaction=False) as pipeline:
-                for part in tried:
-                    pipeline.msetnx(dict(part))
-                for part, is_stored in zip(tried, pipeline.execute(), strict=True):
-                    are_first += [bool(is_stored)] * len(part)
+            stored = pipelined(client, (["MSETNX", *chain.from_iterable(part)] for part in tried))
+            for part, is_stored in zip(tried, stored, strict=True):
+                are_first += [bool(is_stored)] * len(part)
             if not are_first[0]:
                 break
     return are_first + [False] * (len(items) - len(are_first))

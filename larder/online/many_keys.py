@@ -1,6 +1,6 @@
 """Commands over many keys, on any kind of Redis: one round trip, whatever the number of keys and nodes."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,6 +38,26 @@ def multi_get_async(client: "redis.asyncio.Redis") -> Callable[[Sequence[bytes]]
         return await _values_in_async_cluster(client, keys)
 
     return values_in_cluster if isinstance(client, redis.asyncio.RedisCluster) else values
+
+
+def pipelined(client: "redis.Redis", commands: Iterable[Sequence[Any]]) -> list[Any]:
+    """The answers to commands for one server, which works on the first while the next are packed.
+
+    A pipeline of redis-py packs all before it sends any. Answers should be short: none is read before all commands are
+    sent. Raises redis-py's error for the first command that the server refuses; those after it may be carried out.
+    """
+    connection = client.connection_pool.get_connection()
+    try:
+        sent = 0
+        for command in commands:
+            connection.send_packed_command(connection.pack_command(*command))
+            sent += 1
+        return [connection.read_response() for _ in range(sent)]
+    except BaseException:
+        connection.disconnect()  # answers that nobody read must not become those of later commands
+        raise
+    finally:
+        client.connection_pool.release(connection)
 
 
 def multi_delete(client: "redis.Redis", keys: Sequence[bytes]) -> None:

@@ -14,6 +14,7 @@ from weakref import WeakSet
 import redis
 from redis.exceptions import NoPermissionError, ResponseError
 
+from larder.online.many_keys import pipelined
 from larder.online.server.cluster import Cluster, places_by_slot
 from larder.online.server.connection import redis_failures
 
@@ -58,10 +59,7 @@ class Script(Generic[ItemT]):
             # Keys of one slot only: the text goes to each node once, its hash with each slot.
             commands = [(slot, ("EVALSHA", self._hash, *_arguments(part))) for slot, part in _by_slot(items)]
             return sum(client.run(commands, before=("SCRIPT", "LOAD", self._text)))
-        with client.pipeline(transaction=False) as pipeline:
-            for part in parts(items):
-                pipeline.eval(self._text, *_arguments(part))
-            return sum(pipeline.execute())
+        return sum(pipelined(client, (["EVAL", self._text, *_arguments(part)] for part in parts(items))))
 
     def _by_watching(self, client: redis.Redis, items: Sequence[ItemT]) -> int:
         if isinstance(client, Cluster):

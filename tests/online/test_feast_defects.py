@@ -19,6 +19,7 @@ from feast.types import Float64
 
 from larder.contracts.errors import ConfigurationError, OnlineStoreError
 from larder.contracts.settings import Settings
+from larder.online import scripts
 from larder.online.server.connection import connect
 from larder.online.server.embedded import online_address, start, stop
 from tests.online import feast_shop
@@ -131,25 +132,33 @@ def test_fact_5_a_write_that_is_overtaken_does_not_bring_the_older_value_back(
     assert ours_last == [2.0, 2.0]
 
 
+ROUND_TRIPS = ((redis.client.Pipeline, "execute"), (scripts, "pipelined"))
+"""By which Feast's store and this one send many commands at once."""
+
+
 def _interrupt(patch: pytest.MonkeyPatch, moment: int, other: Callable[[], None]) -> None:
-    """Call `other` before the first round trip of a pipeline (0), after it (1), before the second (2), and so on."""
-    execute, calls = redis.client.Pipeline.execute, iter(range(0, 1_000, 2))
+    """Call `other` before the first round trip of a write (0), after it (1), before the second (2), and so on."""
+    calls, undisturbed = iter(range(0, 1_000, 2)), [(owner, name, getattr(owner, name)) for owner, name in ROUND_TRIPS]
 
-    def interrupted(pipeline: Any, *arguments: Any, **options: Any) -> Any:
-        before = next(calls)
-        if before == moment:
-            _undisturbed(patch, execute, other)
-        answer = execute(pipeline, *arguments, **options)
-        if before + 1 == moment:
-            _undisturbed(patch, execute, other)
-        return answer
+    def at_last() -> None:
+        for owner, name, trip in undisturbed:
+            patch.setattr(owner, name, trip)
+        other()
 
-    patch.setattr(redis.client.Pipeline, "execute", interrupted)
+    def interrupted(trip: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            before = next(calls)
+            if before == moment:
+                at_last()
+            answer = trip(*arguments, **options)
+            if before + 1 == moment:
+                at_last()
+            return answer
 
+        return call
 
-def _undisturbed(patch: pytest.MonkeyPatch, execute: Any, other: Callable[[], None]) -> None:
-    patch.setattr(redis.client.Pipeline, "execute", execute)
-    other()
+    for owner, name, trip in undisturbed:
+        patch.setattr(owner, name, interrupted(trip))
 
 
 @pytest.mark.parametrize("way", ["teardown", "apply"])
