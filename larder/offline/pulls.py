@@ -15,7 +15,7 @@ from larder.contracts.errors import MissingColumnsError, MissingTableError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.conditions import time_range
 from larder.offline.history import History, source_history
-from larder.offline.join.as_of import latest_at
+from larder.offline.join.latest import latest_at
 from larder.offline.pins import pinned_for_retrieval
 from larder.offline.reading import StoredRows, as_utc, read_history
 from larder.offline.tables.columns import columns_by_name

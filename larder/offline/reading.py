@@ -10,7 +10,8 @@ import pyarrow as pa
 from larder.contracts.errors import InvalidDataError
 from larder.offline.conditions import Between, key_range, time_range
 from larder.offline.history import History
-from larder.offline.join.as_of import INSTANT, Asked
+from larder.offline.join.as_of import Asked
+from larder.offline.join.columns import INSTANT
 from larder.offline.tables.kinds import without_views
 from larder.offline.tables.opening import OpenTable, open_history
 

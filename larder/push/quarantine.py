@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from larder.offline.history import History
-from larder.offline.join.as_of import INSTANT
+from larder.offline.join.columns import INSTANT
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.delta_writing import append_rows, is_table
 from larder.online.writer import FUTURE_TOLERANCE

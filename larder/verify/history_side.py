@@ -12,7 +12,8 @@ import pyarrow as pa
 from larder.contracts.plan import Feature, ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
-from larder.offline.join.as_of import INSTANT, Asked
+from larder.offline.join.as_of import Asked
+from larder.offline.join.columns import INSTANT
 from larder.offline.join.held import NO_INSTANT
 from larder.offline.join.keys import NONE
 from larder.offline.reading import StoredRows, conditions

@@ -9,7 +9,7 @@ from larder.compute.definition import INSTANT, WindowDefinition, WindowFeature
 from larder.compute.task import gold_schema
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
-from larder.offline.join.as_of import latest_at
+from larder.offline.join.latest import latest_at
 
 VIEW = WindowDefinition(
     "shop_sales",

@@ -6,23 +6,19 @@ written by compare-and-set would hold. Rows may come in any order and in any num
 the requests and one row for each.
 """
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from larder.contracts.errors import InvalidDataError
-from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
+from larder.offline.join.columns import frame, microseconds
 from larder.offline.join.held import NO_INSTANT, Arrivals, Held
 from larder.offline.join.keys import NONE, Integers, RequestKeys
 from larder.offline.join.slots import BATCH_ROWS, Slots
 
-INSTANT = pa.timestamp("us", tz="UTC")
 _AT = "@instant"
 
 
@@ -37,46 +33,14 @@ def as_of_join(requests: pa.Table, history_rows: pa.Table, history: History, *, 
     return asked.features(held)
 
 
-def latest_at(history_rows: pa.Table, history: History, *, instant: datetime) -> pa.Table:
-    """What serving holds at `instant`, before any ttl: one row per key.
-
-    Columns are the keys, the features, `event_timestamp` and `known_at`, the last two in UTC microseconds;
-    `known_at` is the event timestamp where the row has none.
-    """
-    latest = latest_rows(history_rows, history, instant=instant)
-    known = pc.coalesce(latest[KNOWN_AT], latest[EVENT_TIMESTAMP])
-    return latest.set_column(latest.column_names.index(KNOWN_AT), KNOWN_AT, known)
-
-
-def latest_rows(history_rows: pa.Table, history: History, *, instant: datetime) -> pa.Table:
-    """As `latest_at`, with `known_at` null where the row has none: such rows can take part in a later choice.
-
-    Columns have the types that they have in `history_rows`.
-    """
-    keys = _frame(history_rows, history.keys).drop_nulls().unique() if history.keys else pl.DataFrame({"": [0]})
-    at = pl.lit(instant).cast(pl.Datetime("us", "UTC")).alias(_AT)
-    requests = keys.with_columns(at).to_arrow()
-    asked = Asked(requests, history_rows.schema, history, at=_AT)
-    held = _held(asked, history_rows)
-    answering = asked.answering(held)
-    found = np.flatnonzero(answering != NONE)
-    event, known = held.event_timestamp[answering[found]], held.known_at[answering[found]]
-    return pa.table(
-        {name: requests[name].take(found).cast(history_rows.schema.field(name).type) for name in history.keys}
-        | dict(zip(asked.stored.names, held.features(answering[found]).columns, strict=True))
-        | {EVENT_TIMESTAMP: pa.array(event).cast(INSTANT)}
-        | {KNOWN_AT: pa.array(known, mask=known == NO_INSTANT).cast(INSTANT)}
-    )
-
-
 class Asked:
     """Requests made ready for a history that comes by in batches; never changes, so that threads and tasks share it."""
 
     def __init__(self, requests: pa.Table, stored: pa.Schema, history: History, *, at: str) -> None:
         """`requests` as for `as_of_join`; `stored` is the schema of the batches to come."""
-        asked = _frame(requests, [*history.keys, at])
-        dtypes = _frame(stored.empty_table(), history.keys).schema
-        instants = _microseconds(asked[at])
+        asked = frame(requests, [*history.keys, at])
+        dtypes = frame(stored.empty_table(), history.keys).schema
+        instants = microseconds(asked[at])
         self.history = history
         self.keys = RequestKeys(asked, history.keys, dtypes, table=history.table)
         ids = np.where(instants.is_null().to_numpy(), NONE, self.keys.of_requests)
@@ -90,13 +54,13 @@ class Asked:
     def located(self, rows: pa.Table) -> Arrivals:
         """The rows of a batch that may answer, at their slots. Without a key or a time that is needed, none may."""
         history = self.history
-        times = _frame(rows, history.times)
-        event = _microseconds(times[history.event_timestamp])
-        known = _microseconds(times[history.known_at]) if history.known_at else event
+        times = frame(rows, history.times)
+        event = microseconds(times[history.event_timestamp])
+        known = microseconds(times[history.known_at]) if history.known_at else event
         is_timed = event.is_not_null() & known.is_not_null() if history.cutoff else event.is_not_null()
         event_at, known_at = event.fill_null(0).to_numpy(), known.fill_null(NO_INSTANT).to_numpy()
         visible_at = np.maximum(event_at, known_at) if history.cutoff else event_at
-        ids = np.where(is_timed.to_numpy(), self.keys.of(_frame(rows, history.keys)), NONE)
+        ids = np.where(is_timed.to_numpy(), self.keys.of(frame(rows, history.keys)), NONE)
         found, slots = self.slots.of(ids, visible_at)
         features = rows.select(self.stored.names).combine_chunks()
         return Arrivals(slots, event_at.take(found), known_at.take(found), found, features)
@@ -133,19 +97,6 @@ def _never_moving_back(ids: Integers, events: Integers) -> npt.NDArray[np.bool_]
     moves_back = (np.diff(events, prepend=events[:1]) < 0) & (np.diff(ids, prepend=NONE) == 0)
     if not moves_back.any():
         return np.ones(len(ids), dtype=np.bool_)
-    frame = pl.DataFrame({"key": ids, "event": events})
-    is_newest = frame.select(pl.col("event") >= pl.col("event").cum_max().over("key")).to_series()
+    slots = pl.DataFrame({"key": ids, "event": events})
+    is_newest = slots.select(pl.col("event") >= pl.col("event").cum_max().over("key")).to_series()
     return np.asarray(is_newest.to_numpy(), dtype=np.bool_)
-
-
-def _frame(table: pa.Table, columns: Sequence[str]) -> pl.DataFrame:
-    return pl.DataFrame(pl.from_arrow(table.select(columns)))
-
-
-def _microseconds(instants: pl.Series) -> pl.Series:
-    if not isinstance(instants.dtype, pl.Datetime) or instants.dtype.time_zone is None:
-        raise InvalidDataError(
-            f"Column {instants.name!r} is {instants.dtype}, but an instant needs a timestamp with a time zone. "
-            "Say which zone it is in, for example with dt.tz_localize('UTC') in pandas."
-        )
-    return instants.dt.cast_time_unit("us").to_physical()

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from larder.contracts.errors import InvalidDataError
 from larder.offline.history import History
-from larder.offline.join.as_of import Asked, as_of_join, latest_at
+from larder.offline.join.as_of import Asked, as_of_join
+from larder.offline.join.latest import latest_at
 from larder.offline.join.slots import BATCH_ROWS
 from tests.offline.oracle import value_as_of
 
@@ -191,6 +192,8 @@ def test_a_view_without_keys_has_one_value_for_all():
 
     assert prices(asked("10:30", "11:30"), rows, view) == [5.0, 6.0]
     assert latest_at(rows, view, instant=at("12:00"))["price"].to_pylist() == [6.0]
+    twice = sales(("11:00", "11:00", 7.0), ("10:00", "10:00", 5.0), ("11:00", "11:00", 6.0))
+    assert latest_at(twice, view, instant=at("12:00"))["price"].to_pylist() == [7.0]
 
 
 instants = st.one_of(
