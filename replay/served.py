@@ -17,7 +17,7 @@ from feast.repo_config import RepoConfig
 
 from larder.contracts.plan import FeaturePlan, ViewPlan
 from larder.offline.history import History, history_of
-from larder.offline.join.as_of import INSTANT
+from larder.offline.join.columns import INSTANT
 from larder.offline.pins import pinned_for_retrieval
 from larder.online.compiled import Cell, CompiledPlan, FeatureRows, Status
 from larder.online.packed.types import microseconds
