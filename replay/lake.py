@@ -14,7 +14,6 @@ import msgspec
 import polars as pl
 from feast import FeatureStore, StreamFeatureView
 
-from larder.compute.materialize import apply_definitions
 from larder.compute.view import refresh_view
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.ingestion import Ingestion
@@ -30,7 +29,7 @@ from larder.whole_file import write_whole
 from pipelines.ingest import ingest
 from pipelines.raw import provide_example, raw_paths
 from replay.deliveries import Deliveries, deliveries, shuffled, with_incidents, write_file
-from replay.incidents import Incident, of_kind, require_meant
+from replay.incidents import Incident, of_kind
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -59,6 +58,7 @@ def source_lake(settings: Settings, ingestion: Ingestion) -> None:
 
 
 def prepared_lake(
+    store: FeatureStore,
     settings: Settings,
     ingestion: Ingestion,
     objective: Objective,
@@ -68,9 +68,7 @@ def prepared_lake(
     until: datetime,
     report: Callable[[str], None],
 ) -> list[Stretch]:
-    """Fill the lake of `settings` up to `until`; interrupted, it is to be deleted and made again."""
-    store = apply_definitions(settings)
-    require_meant(incidents, ingestion, [view.name for view in stored_views(store)])
+    """Fill the lake of `settings` and `store` up to `until`; interrupted, it is to be deleted and made again."""
     spark = spark_session(settings)
     arrived = deliveries(spark, ingestion, source)
     files = _Files(settings, ingestion, arrived, incidents)

@@ -44,7 +44,8 @@ def _draw_loss(axes: Any, item: Result, colour: str) -> None:
     losses = np.array([day.log_loss for day in days]) * weights
     kernel = np.ones(min(DAYS_SMOOTHED, len(days)))
     smooth = np.convolve(losses, kernel, "full")[: len(days)] / np.convolve(weights, kernel, "full")[: len(days)]
-    label = f"{item.policy}: {item.log_loss:.4f}, {item.trainings} trainings" if item.log_loss else item.policy
+    trained = "1 training" if item.trainings == 1 else f"{item.trainings} trainings"
+    label = f"{item.policy}: {item.log_loss:.4f}, {trained}" if item.log_loss else item.policy
     axes.plot(instants, smooth, color=colour, label=label)
     promoted = [act.at for act in item.acts if act.act == "promotion"]
     heights = np.interp([at.timestamp() for at in promoted], [at.timestamp() for at in instants], smooth)

@@ -29,10 +29,11 @@ from larder.ledger import ledger_of
 from larder.online.planning import feature_plan
 from larder.online.server.embedded import stop
 from larder.versions.pins import table_versions
+from larder.views import stored_views
 from monitoring.monitoring_report import listed
 from replay.day import DayDone, Loop, replayed_day
 from replay.history import all_requests, as_requests
-from replay.incidents import Incident
+from replay.incidents import Incident, require_meant
 from replay.lake import Stretch, prepared_lake, source_lake, stored_stretches
 from replay.reading import StretchReading
 from replay.result import Result, result
@@ -78,9 +79,12 @@ def prepare(task: Task, settings: Settings) -> None:
     ingestion = declared("pipelines", Ingestion, settings)
     objective = declared("training", Objective, settings)
     source = replace(settings, state=Path(task.source), lake=task.source_lake, replay_at=task.until)
+    store = apply_definitions(settings)
+    require_meant(task.incidents, ingestion, [view.name for view in stored_views(store)])
     console.print("Ingesting what there is, to know when it arrived", highlight=False)
     source_lake(source, ingestion)
     prepared_lake(
+        store,
         replace(settings, raw=settings.state / "raw"),
         ingestion,
         objective,
