@@ -127,6 +127,8 @@ def _run(task: "Task", settings: Settings) -> None:
 
     arguments = [sys.executable, "-m", "replay.worker", msgspec.json.encode(task).decode()]
     done = subprocess.run(arguments, env=environment_of(settings), check=False)
+    if done.returncode == LarderError.exit_code:
+        sys.exit(done.returncode)  # it has said why
     if done.returncode != 0:
         raise LarderError(
             f"The replay ended early, with exit code {done.returncode}; its message is above, and what it left lies "

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from larder.compute.materialize import apply_definitions
 from larder.contracts.answer import Answer
+from larder.contracts.errors import LarderError
 from larder.contracts.ingestion import Ingestion
 from larder.contracts.monitoring import Monitoring
 from larder.contracts.objective import Objective
@@ -69,6 +70,9 @@ def main() -> None:
             (settings.state / RESULT).write_bytes(msgspec.json.encode(lived(task, settings)))
         else:
             prepare(task, settings)
+    except LarderError as problem:
+        problem.show()
+        sys.exit(problem.exit_code)
     finally:
         stop(settings)  # applying the definitions asked the online store, and so started it
 

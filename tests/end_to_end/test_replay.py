@@ -130,6 +130,16 @@ def test_times_that_make_no_sense_are_refused(shop: Project):
     assert "a replay lasts a day at least" in said
 
 
+def test_an_incident_that_would_do_nothing_is_refused_in_one_sentence(shop: Project):
+    path = shop.home / "no_incidents.toml"
+    path.write_text(INCIDENTS.replace('"orders"', '"ordres"'))
+    times = ("--from", START.isoformat(), "--to", END.isoformat())
+    said = shop.larder("replay", *times, "--incidents", str(path), code=2)
+
+    assert "there is no raw table 'ordres'; there are buyers, orders." in said
+    assert "Traceback" not in said and "Ingesting" not in said
+
+
 def test_the_notebook_walks_an_incident_from_alarm_to_rollback(shop: Project, folder: Path, monkeypatch):
     """Last, since it writes to the ledger of the replay."""
     import nbformat
