@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 ROWS_ASKED_AT_ONCE = 5_000_000
-"""Each task holds the keys and instants of a request, fifty bytes a row; a larger request is answered in parts."""
+"""Each task holds the keys and instants of a request, some sixty bytes a row; a larger request is answered in parts."""
 
 READABLE = {"spark.databricks.delta.stats.skipping": "true"}
 """Without it, which is how the local session starts, Delta cannot read a table with deletion vectors."""
