@@ -17,8 +17,10 @@ from larder.offline.history import History
 from larder.offline.join.columns import frame, microseconds
 from larder.offline.join.held import NO_INSTANT, Arrivals, Held
 from larder.offline.join.keys import NONE, Integers, RequestKeys
-from larder.offline.join.slots import BATCH_ROWS, Slots
+from larder.offline.join.slots import Slots
 
+BATCH_ROWS = 1_000_000
+"""Rows of a table that find their slots at once: few passes, and little memory for each."""
 _AT = "@instant"
 
 
@@ -44,7 +46,7 @@ class Asked:
         self.history = history
         self.keys = RequestKeys(asked, history.keys, dtypes, table=history.table)
         ids = np.where(instants.is_null().to_numpy(), NONE, self.keys.of_requests)
-        self.slots = Slots(ids, instants.fill_null(0).to_numpy())
+        self.slots = Slots(ids, instants.fill_null(0).to_numpy(), keys=len(self.keys))
         self.stored = pa.schema([stored.field(name) for name in history.features if name in stored.names])
         """Features that the batches hold, in the view's order."""
 

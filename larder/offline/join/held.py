@@ -16,7 +16,7 @@ _SPARE_ROWS = 1_000_000
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Rows on their way into slots, ascending. Instants are microseconds since the epoch."""
+    """Rows on their way into slots. Instants are microseconds since the epoch."""
 
     slots: Integers
     event_timestamp: Integers
@@ -41,20 +41,22 @@ class Held:
         """Number of the row among those kept."""
         self.has_ties = False
         """Whether features had to decide."""
+        self._held_event = np.full(slots + 1, NO_INSTANT)
+        """Event timestamp of the row in `rows`, which `event_timestamp` passes first."""
         self._kept: list[pa.Table] = [features.empty_table()]
         self._count = 0
 
     def take(self, arrivals: Arrivals) -> None:
         """Let rows into their slots."""
         slots, event, known, rows = arrivals.slots, arrivals.event_timestamp, arrivals.known_at, arrivals.rows
+        np.maximum.at(self.event_timestamp, slots, event)
         # `take`, because it lets other threads run where an index in brackets does not.
-        newer = np.flatnonzero(event > self.event_timestamp.take(slots))
-        newer_slots = slots.take(newer)
-        self.rows[newer_slots], self.known_at[newer_slots] = NONE, NO_INSTANT
-        np.maximum.at(self.event_timestamp, newer_slots, event.take(newer))
         best = np.flatnonzero(event == self.event_timestamp.take(slots))
-        slots, known, rows = slots.take(best), known.take(best), rows.take(best)
-        self.rows[slots[known > self.known_at.take(slots)]] = NONE
+        slots, event, known, rows = (column.take(best) for column in (slots, event, known, rows))
+        is_newer = event > self._held_event.take(slots)
+        newer = slots.compress(is_newer)
+        self.rows[newer], self.known_at[newer], self._held_event[newer] = NONE, NO_INSTANT, event.compress(is_newer)
+        self.rows[slots.compress(known > self.known_at.take(slots))] = NONE
         np.maximum.at(self.known_at, slots, known)
         best = np.flatnonzero(known == self.known_at.take(slots))
         self._hold(slots.take(best), self._keep(arrivals.features.take(rows.take(best))))
@@ -65,16 +67,16 @@ class Held:
         return pa.concat_tables(self._kept).take(pa.array(rows, mask=rows == NONE))
 
     def _hold(self, slots: Integers, rows: Integers) -> None:
-        is_next = np.diff(slots, prepend=-1) == 0
-        is_tied = is_next | np.append(is_next[1:], False)[: len(slots)] | (self.rows[slots] != NONE)
-        self.rows[slots[~is_tied]] = rows[~is_tied]
-        if is_tied.any():
+        """Rows that no other one beats by its times."""
+        is_free = self.rows.take(slots) == NONE
+        self.rows[slots.compress(is_free)] = rows.compress(is_free)
+        tied = np.flatnonzero(self.rows.take(slots) != rows)
+        if len(tied):
             self.has_ties = True
-            self._contest(slots[is_tied], rows[is_tied])
+            self._contest(slots[tied], rows[tied])
 
     def _contest(self, slots: Integers, rows: Integers) -> None:
         before = np.unique(slots)
-        before = before[self.rows[before] != NONE]
         slots, rows = np.concatenate([slots, before]), np.concatenate([rows, self.rows[before]])
         values = pl.DataFrame(pl.from_arrow(pa.concat_tables(self._kept).take(rows)))
         values.columns = [f"feature_{position}" for position in range(values.width)]

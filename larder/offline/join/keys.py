@@ -32,9 +32,13 @@ class RequestKeys:
         distinct = asked.drop_nulls().unique().sort(asked.columns)
         self.range = None if distinct.width != 1 or distinct.is_empty() else (distinct.item(0, 0), distinct.item(-1, 0))
         """Least and greatest key, where a key is one column with an order; None otherwise."""
+        self._count = distinct.height if self.keys else 1  # a view without entities has one key
         self._numbers = _DenseNumbers.made(distinct) or _HashedNumbers(distinct)
         self.of_requests = self._numbered(asked, requests.height)
         """Number of each request's key."""
+
+    def __len__(self) -> int:
+        return self._count
 
     def __getstate__(self) -> dict[str, object]:
         """What a task needs to number rows: the request travels to each of them."""
@@ -45,7 +49,7 @@ class RequestKeys:
         return self._numbered(_positional([_plain(rows[name]) for name in self.keys]), rows.height)
 
     def _numbered(self, keys: pl.DataFrame, height: int) -> Integers:
-        if not self.keys:  # a view without entities has one key
+        if not self.keys:
             return np.zeros(height, dtype=np.int64)
         return self._numbers.of(keys)
 
@@ -82,9 +86,10 @@ class _DenseNumbers:
 
     def of(self, keys: pl.DataFrame) -> Integers:
         values = keys["key_0"].cast(pl.Int64)
-        is_there = values.is_between(self._low, self._high).fill_null(False).to_numpy()
-        places = np.where(is_there, values.fill_null(self._low).to_numpy(), self._high + 1) - self._low
-        return self._numbers.take(places).astype(np.int64)
+        # As unsigned, a key below the table lies beyond it, too: the last entry is for both.
+        places = (values.fill_null(self._low).to_numpy() - self._low).view(np.uint64)
+        numbers = self._numbers.take(np.minimum(places, len(self._numbers) - 1).view(np.int64)).astype(np.int64)
+        return np.where(values.is_null().to_numpy(), NONE, numbers) if values.null_count() else numbers
 
 
 def _positional(keys: Sequence[pl.Series]) -> pl.DataFrame:

@@ -28,6 +28,7 @@ from larder.offline.join.tasks import (
     candidates_in_files,
     candidates_in_rows,
     unpacked,
+    with_request,
 )
 from larder.offline.lookup import REQUESTED_AT, Lookup, asked_of
 from larder.offline.reading import StoredRows, conditions
@@ -36,10 +37,11 @@ from larder.spark.session import session_options
 
 if TYPE_CHECKING:
     from feast import Field
+    from pyspark import Broadcast
     from pyspark.sql import DataFrame, SparkSession
 
 ROWS_ASKED_AT_ONCE = 5_000_000
-"""Each task holds the keys and instants of a request, fifty bytes a row; a larger request is answered in parts."""
+"""Each task holds the keys and instants of a request, some sixty bytes a row; a larger request is answered in parts."""
 
 READABLE = {"spark.databricks.delta.stats.skipping": "true"}
 """Without it, which is how the local session starts, Delta cannot read a table with deletion vectors."""
@@ -82,21 +84,27 @@ def _answers(spark: "SparkSession", lookup: Lookup, requests: pa.Table, *, at: s
     for first_row in range(0, keyed.num_rows, ROWS_ASKED_AT_ONCE):
         chunk = keyed.slice(first_row, ROWS_ASKED_AT_ONCE)
         asked = Asked(chunk, stored.schema, lookup.history, at=REQUESTED_AT)
-        parts = Parts.of(asked, shuffle_partitions(spark))
-        found = _candidates(spark, asked, parts, stored).repartitionById(len(parts), PART)
-        answered = found.mapInArrow(partial(answers, asked, dtypes, first_row), f"{PACKED} binary").toArrow()
-        tables += unpacked(answered[PACKED])
+        sent = spark.sparkContext.broadcast(asked)
+        try:
+            parts = Parts.of(asked, shuffle_partitions(spark))
+            found = _candidates(spark, asked, sent, parts, stored).repartitionById(len(parts), PART)
+            work = partial(with_request, answers, sent, dtypes, first_row)
+            tables += unpacked(found.mapInArrow(work, f"{PACKED} binary").toArrow()[PACKED])
+        finally:
+            sent.destroy()
     return pa.concat_tables(tables)
 
 
-def _candidates(spark: "SparkSession", asked: Asked, parts: Parts, stored: StoredRows) -> "DataFrame":
+def _candidates(
+    spark: "SparkSession", asked: Asked, sent: "Broadcast[Asked]", parts: Parts, stored: StoredRows
+) -> "DataFrame":
     schema = f"`{PART}` int, {PACKED} binary"
     shares = file_shares(asked.history, conditions(asked), shuffle_partitions(spark))
     if shares is None:
         rows = history_rows(spark, asked.history, stored)
-        return rows.mapInArrow(partial(candidates_in_rows, asked, parts), schema)
+        return rows.mapInArrow(partial(with_request, candidates_in_rows, sent, parts), schema)
     numbers = spark.range(0, len(shares), 1, numPartitions=max(1, len(shares)))
-    return numbers.mapInArrow(partial(candidates_in_files, asked, parts, shares), schema)
+    return numbers.mapInArrow(partial(with_request, candidates_in_files, sent, parts, shares), schema)
 
 
 def history_rows(spark: "SparkSession", history: History, stored: StoredRows) -> "DataFrame":

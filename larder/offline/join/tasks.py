@@ -1,8 +1,9 @@
 """What Spark tasks run for an as-of join. Imports neither Spark nor Feast, which take seconds to load."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +35,20 @@ class Parts:
 
     def __len__(self) -> int:
         return len(self.begins) + 1
+
+
+class Sent(Protocol):
+    """What Spark's broadcast is to a task: the request, unpacked once per worker and not once per task."""
+
+    @property
+    def value(self) -> Asked: ...
+
+
+def with_request(
+    work: Callable[..., Iterator[pa.RecordBatch]], sent: Sent, *arguments: Any
+) -> Iterator[pa.RecordBatch]:
+    """One of the functions below, which all begin with the request."""
+    yield from work(sent.value, *arguments)
 
 
 def candidates_in_files(

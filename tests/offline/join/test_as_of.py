@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from larder.contracts.errors import InvalidDataError
 from larder.offline.history import History
-from larder.offline.join.as_of import Asked, as_of_join
+from larder.offline.join.as_of import BATCH_ROWS, Asked, as_of_join
 from larder.offline.join.latest import latest_at
-from larder.offline.join.slots import BATCH_ROWS
 from tests.offline.oracle import value_as_of
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
