@@ -15,6 +15,8 @@ from larder.offline.requests import check_instants
 from larder.offline.types import declared
 
 Columns = Mapping[str, pa.ChunkedArray]
+_NAMED = 5
+"""Inputs named in an error, those of the request first."""
 
 
 def on_demand_features(
@@ -87,9 +89,10 @@ def _called(view: OnDemandFeatureView, inputs: Columns) -> pa.Table:
 
 def _failure(view: OnDemandFeatureView, inputs: Columns, problem: Exception) -> InvalidDataError:
     """What the view's function failed with, and the nulls among its inputs, which are the usual cause."""
-    nulls = {name: column.null_count for name, column in inputs.items() if column.null_count}
+    nulls = [f"{name} is null in {column.null_count:,}" for name, column in inputs.items() if column.null_count]
     rows = len(next(iter(inputs.values()), ()))
-    seen = ", ".join(f"{name} is null in {count:,}" for name, count in nulls.items()) or "none of its inputs is null"
+    more = f" and {len(nulls) - _NAMED} further inputs in some" if len(nulls) > _NAMED else ""
+    seen = ", ".join(nulls[:_NAMED]) + more or "none of its inputs is null"
     return InvalidDataError(
         f"On-demand view {view.name!r} failed: {problem!r}. Of {rows:,} rows {seen}. Correct its function, which must "
         "return None for what it cannot compute, or leave such rows out of the request."
