@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 
 import click
@@ -10,6 +11,7 @@ from rich.markup import escape
 
 from larder.contracts.errors import LarderError
 from larder.contracts.settings import load_settings
+from larder.contracts.use_case import place_in_use_case
 from larder.run import STEPS, run
 from larder.status import status
 from larder.versions.pins import checked_out
@@ -77,15 +79,32 @@ def main() -> None:
         sys.exit(REFUSED)
     except click.Abort:
         sys.exit(130)
-    except ModuleNotFoundError as problem:
+    except Exception as problem:
+        sys.exit(_failed(problem))
+
+
+def _failed(problem: Exception) -> int:
+    """Say what happened that nobody raised on purpose, and return the exit code."""
+    if place := _place(problem):
+        _print_error(
+            f"{place}: {type(problem).__name__}: {_first_line(problem)}. Correct that file; "
+            "`larder --debug ...` shows the way there."
+        )
+        return REFUSED
+    if isinstance(problem, ModuleNotFoundError):
         _print_error(
             f"This command needs {problem.name}, which is not installed. Install everything with `make setup`, "
             "or `pip install 'larder[all]'`; pyproject.toml lists the extras per stage."
         )
-        sys.exit(REFUSED)
-    except Exception as problem:
-        _print_error(_unexpected(problem))
-        sys.exit(REFUSED if _is_disk_full(problem) else FAILED)
+        return REFUSED
+    _print_error(_unexpected(problem))
+    return REFUSED if _is_disk_full(problem) else FAILED
+
+
+def _place(problem: Exception) -> str:
+    with suppress(LarderError):
+        return place_in_use_case(problem, load_settings())
+    return ""
 
 
 def _unexpected(problem: Exception) -> str:
@@ -94,11 +113,15 @@ def _unexpected(problem: Exception) -> str:
             "The disk is full; what was committed before is kept. Free some space, or point LARDER_STATE and "
             "LARDER_LAKE to another disk, then run the same command again."
         )
-    first_line = next(iter(str(problem).splitlines()), "")
     return (
-        f"Unexpected {type(problem).__name__}: {first_line[:300]}. This is a defect of Larder or of a library; "
+        f"Unexpected {type(problem).__name__}: {_first_line(problem)}. This is a defect of Larder or of a library; "
         "run `larder --debug ...` for the traceback."
     )
+
+
+def _first_line(problem: Exception) -> str:
+    text = problem.msg if isinstance(problem, SyntaxError) else str(problem)
+    return next(iter(text.splitlines()), "")[:300]
 
 
 def _is_disk_full(problem: Exception) -> bool:

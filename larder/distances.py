@@ -78,8 +78,9 @@ def string_counts(column: pa.ChunkedArray) -> dict[str, int]:
 
 
 def as_float32(column: pa.ChunkedArray) -> Floats:
-    """Values as the model sees them, rounded to float32, with NaN for null."""
-    values: Floats = column.cast(pa.float64()).to_numpy().astype(np.float32).astype(np.float64)
+    """Values as the model sees them, rounded to float32 (infinite beyond its range), with NaN for null."""
+    with np.errstate(over="ignore"):
+        values: Floats = column.cast(pa.float64()).to_numpy().astype(np.float32).astype(np.float64)
     return values
 
 

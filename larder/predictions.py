@@ -26,6 +26,7 @@ _BOUNDED = (pa.int32(), pa.int64(), pa.string(), INSTANT)
 _PIECE = 100_000
 """Rows that are put in order at once."""
 OUTCOME, OUTCOME_KNOWN_AT, LABEL_AT = "outcome", "outcome_known_at", "label_at"
+_POSITION = "@position"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Judged:
     """The given columns and `outcome` (0 or 1; null while unknown), `outcome_known_at`, `label_at` (the label's
     prediction instant; null where no label fits) and the label table's further columns under `label_<name>`."""
     ambiguous: int
-    """Rows whose request fits several labels; they have no outcome."""
+    """Rows whose request fits several labels of one instant; they have no outcome."""
 
 
 def read_predictions(
@@ -86,8 +87,10 @@ def judged(
 ) -> Judged:
     """`predictions` (with their `request`) beside the label table at the place `labels`, as it was known at `now`.
 
-    A label belongs to the answer whose request names the same values in all columns that both have, null fitting
-    null. A label known after `now` counts as unknown. The label table is read at the version that pins say.
+    A label fits an answer whose request names the same values in all columns that both have, null fitting null. Of
+    several, as where a request names a customer who is asked about every week, the one whose prediction instant is
+    nearest to the answer's is its label. What was known by the time of the answer is not its outcome.
+    A label known after `now` counts as unknown. The label table is read at the version that pins say.
     `column` holds the label, `others` what the rows keep besides.
     Raises MissingTableError without a label table, InvalidDataError when requests and labels share no column.
     """
@@ -112,22 +115,49 @@ def judged(
         *(pl.col(name).alias(f"@{name}") for name in keys),
         pl.col(column).cast(pl.Float64).cast(pl.Int8).pipe(lambda value: pl.when(is_known).then(value)).alias(OUTCOME),
         pl.when(is_known).then(pl.col(KNOWN_AT)).alias(OUTCOME_KNOWN_AT),
+        pl.col(KNOWN_AT).alias("@known"),
         pl.col(EVENT_TIMESTAMP).alias(LABEL_AT),
         *(pl.col(name).alias(f"label_{name}") for name in kept),
     )
     on = [f"@{name}" for name in keys]
-    answered = pl.DataFrame(asked.rename_columns(on)).with_row_index("@position")
+    answered = pl.DataFrame(asked.rename_columns(on)).with_row_index(_POSITION)
+    answered = answered.with_columns(pl.Series("@at", predictions["at"].combine_chunks()))
     known = known.with_columns(pl.col(name).cast(answered.schema[name]) for name in on)
-    met = answered.join(known, on=on, how="left", nulls_equal=True, maintain_order="left")
-    several = met.group_by("@position", maintain_order=True).len().filter(pl.col("len") > 1)["@position"]
-    found = met.unique("@position", keep="first", maintain_order=True)
-    is_single = ~pl.col("@position").is_in(several.implode())
+    found = _nearest(answered, known, on)
+    is_single = pl.col("@labels") == 1
     added = [OUTCOME, OUTCOME_KNOWN_AT, LABEL_AT, *(f"label_{name}" for name in kept)]
+    several = found.select((pl.col("@labels") > 1).sum()).item()
     found = found.select(pl.when(is_single).then(pl.col(name)).alias(name) for name in added)
     result = predictions
     for name in added:
         result = result.append_column(name, found[name].to_arrow())
-    return Judged(result, len(several))
+    return Judged(result, several)
+
+
+def _nearest(answered: pl.DataFrame, known: pl.DataFrame, on: Sequence[str]) -> pl.DataFrame:
+    """Row for row as `answered` (`on`, `@at`, `@position`): the label with the same `on` that is nearest to `@at`.
+
+    `@labels` says how many have its instant, and is null where there is none. Never holds more rows than either side:
+    an entity that is asked about a thousand times and has a thousand labels would have a million pairs.
+    """
+    requests = answered.select(on).unique(maintain_order=True).with_row_index("@request")
+    left = answered.join(requests, on=on, how="left", nulls_equal=True, maintain_order="left")
+    right = known.join(requests, on=on, how="inner", nulls_equal=True).drop(on)
+    counts = pl.len().over("@request", LABEL_AT).alias("@labels")
+    right = right.with_columns(counts).unique(["@request", LABEL_AT], keep="any").sort(LABEL_AT)
+    left = left.select("@request", "@at", _POSITION).sort("@at")
+    before, after = (
+        left.join_asof(
+            right, left_on="@at", right_on=LABEL_AT, by="@request", strategy=strategy, coalesce=False,
+            check_sortedness=False,
+        ).sort(_POSITION)
+        for strategy in ("backward", "forward")
+    )  # fmt: skip
+    names = [name for name in right.columns if name != "@request"]
+    at, earlier, later = before["@at"], before[LABEL_AT], after[LABEL_AT]
+    is_open = (before["@known"] > at).fill_null(True) & earlier.is_not_null()
+    takes_earlier = is_open & (later.is_null() | ((at - earlier) <= (later - at)).fill_null(True))
+    return before.select(pl.when(takes_earlier).then(before[name]).otherwise(after[name]).alias(name) for name in names)
 
 
 def _within(since: datetime, until: datetime) -> Between:

@@ -24,7 +24,14 @@ def number(value: Any) -> str:
 
 
 def percent(share: float | None) -> str:
-    return UNKNOWN if share is None else f"{share:.0%}"
+    """`24%`; near 0 and 1, where rare things are told apart, with one digit more, and never rounded to either."""
+    if share is None:
+        return UNKNOWN
+    if 0 < share < 0.001:
+        return "<0.1%"
+    if 0.999 < share < 1:
+        return ">99.9%"
+    return f"{share:.0%}" if share in (0, 1) or 0.1 <= share <= 0.9 else f"{share:.1%}"
 
 
 def gigabytes(amount: float | None) -> str:

@@ -87,7 +87,7 @@ def next_steps(report: RunReport, *, address: str) -> list[NextStep]:
     if report.failed_gates:
         steps.append(NextStep("Change features or model, then train a new challenger", "larder train"))
     if "promote" not in report.missing:
-        steps.append(NextStep("Start the server", "make serve"))
+        steps.append(NextStep("Start the server", "larder serve"))
     if report.answers:
         steps.append(NextStep("Ask it from another terminal", _curl(report.answers[0].request, address)))
     steps.append(NextStep("Browse entities, views and services in Feast's own pages", "feast -c feature_repo ui"))
@@ -121,5 +121,5 @@ def _roc_auc(scores: Scores | None) -> float:
 
 
 def _curl(request: Mapping[str, Any], address: str) -> str:
-    body = json.dumps({"rows": [request]}).replace("'", "'\\''")
+    body = json.dumps({"rows": [request]}, ensure_ascii=False).replace("'", "'\\''")
     return f"curl -s {address}/predict -H 'Content-Type: application/json' -d '{body}'"

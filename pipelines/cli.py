@@ -35,7 +35,7 @@ def ingest(settings: Settings, files: tuple[Path, ...], raw: Path | None) -> Non
     from larder.spark.session import spark_session
     from pipelines.ingest import ingest as ingest_files
     from pipelines.ledger_entries import ingestion_entry
-    from pipelines.raw import given_paths, provide_example, raw_paths
+    from pipelines.raw import given_paths, other_paths, patterns, provide_example, raw_paths
 
     started = time.monotonic()
     ingestion = declared("pipelines", Ingestion, settings)
@@ -44,9 +44,12 @@ def ingest(settings: Settings, files: tuple[Path, ...], raw: Path | None) -> Non
     elif not files:
         provide_example(ingestion, settings)
     paths = given_paths(files, ingestion.raw) if files else raw_paths(settings.raw, ingestion.raw)
+    others = [] if files else other_paths(settings.raw, ingestion.raw)
     if not any(paths.values()):
-        patterns = ", ".join(table.files for table in ingestion.raw)
-        raise InvalidDataError(f"No file in {settings.raw} matches {patterns}. Put raw files there or name them.")
+        raise InvalidDataError(
+            f"No file in {settings.raw} matches {patterns(ingestion.raw)}; it holds {len(others)} other files. "
+            "Put raw files there or name them."
+        )
     console, ledger = Console(), ledger_of(settings)
     ledger.require_writable()
     with console.status("Raw files to bronze, silver and labels on Spark ..."):
@@ -54,6 +57,9 @@ def ingest(settings: Settings, files: tuple[Path, ...], raw: Path | None) -> Non
     ingestion_entry(ledger, ingestion, result, settings, at=settings.clock())
     seconds = time.monotonic() - started
     write_report(settings, "ingest", asdict(result) | {"seconds": seconds})
+    if others:
+        rest = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        console.print(f"Left alone: {others[0]}{rest}. File names are {patterns(ingestion.raw)}.", markup=False)
     _show(result, seconds, console)
     _require_something(result)
 
@@ -76,7 +82,7 @@ def _show(result: "IngestionResult", seconds: float, console: Console) -> None:
     for file in result.refused_files:
         console.print(f"Refused: {file.reason}", markup=False)
     news = "" if result.tables else "Nothing new. "
-    console.print(f"{news}{result.known_files} files were known. {seconds:.1f} s")
+    console.print(f"{news}Files without news: {result.known_files}. {seconds:.1f} s")
 
 
 def _require_something(result: "IngestionResult") -> None:

@@ -51,7 +51,7 @@ class IngestionResult:
     """Only tables that had something to do, in the order of the work."""
     refused_files: tuple[RefusedFile, ...]
     known_files: int
-    """Files whose content was ingested before."""
+    """Files whose content was ingested before, and those with no row."""
     new_files: dict[str, str]
     """The other whole files: name -> SHA-256 of the content."""
 

@@ -62,8 +62,12 @@ def raw_paths(folder: Path, tables: Sequence[RawTable]) -> dict[str, list[Path]]
     """Files below `folder` by the table whose pattern they match, sorted by path; others are left out."""
     if not folder.is_dir():
         raise ConfigurationError(f"There is no folder {folder} with raw files. Create it, or name files to ingest.")
-    visible = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
-    return _by_table((path for path in visible if _table_of(path, tables)), tables)
+    return _by_table((path for path in _visible(folder) if _table_of(path, tables)), tables)
+
+
+def other_paths(folder: Path, tables: Sequence[RawTable]) -> list[Path]:
+    """Files below `folder`, relative to it, that `raw_paths` leaves out: a misspelt name would go unnoticed."""
+    return [path.relative_to(folder) for path in _visible(folder) if not _table_of(path, tables)]
 
 
 def given_paths(paths: Sequence[Path], tables: Sequence[RawTable]) -> dict[str, list[Path]]:
@@ -72,9 +76,15 @@ def given_paths(paths: Sequence[Path], tables: Sequence[RawTable]) -> dict[str, 
         if not path.is_file():
             raise ConfigurationError(f"There is no file {path}. Check the path.")
         if not _table_of(path, tables):
-            patterns = ", ".join(f"{table.files} ({table.name})" for table in tables)
-            raise ConfigurationError(f"{path.name} matches no raw table; the patterns are {patterns}. Rename the file.")
+            raise ConfigurationError(
+                f"{path.name} matches no raw table; the patterns are {patterns(tables)}. Rename the file."
+            )
     return _by_table(iter(paths), tables)
+
+
+def patterns(tables: Sequence[RawTable]) -> str:
+    """The tables' file names, for people."""
+    return ", ".join(f"{table.files} ({table.name})" for table in tables)
 
 
 def checked_file(path: Path, table: RawTable, *, root: Path, staging: Path) -> RawFile | RefusedFile:
@@ -91,6 +101,10 @@ def checked_file(path: Path, table: RawTable, *, root: Path, staging: Path) -> R
     staged = staging / f"{content_hash}.csv"
     os.replace(partial, staged)
     return RawFile(name, header, content_hash, has_rows, staged)
+
+
+def _visible(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
 
 
 def _by_table(paths: Iterator[Path], tables: Sequence[RawTable]) -> dict[str, list[Path]]:
@@ -124,12 +138,15 @@ def _unpack(path: Path, target: Path) -> None:
 def _header(path: Path, table: RawTable) -> tuple[str, ...]:
     # The inspection that follows says where bytes cannot be decoded.
     with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
-        header = next(csv.reader(file, delimiter=table.separator), [])
+        header = next(csv.reader(file, delimiter=table.separator), None)
+    if header is None:
+        raise InvalidDataError("is empty; it needs at least a header.")
     names = [column.name for column in table.columns]
     missing = [name for name in names if name not in header]
-    if header and missing:
+    if missing:
         raise MissingColumnsError(
-            f"lacks the columns {missing}; it has {header}. Restore the header or change the declared columns."
+            f"lacks the columns {missing}; as CSV with {table.separator!r} between values its first line has {header}. "
+            "Restore the header, save the file as such CSV, or change what its raw table declares."
         )
     doubtful = [name for name in header if header.count(name) > 1 or name in BRONZE_COLUMNS or not name.strip()]
     if doubtful:
@@ -151,8 +168,6 @@ def _inspect(path: Path, table: RawTable, header: Sequence[str]) -> tuple[str, b
                 raise InvalidDataError(
                     f"holds bytes that are no UTF-8 in line {number}, column {column}; save it as UTF-8."
                 ) from None
-    if not number:
-        raise InvalidDataError("is empty; it needs at least a header.")
     is_ended = line.endswith((b"\n", b"\r"))
     if quotes % 2 or not is_ended:
         fields = _last_row(path, table)
@@ -161,7 +176,8 @@ def _inspect(path: Path, table: RawTable, header: Sequence[str]) -> tuple[str, b
             raise InvalidDataError(
                 f"ends within line {number}, column {column}; it is cut off. Deliver it again, or end its last line."
             )
-    return digest.hexdigest(), number > 1
+    # Lines may also end in a carriage return alone; then all of them are one line here.
+    return digest.hexdigest(), number > 1 or b"\r" in line.rstrip(b"\r\n")
 
 
 def _last_row(path: Path, table: RawTable) -> list[str]:

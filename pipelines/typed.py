@@ -69,9 +69,9 @@ def value_misfits(column: Column, shown: SparkColumn) -> list[SparkColumn]:
     if not column.nullable:
         misfits.append(_reason(name, F.lit(None), F.lit("is missing"), shown.isNull()))
     if column.minimum is not None:
-        misfits.append(_reason(name, shown, F.lit(f"is below {column.minimum:g}"), value < column.minimum))
+        misfits.append(_reason(name, shown, F.lit(f"is below {_shown(column.minimum)}"), value < column.minimum))
     if column.maximum is not None:
-        misfits.append(_reason(name, shown, F.lit(f"is above {column.maximum:g}"), value > column.maximum))
+        misfits.append(_reason(name, shown, F.lit(f"is above {_shown(column.maximum)}"), value > column.maximum))
     if column.allowed is not None:
         text = f"is none of {', '.join(column.allowed)}"
         misfits.append(_reason(name, shown, F.lit(text), ~value.cast("string").isin(*column.allowed)))
@@ -90,6 +90,11 @@ def duplicate_misfit(key: Sequence[str], row_number: SparkColumn, is_duplicate: 
     value = F.concat_ws(", ", *(F.col(f"{RECORD}.`{name}`") for name in key))
     reason = F.concat(F.lit("has other content than row "), row_number.cast("string"), F.lit(" with the same key"))
     return _reason(", ".join(key), value, reason, is_duplicate)
+
+
+def _shown(limit: float) -> str:
+    """The limit to its last digit, whole numbers without a point."""
+    return str(int(limit)) if float(limit).is_integer() and abs(limit) < 1e16 else repr(limit)
 
 
 def _text(name: str, null_values: Sequence[str]) -> SparkColumn:

@@ -36,11 +36,11 @@ _TYPES: dict[str, Any] = {
 def decoder(plan: FeaturePlan) -> Decode:
     """A function from a body `{"rows": [{...}, ...]}` to its rows; timestamps come out as datetimes with a zone.
 
-    Every key and request field must be there with its type. A key may be null, which no stored value matches;
-    request fields may not. The function raises InvalidDataError and names the row and field.
+    Every key and request field must be there with its type, or null. No stored value matches a null key; what a null
+    request field means the on-demand views say, as they did for the labels in training. The function raises
+    InvalidDataError and names the row and field.
     """
-    fields = [_field(item, f"key_{i}", nullable=True) for i, item in enumerate(plan.entity_keys)]
-    fields += [_field(item, f"field_{i}", nullable=False) for i, item in enumerate(plan.request_fields)]
+    fields = [_field(item, f"field_{i}") for i, item in enumerate((*plan.entity_keys, *plan.request_fields))]
     row = msgspec.defstruct("Row", fields, forbid_unknown_fields=True)
     names = [item.name for item in (*plan.entity_keys, *plan.request_fields)]
     rows = Annotated[list[row], msgspec.Meta(min_length=1, max_length=MAX_ROWS)]  # type: ignore[valid-type]
@@ -63,14 +63,13 @@ def decoder(plan: FeaturePlan) -> Decode:
     return decode
 
 
-def _field(item: Feature, attribute: str, *, nullable: bool) -> tuple[str, Any, Any]:
+def _field(item: Feature, attribute: str) -> tuple[str, Any, Any]:
     if item.dtype not in _TYPES:
         raise InvalidDataError(
             f"The request field {item.name!r} has type {item.dtype}; requests can carry {', '.join(_TYPES)}."
         )
-    kind = _TYPES[item.dtype]
     # The attribute is ours and the name in JSON theirs, since a feature's name need not be a Python name.
-    return attribute, kind | None if nullable else kind, msgspec.field(name=item.name)
+    return attribute, _TYPES[item.dtype] | None, msgspec.field(name=item.name)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> None:
@@ -84,4 +83,5 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> None:
 
 def _expected(plan: FeaturePlan) -> str:
     fields = ", ".join(f"{item.name} ({item.dtype})" for item in (*plan.entity_keys, *plan.request_fields))
-    return f'A request is {{"rows": [{{...}}]}} with {fields} in each row, timestamps as ISO 8601 with a time zone.'
+    form = f'A request is {{"rows": [{{...}}]}} with {fields} in each row'
+    return f"{form}, null where unknown, timestamps as ISO 8601 with a time zone."

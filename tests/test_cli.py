@@ -47,6 +47,27 @@ def test_debug_shows_the_traceback(tmp_path: Path):
     assert "Traceback" in larder(tmp_path, "--debug", "status", LARDER_CLOCK="now").stderr
 
 
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("x = (", "SyntaxError: '(' was never closed"),
+        ("x = missing", "NameError: name 'missing' is not defined"),
+        ("import nowhere_to_be_found", "ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
+    ],
+)
+def test_a_mistake_in_a_use_case_file_is_told_with_file_and_line_and_is_no_defect(
+    tmp_path: Path, line: str, problem: str
+):
+    for stage in ("feature_repo", "pipelines"):
+        (tmp_path / stage).mkdir()
+        (tmp_path / stage / "orders.py").write_text(f"\n{line}\n")
+
+    done = larder(tmp_path, "ingest")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Error: pipelines/orders.py, line 2: {problem}.") and "defect" not in done.stderr
+
+
 def test_an_unknown_command_is_refused(tmp_path: Path):
     done = larder(tmp_path, "fly")
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import chi2_contingency, wasserstein_distance
 
 from larder.contracts.monitoring import Baseline, NumberBaseline, StringBaseline
-from larder.distances import number_distances, string_distances
+from larder.distances import as_float32, number_distances, string_distances
 from larder.usual_windows import with_usual_windows
 
 RANDOM = np.random.default_rng(7)
@@ -154,3 +154,7 @@ def test_windows_with_too_few_rows_say_nothing_of_what_is_usual():
     ).usual  # fmt: skip
 
     assert found == {"x": {}, "prediction": {}}
+
+
+def test_a_value_beyond_float32_is_infinite_as_the_model_sees_it_and_no_warning():
+    assert as_float32(pa.chunked_array([[1e308, -1e308, None, 1.5]])).tolist()[:2] == [np.inf, -np.inf]

@@ -21,7 +21,7 @@ from tests.monitoring.library import (
     write_labels,
 )
 
-DAY = timedelta(days=1)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 @pytest.fixture
@@ -112,3 +112,46 @@ def test_keys_that_labels_store_in_another_type_find_each_other(
     found = judged(answered, lake.labels("loans"), "is_late", now=NOW)
 
     assert found.rows[OUTCOME].to_pylist() == [1, 0, 1]
+
+
+def asked_about_one_book(hours: list[float]) -> pa.Table:
+    """Answers about the same book, so many hours before NOW."""
+    answered = logged(len(hours))
+    request = pa.StructArray.from_arrays(
+        [pa.array([7] * len(hours)), pa.array([None] * len(hours))], ["book", "branch"]
+    )
+    instants = pa.array([NOW - timedelta(hours=hour) for hour in hours], pa.timestamp("us", "UTC"))
+    answered = answered.set_column(answered.column_names.index("request"), "request", request)
+    return answered.set_column(answered.column_names.index("at"), "at", instants)
+
+
+@pytest.mark.parametrize(
+    ("hours", "outcome"),
+    [
+        (20, 1),  # asked at the label's own instant
+        (19, 1),  # a little later, before that outcome was known
+        (21, 1),  # a little ahead of it
+        (13, 0),  # nearer to the next label
+        (15, 0),  # as near to both, but the earlier outcome was known by then
+        (16, 1),  # nearer to the earlier, whose outcome was still open
+        (1, None),  # every outcome was known before this question
+    ],
+)
+def test_an_entity_that_is_asked_about_again_and_again_finds_the_nearest_label_that_was_open(
+    lake: Lake, tmp_path: Path, hours: float, outcome: int | None
+):
+    write_labels(settings_of(tmp_path), labels_table(asked_about_one_book([20, 10]), [True, False], after=5 * HOUR))
+
+    found = judged(asked_about_one_book([hours]), lake.labels("loans"), "is_late", now=NOW)
+
+    assert (found.rows[OUTCOME].to_pylist(), found.ambiguous) == ([outcome], 0)
+
+
+def test_two_labels_of_one_instant_are_no_outcome_and_answers_keep_their_order(lake: Lake, tmp_path: Path):
+    write_labels(
+        settings_of(tmp_path), labels_table(asked_about_one_book([20, 20, 10]), [True, False, True], after=HOUR)
+    )
+
+    found = judged(asked_about_one_book([10, 20, 10]), lake.labels("loans"), "is_late", now=NOW)
+
+    assert (found.rows[OUTCOME].to_pylist(), found.ambiguous) == ([1, None, 1], 1)

@@ -48,6 +48,8 @@ def features(settings: Settings, until: str | None) -> None:
 def _print_table(console: "Console", results: "list[Materialized]", instant: str, seconds: float) -> None:
     from rich.table import Table
 
+    from larder.compute.job import unserved
+
     table = Table(title=f"Features as of {instant}", title_justify="left")
     table.add_column("View")
     for name in ("Gold rows appended", "Entities written online", "Seconds"):
@@ -61,6 +63,8 @@ def _print_table(console: "Console", results: "list[Materialized]", instant: str
     for view in results:
         if view.quarantined or view.removed:
             console.print(view, style="yellow", highlight=False)
+    if hint := unserved(results):
+        console.print(hint, style="yellow", highlight=False)
 
 
 def _count(rows: int | None) -> str:

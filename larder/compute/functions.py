@@ -1,7 +1,8 @@
 """The window functions: what each says of every window of one length over one column.
 
 All ignore nulls. NaN is a value: it makes sums, means, deviations and maxima NaN, counts as one distinct value, and
-is a minimum only where there is nothing else. `stddev` is that of a sample, null below two values.
+is a minimum only where there is nothing else. `stddev` is that of a sample, null below two values. Sums, means and
+deviations are computed in float64, also those of whole numbers.
 """
 
 from dataclasses import dataclass
@@ -64,7 +65,8 @@ class WindowStatistics:
 
     @property
     def _numbers(self) -> Values:
-        numbers: Values = self.values.cast(pa.float64()).to_numpy()
+        # Whole numbers beyond 2^53, nanoseconds or meter counts, are rounded to the nearest float64.
+        numbers: Values = self.values.cast(pa.float64(), safe=False).to_numpy()
         return numbers
 
     @cached_property

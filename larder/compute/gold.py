@@ -32,6 +32,8 @@ class Refresh:
     position: GoldPosition
     appended: int
     """Rows added to gold."""
+    live_since: datetime | None = None
+    """The refresh before a live one: rows after it count as known only from this one on. None for a backfill."""
 
 
 def refresh_gold(
@@ -72,7 +74,8 @@ def refresh_gold(
         rows = rows.unionByName(_stored(spark, gold, definition), allowMissingColumns=True)
     tasks = _tasks(spark, events.count())
     _append(_missing(rows.repartition(tasks, *definition.keys), definition, run), gold, position)
-    return Refresh(position, _appended(gold, position))
+    live_since = previous.instant if previous is not None and is_live else None
+    return Refresh(position, _appended(gold, position), live_since)
 
 
 def _check_definition(previous: GoldPosition, definition: WindowDefinition, gold: str) -> None:

@@ -1,14 +1,17 @@
 """What materializing one view did, as Feast and as people want to know it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from feast.infra.common.materialization_job import MaterializationJob, MaterializationJobStatus, MaterializationTask
 
 from larder.compute.gold import Refresh
 from larder.compute.position import GoldPosition
 from larder.push.run import PushReport
+
+_LONG = timedelta(days=1)
+"""A nightly run is usual; what takes longer is mostly a past being made up for."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,9 @@ class Materialized:
     """Rows newly set aside because no entity can be served from them, by reason."""
     position: GoldPosition | None = None
     """How far gold has come; None for a view without windows."""
+    live_since: datetime | None = None
+    """The run before: values of the time since then were nowhere to be served from, and count as known only from
+    `instant` on. None for a backfill, for a view without windows, and where gold was current."""
 
     @property
     def is_news(self) -> bool:
@@ -49,11 +55,25 @@ def materialized(
     view: str, instant: datetime, refresh: Refresh | None, push: PushReport | None, seconds: float
 ) -> Materialized:
     """`refresh` is None for a view without windows, `push` for one that is not online."""
-    appended, position = (None, None) if refresh is None else (refresh.appended, refresh.position)
-    if push is None:
-        return Materialized(view, instant, appended, None, seconds, position=position)
-    return Materialized(
-        view, instant, appended, push.written, seconds, push.note, push.removed, push.quarantined, position
+    done = Materialized(view, instant, None, None, seconds)
+    if refresh is not None:
+        done = replace(done, appended=refresh.appended, position=refresh.position, live_since=refresh.live_since)
+    if push is not None:
+        done = replace(done, pushed=push.written, note=push.note, removed=push.removed, quarantined=push.quarantined)
+    return done
+
+
+def unserved(results: Sequence[Materialized]) -> str:
+    """What a long time without a run means for training, in one paragraph; empty when there was none."""
+    waits = {view.view: view.instant - view.live_since for view in results if view.live_since is not None}
+    late = [view for view, wait in waits.items() if wait > _LONG]
+    if not late:
+        return ""
+    days = max(waits.values()) / timedelta(days=1)
+    return (
+        f"{', '.join(late)}: {days:.1f} days passed since the run before. Serving had its values all that time, and "
+        "so training sees them for these days. Run this more often; or, where nobody was served and a run only makes "
+        "up for the past, run `feast materialize START END` instead (docs/materialization.md)."
     )
 
 

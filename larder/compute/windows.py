@@ -119,7 +119,9 @@ def _column_features(
     for length, alike in groupby(sorted(features, key=_length), key=_length):
         statistics = WindowStatistics(values, Windows(events, instants, length, end))
         for feature in alike:
-            yield feature.name, statistics.value(feature.function).cast(feature.dtype)
+            # What a float cannot hold exactly is rounded; a whole number that does not fit is an error.
+            is_rounded = pa.types.is_floating(feature.dtype)
+            yield feature.name, statistics.value(feature.function).cast(feature.dtype, safe=not is_rounded)
 
 
 def _canonical_order(places: Integers, times: Integers, values: Values) -> Integers:

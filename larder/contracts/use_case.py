@@ -2,6 +2,8 @@
 
 import importlib.util
 import sys
+import traceback
+from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
@@ -64,3 +66,16 @@ def declared_or(stage: str, default: Declaration, settings: Settings) -> Declara
     if any(isinstance(value, kind) for value in vars(use_case_module(stage, settings)).values()):
         return declared(stage, kind, settings)
     return default
+
+
+def place_in_use_case(problem: BaseException, settings: Settings) -> str:
+    """`pipelines/orders.py, line 12`: the last line of a use case file on the way to `problem`; empty without one."""
+    names = {path.name for path in settings.feature_repo.glob("*.py")}
+    places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(problem.__traceback__)]
+    if isinstance(problem, SyntaxError):  # the file that cannot be read has no frame
+        places.append((problem.filename or "", problem.lineno))
+    for filename, line in reversed(places):
+        path = Path(filename)
+        if path.name in names and path.parent.parent == settings.home:
+            return f"{path.relative_to(settings.home)}, line {line}"
+    return ""

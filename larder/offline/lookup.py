@@ -97,9 +97,16 @@ def _lookup_of(view: FeatureView, references: Sequence[str], config: RepoConfig,
         history = replace(history, cutoff=True)
     name, key_map = view.projection.name_to_use(), view.projection.join_key_map
     fields = {f"{name}:{field.name}": field for field in view.features}
+    asked = tuple(fields[reference] for reference in dict.fromkeys(references) if reference in fields)
+    # The registry hands a stream view back with its join keys among the features, so a service made of it has them.
+    if keys := [field.name for field in asked if field.name in history.keys]:
+        raise ConfigurationError(
+            f"Feature view {name!r} is asked for {keys}, which are its join keys and come back with the request. "
+            f"Ask for its features: {sorted(set(history.features) - set(history.keys))}."
+        )
     return Lookup(
         view=name,
         history=history,
         request_keys=tuple(key_map.get(key, key) for key in history.keys),
-        fields=tuple(fields[reference] for reference in dict.fromkeys(references) if reference in fields),
+        fields=asked,
     )

@@ -15,6 +15,8 @@ from larder.offline.requests import check_instants
 from larder.offline.types import declared
 
 Columns = Mapping[str, pa.ChunkedArray]
+_NAMED = 5
+"""Inputs named in an error, those of the request first."""
 
 
 def on_demand_features(
@@ -72,14 +74,29 @@ def _called(view: OnDemandFeatureView, inputs: Columns) -> pa.Table:
     lists = {name: _values(column) for name, column in inputs.items()}
     # Functions may use the short name of a stored feature as well as view__feature.
     lists |= {name.split("__", 1)[1]: values for name, values in lists.items() if "__" in name}
-    outputs = view.feature_transformation.udf(lists)
+    try:
+        outputs = view.feature_transformation.udf(lists)
+    except Exception as problem:
+        raise _failure(view, inputs, problem) from problem
     try:
         return pa.table({name: pa.array(outputs[name]) for name in (field.name for field in view.features)})
-    except (KeyError, TypeError, pa.ArrowInvalid) as problem:
+    except (KeyError, TypeError, OverflowError, pa.ArrowException) as problem:
         raise InvalidDataError(
             f"On-demand view {view.name!r} must return lists of equal length, one per feature of its schema, each of "
             f"one type; that failed: {problem!r}. Correct its function."
         ) from problem
+
+
+def _failure(view: OnDemandFeatureView, inputs: Columns, problem: Exception) -> InvalidDataError:
+    """What the view's function failed with, and the nulls among its inputs, which are the usual cause."""
+    nulls = [f"{name} is null in {column.null_count:,}" for name, column in inputs.items() if column.null_count]
+    rows = len(next(iter(inputs.values()), ()))
+    more = f" and {len(nulls) - _NAMED} further inputs in some" if len(nulls) > _NAMED else ""
+    seen = ", ".join(nulls[:_NAMED]) + more or "none of its inputs is null"
+    return InvalidDataError(
+        f"On-demand view {view.name!r} failed: {problem!r}. Of {rows:,} rows {seen}. Correct its function, which must "
+        "return None for what it cannot compute, or leave such rows out of the request."
+    )
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:

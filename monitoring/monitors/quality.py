@@ -134,9 +134,15 @@ def _loss(
     expected = float(expected_losses(rows.predicted, kpi)[metric].mean())
     limit = max(skill * constant_loss(metric, share, kpi), expected) * (1 + judge.limits.quality_decay)
     references = np.maximum(skill * constant_loss(metric, drawn.positives, kpi), drawn.expected[metric])
-    is_alarm = interval(drawn.losses[metric] / references, confidence)[0] > 1 + judge.limits.quality_decay
-    evidence += f"; {usual:.4f} with {baseline.positives:.1%} when the model was judged, {expected:.4f} promised."
-    return judge.window.judged("quality", subject, metric, value, limit, verdict_of(is_alarm), evidence)
+    worst = 1 + judge.limits.quality_decay
+    # Where true outcomes are rare a loss rises and falls with their number, and the references with it: the interval of
+    # the loss alone may hold the limit while that of the ratio lies beyond it.
+    least, most = interval(drawn.losses[metric] / references, confidence)
+    evidence += (
+        f"; {usual:.4f} with {baseline.positives:.1%} when the model was judged, {expected:.4f} promised. On the "
+        f"same answers that is {least:.2f} to {most:.2f} times the larger of the two; all of it over {worst:g} alarms."
+    )
+    return judge.window.judged("quality", subject, metric, value, limit, verdict_of(least > worst), evidence)
 
 
 def constant_loss(metric: str, positives: Any, kpi: Kpi) -> Any:

@@ -2,8 +2,8 @@
 
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 
 from larder.compute import materialize as materialization
 from larder.compute.definition import INSTANT
-from larder.compute.job import Materialized
+from larder.compute.job import Materialized, unserved
 from larder.contracts.errors import ConfigurationError, MissingTableError
 from larder.contracts.settings import Settings, load_settings
 from larder.ledger import Act, ledger_of
@@ -183,6 +183,21 @@ def test_an_emptied_redis_is_filled_again_without_spark(history: dict[str, Seen]
 def test_a_late_event_is_corrected_online_and_nobody_else_is_written(history: dict[str, Seen]) -> None:
     assert counts(history["late"].results) == {"shop_sales": (1, 1), "shops": (None, 0)}
     assert history["late"].online == {"A": [28.0, 3, 20.0], "B": [1.0, 1, None]}
+
+
+def test_a_live_run_says_since_when_nothing_newer_could_be_served(history: dict[str, Seen]) -> None:
+    since = {step: history[step].results["shop_sales"].live_since for step in ("first", "rerun", "late", "earlier")}
+
+    assert since == {"first": None, "rerun": None, "late": at("10:12"), "earlier": None}
+
+
+def test_days_without_a_run_are_pointed_out_and_hours_are_not() -> None:
+    nightly = Materialized("shop_sales", at("10:00"), 1, 1, 0.1, live_since=at("10:00") - timedelta(hours=24))
+    weekly = replace(nightly, view="weekly", live_since=at("10:00") - timedelta(days=7))
+    backfill = replace(nightly, view="backfill", live_since=None)
+
+    assert unserved([nightly, backfill]) == ""
+    assert unserved([nightly, backfill, weekly]).startswith("weekly: 7.0 days passed")
 
 
 def test_an_earlier_end_moves_nothing_back(history: dict[str, Seen]) -> None:

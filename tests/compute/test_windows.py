@@ -76,6 +76,15 @@ def test_nan_is_a_value_and_the_greatest_one() -> None:
     assert repr(answers(events, *features, until=0)) == "{0: [3, 2, 1.0, nan, nan, nan]}"
 
 
+@pytest.mark.parametrize("function", ["sum", "mean", "min", "max", "last"])
+def test_whole_numbers_beyond_float64_are_rounded_to_the_nearest(function: str) -> None:
+    nanoseconds = 1_700_000_000_123_456_789
+    view = definition(of(function, "whole", 12))
+    events = events_table([{"k": "a", "t": 0, "whole": nanoseconds}], view, {"whole": pa.int64()})
+
+    assert window_features(events, view, until=0)[f"whole_{function}_12"].to_pylist() == [float(nanoseconds)]
+
+
 def test_stddev_is_that_of_a_sample_and_exactly_zero_for_equal_values() -> None:
     events = numbers((0, 0.1), (1, 0.1), (2, 0.1), (HOUR, 1.0), (HOUR, 3.0))
 

@@ -12,7 +12,7 @@ def test_the_terminal_shows_quality_gates_rows_proof_times_and_next_steps(result
 
     for shown in ("ROC-AUC 0.765 (calendar only 0.634, chance 0.500)", "0.432 <= 0.510", "✓ passed", "83%", "0.212"):
         assert shown in text
-    for shown in ("reader_late_share_90d missing", "All 1,200 online values", "1 min 35 s", "make serve", "feast -c"):
+    for shown in ("reader_late_share_90d missing", "All 1,200 online values", "1 min 35 s", "larder serve", "feast -c"):
         assert shown in text
 
 

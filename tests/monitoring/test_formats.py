@@ -18,6 +18,17 @@ def test_numbers_are_written_for_people(value: Any, text: str):
 
 
 @pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.0, "0%"), (0.0004, "<0.1%"), (0.0038, "0.4%"), (0.0951, "9.5%"), (0.24, "24%"), (0.993, "99.3%"),
+        (0.9996, ">99.9%"), (1.0, "100%"), (None, "—"),
+    ],
+)  # fmt: skip
+def test_rare_things_are_not_rounded_to_never(share: float | None, text: str):
+    assert formats.percent(share) == text
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"), [(0.44, "0.4 s"), (12.3, "12 s"), (59.7, "1 min 00 s"), (185, "3 min 05 s")]
 )
 def test_durations_are_written_for_people(seconds: float, text: str):

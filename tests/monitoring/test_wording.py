@@ -60,7 +60,7 @@ def test_the_next_steps_begin_with_what_is_unfinished_or_broken(results: dict[st
 
     commands = [step.command for step in wording.next_steps(run_report(results, at=AT), address=ADDRESS)]
 
-    assert commands[:3] == ["larder ask", "larder features", "make serve"]
+    assert commands[:3] == ["larder ask", "larder features", "larder serve"]
 
 
 def test_a_gate_against_a_champion_that_is_not_there_has_no_limit():
@@ -71,7 +71,7 @@ def test_a_report_of_little_sends_its_reader_to_the_whole_run(results: dict[str,
     steps = wording.next_steps(run_report({"train": results["train"]}, at=AT), address=ADDRESS)
 
     assert steps[0].command == "larder run"
-    assert "make serve" not in [step.command for step in steps]
+    assert "larder serve" not in [step.command for step in steps]
 
 
 def test_the_curl_example_asks_the_server_for_a_real_row(results: dict[str, Any]):

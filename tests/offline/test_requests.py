@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from feast import FeatureStore
 
-from larder.contracts.errors import InvalidDataError, MissingColumnsError
+from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError
 from larder.offline import DeltaSource
 from tests.offline.project import feature_store
 from tests.offline.shop import at, rows
@@ -118,3 +118,17 @@ def test_naive_instants_are_utc_where_feast_is_told_to_coerce_them(folder: Path,
     found = coercing.get_historical_features(naive, features=["sales:amount"]).to_arrow()
 
     assert found["amount"].to_pylist() == [1.0]
+
+
+def test_a_function_that_fails_is_named_with_the_nulls_that_it_was_given(store: FeatureStore):
+    request = rows(("a", "10:30"), ("a", "10:31")).assign(visited_at=[at("10:30"), None])
+
+    with pytest.raises(InvalidDataError, match=r"'visits' failed: .*Of 2 rows visited_at is null in 1\."):
+        store.get_historical_features(request, features=["visits:minutes_since"]).to_arrow()
+
+
+def test_a_join_key_is_no_feature_also_where_the_registry_says_so(store: FeatureStore):
+    every = [f"sales_recent:{field.name}" for field in store.get_stream_feature_view("sales_recent").features]
+
+    with pytest.raises(ConfigurationError, match=r"'sales_recent' is asked for \['shop_id'\].*\['sales_1h'\]"):
+        store.get_historical_features(rows(("a", "10:30")), features=every)

@@ -12,7 +12,8 @@ from larder.contracts.errors import ConfigurationError
 from larder.contracts.settings import Settings
 from larder.online import FeatureReader
 from larder.online.contents import count_entities
-from larder.online.planning import feature_plan
+from larder.online.layouts.lookup import ViewLookup
+from larder.online.planning import feature_plan, stored_plan
 from larder.online.server.embedded import online_address
 from tests.online import feast_shop
 from tests.online.feast_shop import answers
@@ -168,3 +169,11 @@ def test_a_type_that_cannot_be_stored_is_refused_at_apply(store: FeatureStore) -
 
     with pytest.raises(ConfigurationError, match=r"'weights' of view 'tags' has type struct<a:scalar_map>"):
         store.apply([tags])
+
+
+def test_a_join_key_is_no_feature_also_where_the_registry_says_so(store: FeatureStore) -> None:
+    """It does so of stream views."""
+    view = store.get_feature_view("visits")
+
+    with pytest.raises(ConfigurationError, match=r"'visits' is asked for \['user_id'\].*\['score'"):
+        ViewLookup(stored_plan(view, store.config), view, ["score", "user_id"])

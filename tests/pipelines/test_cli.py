@@ -47,6 +47,15 @@ def test_refused_rows_are_reported_and_are_no_failure(project_with_file: Project
     ]
 
 
+def test_a_file_that_no_table_asks_for_is_named(project_with_file: Project):
+    project_with_file.put("numbers.csv", "number", "1")
+    project_with_file.put("2024/nummers.csv", "number", "2")
+
+    done = CliRunner().invoke(ingest, [], obj=project_with_file.settings, catch_exceptions=False)
+
+    assert "Left alone: 2024/nummers.csv. File names are numbers*.csv (numbers)." in " ".join(done.output.split())
+
+
 def test_it_is_a_failure_when_nothing_could_be_taken(project_with_file: Project):
     project_with_file.put("numbers.csv", "nummer", "1")
     result = CliRunner().invoke(ingest, [], obj=project_with_file.settings, standalone_mode=False)

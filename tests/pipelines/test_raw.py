@@ -10,7 +10,7 @@ import pytest
 
 from larder.contracts.ingestion import Column, Ingestion, RawTable
 from larder.contracts.settings import load_settings
-from pipelines.raw import RawFile, RefusedFile, checked_file, provide_example, raw_paths
+from pipelines.raw import RawFile, RefusedFile, checked_file, other_paths, provide_example, raw_paths
 
 TABLE = RawTable("orders", files="orders*.csv", key=("order",), columns=(Column("order"), Column("price")))
 
@@ -30,7 +30,9 @@ def _checked(path: Path, staging: Path, table: RawTable = TABLE) -> RawFile | Re
     ("content", "reason"),
     [
         (b"", "is empty"),
-        (b"order,cost\n1,2\n", r"lacks the columns \['price'\]; it has \['order', 'cost'\]"),
+        (b"order,cost\n1,2\n", r"lacks the columns \['price'\]; as CSV .* has \['order', 'cost'\]"),
+        (b"order;price\n1;2\n", r"as CSV with ',' between values its first line has \['order;price'\]"),
+        (b"\norder,price\n1,2\n", r"lacks the columns \['order', 'price'\]; .* its first line has \[\]"),
         (b"order,price,price\n1,2,3\n", r"names the columns \['price', 'price'\] twice"),
         (b"order,price,batch_id\n1,2,3\n", r"names the columns \['batch_id'\]"),
         (b"order,price\n1,2\n2,\xff3\n", "no UTF-8 in line 3, column 'price'"),
@@ -90,6 +92,23 @@ def test_a_last_line_without_end_is_refused_where_that_is_declared(tmp_path: Pat
     assert "ends within line 3, column 'price'" in refused.reason
 
 
+@pytest.mark.parametrize(
+    ("content", "has_rows"),
+    [
+        (b"order,price", False), (b"order,price\r\n", False), (b"order,price\r", False),
+        (b"order,price\n1,2\n", True), (b"order,price\r1,2\r", True), (b"order,price\r\n1,2", True),
+    ],
+)  # fmt: skip
+def test_lines_may_end_as_any_system_ends_them(tmp_path: Path, staging: Path, content: bytes, has_rows: bool):
+    path = tmp_path / "orders.csv"
+    path.write_bytes(content)
+
+    file = _checked(path, staging)
+
+    assert isinstance(file, RawFile)
+    assert file.has_rows is has_rows
+
+
 def test_files_are_found_by_pattern_below_the_folder_and_others_are_left_alone(tmp_path: Path):
     for name in ("orders_2.csv", "2020/orders_1.csv.gz", "readme.txt", ".orders.csv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -98,6 +117,7 @@ def test_files_are_found_by_pattern_below_the_folder_and_others_are_left_alone(t
     found = raw_paths(tmp_path, [TABLE])["orders"]
 
     assert [path.name for path in found] == ["orders_1.csv.gz", "orders_2.csv"]
+    assert other_paths(tmp_path, [TABLE]) == [Path("readme.txt")]
 
 
 def test_the_example_is_copied_once_into_an_empty_folder(tmp_path: Path):

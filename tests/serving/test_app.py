@@ -49,6 +49,20 @@ def test_absence_lowers_the_confidence_only_where_the_use_case_says_so(server: A
     assert server.ask(known | {"shop": None}).prediction["confidence"] == "low"
 
 
+def test_a_request_field_that_was_null_in_training_may_be_null(server: Any, known: Any, expected: Any):
+    prediction = server.ask(known | {"amount": None}, explain=True).prediction
+
+    assert prediction["features"]["amount"] is None
+    assert prediction["return_probability"] == pytest.approx(expected([30, 40, 50, 12, float("nan")], "east"), abs=1e-5)
+
+
+def test_a_null_that_an_on_demand_view_cannot_bear_is_refused_with_its_name(server: Any, known: Any):
+    answered = server.ask(known, known | {"ordered_at": None})
+
+    assert answered.status == 422
+    assert "'ordered_at' is null, but 'basket' cannot do without it" in answered.json["error"]
+
+
 def test_values_outside_the_range_of_training_are_named_and_doubted(server: Any, known: Any):
     prediction = server.ask(known | {"amount": 1e308}).prediction
 

@@ -8,7 +8,7 @@ from feast.feature_view import DUMMY_ENTITY_ID
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
-from larder.contracts.errors import MissingKeyError
+from larder.contracts.errors import ConfigurationError, MissingKeyError
 from larder.contracts.plan import FeaturePlan, ViewPlan
 from larder.online.compiled import Asked, Cell, CompiledPlan
 from larder.online.feast_values import python_of
@@ -26,6 +26,12 @@ class ViewLookup:
         self.view = view
         self.names = list(names)
         places = {feature.name: place for place, feature in enumerate(plan.features)}
+        # The registry hands a stream view back with its join keys among the features, so they can be asked for.
+        if unknown := sorted(set(names) - set(places)):
+            raise ConfigurationError(
+                f"Feature view {plan.reference!r} is asked for {unknown}; join keys come back with the entity rows. "
+                f"Ask for its features: {sorted(places)}."
+            )
         self.places = [places[name] for name in names]
 
 

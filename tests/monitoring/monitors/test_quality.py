@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from larder.contracts.monitoring import Baseline, Monitoring
+from larder.contracts.monitoring import Baseline, Monitoring, Verdict
 from larder.predictions import Judged
 from monitoring.monitors.expected import expectation, expected_against_actual, expected_quality
 from monitoring.monitors.labels import labels
@@ -63,6 +64,17 @@ def test_a_model_that_has_lost_its_skill_alarms_in_every_metric_and_slice():
 
     assert {("quality", "1", metric) for metric in ("roc_auc", "log_loss", "brier", "kpi")} <= found
     assert {("quality", f"branch=branch {place}", "roc_auc") for place in (0, 1)} <= found
+
+
+@pytest.mark.parametrize("outcome_of", [as_predicted, by_chance])
+def test_the_evidence_shows_the_interval_that_decided(outcome_of: Callable[[np.random.Generator, Any], Any]):
+    found = [item for item in quality(judge(), outcome_rows(outcome_of)) if item.metric in ("log_loss", "brier", "kpi")]
+    judged = [item for item in found if item.limit is not None]
+
+    for item in judged:
+        (least,) = re.findall(r"that is (\d+\.\d\d) to \d+\.\d\d times", item.evidence)
+        assert (float(least) > 1.05) is (item.verdict is Verdict.ALARM)
+    assert len(judged) == 6
 
 
 def test_a_harder_week_for_everybody_is_no_decay():
