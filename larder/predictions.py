@@ -89,7 +89,7 @@ def judged(
 
     A label fits an answer whose request names the same values in all columns that both have, null fitting null. Of
     several, as where a request names a customer who is asked about every week, the one whose prediction instant is
-    nearest to the answer's is its label. What was known by the time of the answer is not its outcome.
+    nearest to the answer's is its label. What was known before the answer is not its outcome.
     A label known after `now` counts as unknown. The label table is read at the version that pins say.
     `column` holds the label, `others` what the rows keep besides.
     Raises MissingTableError without a label table, InvalidDataError when requests and labels share no column.
@@ -153,11 +153,16 @@ def _nearest(answered: pl.DataFrame, known: pl.DataFrame, on: Sequence[str]) -> 
         ).sort(_POSITION)
         for strategy in ("backward", "forward")
     )  # fmt: skip
-    names = [name for name in right.columns if name != "@request"]
-    at, earlier, later = before["@at"], before[LABEL_AT], after[LABEL_AT]
-    is_open = (before["@known"] > at).fill_null(True) & earlier.is_not_null()
-    takes_earlier = is_open & (later.is_null() | ((at - earlier) <= (later - at)).fill_null(True))
-    return before.select(pl.when(takes_earlier).then(before[name]).otherwise(after[name]).alias(name) for name in names)
+    earlier, later = (
+        (side["@at"] - side[LABEL_AT]).abs().set(side["@known"] < side["@at"], None) for side in (before, after)
+    )
+    # Null where there is no label on that side, or none that was open.
+    takes_earlier = earlier.is_not_null() & (later.is_null() | (earlier <= later).fill_null(False))
+    return before.select(
+        pl.when(takes_earlier).then(before[name]).when(later.is_not_null()).then(after[name]).alias(name)
+        for name in right.columns
+        if name != "@request"
+    )
 
 
 def _within(since: datetime, until: datetime) -> Between:

@@ -80,7 +80,7 @@ def test_an_answer_finds_its_label_wherever_that_stands_in_the_label_table(lake:
     settings = settings_of(tmp_path)
     answered = logged(30, first_book=100)
     for table in (logged(40), answered, logged(40, first_book=200)):
-        write_labels(settings, labels_table(table, [table is answered] * table.num_rows, after=-DAY))
+        write_labels(settings, labels_table(table, [table is answered] * table.num_rows, after=0 * HOUR))
 
     found = judged(answered, lake.labels("loans"), "is_late", now=NOW)
 
@@ -91,7 +91,7 @@ def test_a_request_without_a_value_finds_the_label_without_one(lake: Lake, tmp_p
     answered = logged(2)
     request = pa.StructArray.from_arrays([pa.array([5, None]), pa.array([None, "b"])], names=["book", "branch"])
     answered = answered.set_column(answered.column_names.index("request"), "request", request)
-    write_labels(settings_of(tmp_path), labels_table(answered, [True, False], after=-DAY))
+    write_labels(settings_of(tmp_path), labels_table(answered, [True, False], after=0 * HOUR))
 
     found = judged(answered, lake.labels("loans"), "is_late", now=NOW)
 
@@ -103,7 +103,7 @@ def test_keys_that_labels_store_in_another_type_find_each_other(
     lake: Lake, tmp_path: Path, asked: pa.DataType, stored: pa.DataType
 ):
     answered = logged(3, first_book=9)  # as text 10 comes before 9
-    labels = labels_table(answered, [True, False, True], after=-DAY)
+    labels = labels_table(answered, [True, False, True], after=0 * HOUR)
     books = labels["book"].combine_chunks()
     request = pa.StructArray.from_arrays([books.cast(asked)], names=["book"])
     answered = answered.set_column(answered.column_names.index("request"), "request", request)
@@ -133,6 +133,8 @@ def asked_about_one_book(hours: list[float]) -> pa.Table:
         (21, 1),  # a little ahead of it
         (13, 0),  # nearer to the next label
         (15, 0),  # as near to both, but the earlier outcome was known by then
+        (15.4, 0),  # nearer to the earlier, whose outcome was known six minutes before
+        (15.5, 1),  # at the instant at which it became known
         (16, 1),  # nearer to the earlier, whose outcome was still open
         (1, None),  # every outcome was known before this question
     ],
@@ -140,11 +142,22 @@ def asked_about_one_book(hours: list[float]) -> pa.Table:
 def test_an_entity_that_is_asked_about_again_and_again_finds_the_nearest_label_that_was_open(
     lake: Lake, tmp_path: Path, hours: float, outcome: int | None
 ):
-    write_labels(settings_of(tmp_path), labels_table(asked_about_one_book([20, 10]), [True, False], after=5 * HOUR))
+    write_labels(settings_of(tmp_path), labels_table(asked_about_one_book([20, 10]), [True, False], after=4.5 * HOUR))
 
     found = judged(asked_about_one_book([hours]), lake.labels("loans"), "is_late", now=NOW)
 
     assert (found.rows[OUTCOME].to_pylist(), found.ambiguous) == ([outcome], 0)
+
+
+@pytest.mark.parametrize(("after", "outcome"), [(0 * HOUR, 1), (-HOUR, None)])
+def test_what_was_known_before_the_question_is_no_outcome(
+    lake: Lake, tmp_path: Path, after: timedelta, outcome: int | None
+):
+    write_labels(settings_of(tmp_path), labels_table(asked_about_one_book([20]), [True], after=after))
+
+    found = judged(asked_about_one_book([20]), lake.labels("loans"), "is_late", now=NOW)
+
+    assert found.rows[OUTCOME].to_pylist() == [outcome]
 
 
 def test_two_labels_of_one_instant_are_no_outcome_and_answers_keep_their_order(lake: Lake, tmp_path: Path):

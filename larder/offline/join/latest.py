@@ -44,9 +44,8 @@ def latest_rows(history_rows: pa.Table, history: History, *, instant: datetime) 
         rows = rows.filter(pl.col("known") <= at)
     for time in (pl.col("event"), pl.col("known").fill_null(NO_INSTANT)):
         rows = rows.filter(time == time.max().over(keys))
-    stored = history_rows.select(
-        [*history.keys, *(name for name in history.features if name in history_rows.schema.names)]
-    )
+    asked = dict.fromkeys((*history.keys, *history.features))  # Feast may name a key among the features
+    stored = history_rows.select([name for name in asked if name in history_rows.schema.names])
     is_tied = rows.select(pl.len().over(keys) > 1).to_series()
     if is_tied.any():
         rows = pl.concat([rows.filter(~is_tied), _greatest(rows.filter(is_tied), stored, keys)])
