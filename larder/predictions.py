@@ -157,7 +157,7 @@ def _nearest(answered: pl.DataFrame, known: pl.DataFrame, on: Sequence[str]) -> 
         (side["@at"] - side[LABEL_AT]).abs().set(side["@known"] < side["@at"], None) for side in (before, after)
     )
     # Null where there is no label on that side, or none that was open.
-    takes_earlier = earlier.is_not_null() & (later.is_null() | (earlier <= later).fill_null(False))
+    takes_earlier = earlier.is_not_null() & (later.is_null() | (earlier <= later))
     return before.select(
         pl.when(takes_earlier).then(before[name]).when(later.is_not_null()).then(after[name]).alias(name)
         for name in right.columns

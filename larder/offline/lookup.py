@@ -102,7 +102,7 @@ def _lookup_of(view: FeatureView, references: Sequence[str], config: RepoConfig,
     if keys := [field.name for field in asked if field.name in history.keys]:
         raise ConfigurationError(
             f"Feature view {name!r} is asked for {keys}, which are its join keys and come back with the request. "
-            f"Ask for its features: {sorted(set(history.features) - set(history.keys))}."
+            f"Ask for its features: {sorted(history.features)}."
         )
     return Lookup(
         view=name,

@@ -11,8 +11,7 @@ from larder.contracts.errors import InvalidDataError
 from larder.offline.conditions import Between, key_range, time_range
 from larder.offline.history import History
 from larder.offline.join.as_of import Asked
-from larder.offline.join.columns import INSTANT
-from larder.offline.tables.kinds import without_views
+from larder.offline.tables.kinds import INSTANT, without_views
 from larder.offline.tables.opening import OpenTable, open_history
 
 BATCH_ROWS, BATCH_BYTES = 800_000, 256_000_000

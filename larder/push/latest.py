@@ -9,10 +9,10 @@ import pyarrow as pa
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
 from larder.offline.join.as_of import Asked
-from larder.offline.join.columns import INSTANT
 from larder.offline.join.latest import latest_rows
 from larder.offline.join.shares import share_batches
 from larder.offline.reading import StoredRows, conditions
+from larder.offline.tables.kinds import INSTANT
 
 _AT = "@instant"
 

@@ -13,10 +13,10 @@ from larder.contracts.plan import Feature, ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
 from larder.offline.join.as_of import Asked
-from larder.offline.join.columns import INSTANT
 from larder.offline.join.held import NO_INSTANT
 from larder.offline.join.keys import NONE
 from larder.offline.reading import StoredRows, conditions
+from larder.offline.tables.kinds import INSTANT
 from larder.online.packed.arrow_types import fitted
 from larder.online.packed.cells import packed_cells
 from larder.online.packed.packing import packed_records, typed_rows

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from larder.offline.history import History
-from larder.offline.join.columns import INSTANT
+from larder.offline.tables.kinds import INSTANT
 from larder.push.latest import latest_of
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)

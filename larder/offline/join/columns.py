@@ -7,8 +7,6 @@ import pyarrow as pa
 
 from larder.contracts.errors import InvalidDataError
 
-INSTANT = pa.timestamp("us", tz="UTC")
-
 
 def frame(table: pa.Table, columns: Sequence[str]) -> pl.DataFrame:
     return pl.DataFrame(pl.from_arrow(table.select(columns)))

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from larder.offline.join.columns import frame
 from larder.offline.join.keys import NONE, Integers
 
 NO_INSTANT = np.iinfo(np.int64).min
@@ -27,10 +28,7 @@ class Arrivals:
 
 
 class Held:
-    """One row, or none, per slot. Rows with equal times are told apart by their features, the greatest wins.
-
-    Null is less than any value and NaN greater; features count in the order of their columns.
-    """
+    """One row, or none, per slot. Rows with equal times are told apart by their features, the `greatest` wins."""
 
     def __init__(self, slots: int, features: pa.Schema) -> None:
         self.schema = features
@@ -78,11 +76,8 @@ class Held:
     def _contest(self, slots: Integers, rows: Integers) -> None:
         before = np.unique(slots)
         slots, rows = np.concatenate([slots, before]), np.concatenate([rows, self.rows[before]])
-        values = pl.DataFrame(pl.from_arrow(pa.concat_tables(self._kept).take(rows)))
-        values.columns = [f"feature_{position}" for position in range(values.width)]
-        contest = pl.DataFrame({"slot": slots, "row": rows}).hstack(values).sort("slot", *values.columns)
-        winners = contest.filter((pl.col("slot") != pl.col("slot").shift(-1)).fill_null(True))
-        self.rows[winners["slot"].to_numpy()] = winners["row"].to_numpy()
+        winners = greatest(slots, pa.concat_tables(self._kept).take(rows))
+        self.rows[slots[winners]] = rows[winners]
 
     def _keep(self, features: pa.Table) -> Integers:
         """Numbers of the new rows."""
@@ -97,3 +92,15 @@ class Held:
         self._kept = [pa.concat_tables(self._kept).take(self.rows[holding]).combine_chunks()]
         self.rows[holding] = np.arange(len(holding))
         self._count = len(holding)
+
+
+def greatest(groups: Integers, features: pa.Table) -> Integers:
+    """Which row of `features` is the greatest of its group, ascending by group; `groups` numbers that of each row.
+
+    Null is less than any value and NaN greater; features count in the order of their columns.
+    """
+    values = frame(features, features.column_names)
+    values.columns = [f"feature_{position}" for position in range(values.width)]
+    contest = pl.DataFrame({"group": groups}).with_row_index("row").hstack(values).sort("group", *values.columns)
+    winners = contest.filter((pl.col("group") != pl.col("group").shift(-1)).fill_null(True))
+    return winners["row"].cast(pl.Int64).to_numpy()

@@ -1,7 +1,6 @@
 """The latest row of each key: what serving holds at one instant, before any ttl."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import polars as pl
 import pyarrow as pa
@@ -9,10 +8,9 @@ import pyarrow.compute as pc
 
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
-from larder.offline.join.columns import INSTANT, frame, microseconds
-from larder.offline.join.held import NO_INSTANT
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from larder.offline.join.columns import frame, microseconds
+from larder.offline.join.held import NO_INSTANT, greatest
+from larder.offline.tables.kinds import INSTANT
 
 
 def latest_at(history_rows: pa.Table, history: History, *, instant: datetime) -> pa.Table:
@@ -31,7 +29,7 @@ def latest_rows(history_rows: pa.Table, history: History, *, instant: datetime) 
 
     Columns have the types that they have in `history_rows`.
     """
-    at = (instant - _EPOCH) // timedelta(microseconds=1)
+    at = pa.scalar(instant, INSTANT).value
     times = frame(history_rows, history.times)
     event = microseconds(times[history.event_timestamp])
     known = microseconds(times[history.known_at]) if history.known_at else event
@@ -44,22 +42,16 @@ def latest_rows(history_rows: pa.Table, history: History, *, instant: datetime) 
         rows = rows.filter(pl.col("known") <= at)
     for time in (pl.col("event"), pl.col("known").fill_null(NO_INSTANT)):
         rows = rows.filter(time == time.max().over(keys))
-    asked = dict.fromkeys((*history.keys, *history.features))  # Feast may name a key among the features
-    stored = history_rows.select([name for name in asked if name in history_rows.schema.names])
+    features = [name for name in history.features if name in history_rows.schema.names]
     is_tied = rows.select(pl.len().over(keys) > 1).to_series()
     if is_tied.any():
-        rows = pl.concat([rows.filter(~is_tied), _greatest(rows.filter(is_tied), stored, keys)])
+        tied = rows.filter(is_tied)
+        groups = tied.select(pl.col("row").min().over(keys)).to_series().to_numpy()
+        winners = greatest(groups, history_rows.select(features).take(tied["row"].to_arrow()))
+        rows = pl.concat([rows.filter(~is_tied), tied[winners]])
     instants = {EVENT_TIMESTAMP: rows["event"], KNOWN_AT: rows["known"]}
-    found = stored.take(rows["row"].to_arrow())
+    found = history_rows.select([*history.keys, *features]).take(rows["row"].to_arrow())
     return pa.table(
         dict(zip(found.column_names, found.columns, strict=True))
         | {name: instant.to_arrow().cast(INSTANT) for name, instant in instants.items()}
     )
-
-
-def _greatest(rows: pl.DataFrame, stored: pa.Table, keys: Sequence[str]) -> pl.DataFrame:
-    """The row of each key whose content is the greatest, in the order that `Held` has."""
-    content = frame(stored.take(rows["row"].to_arrow()), stored.column_names)
-    content.columns = [f"feature_{place}" for place in range(content.width)]
-    contest = rows.hstack(content).sort(content.columns, maintain_order=True)
-    return contest.unique(keys, keep="last").select(rows.columns)

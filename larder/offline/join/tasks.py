@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,9 @@ from larder.offline.join.held import Arrivals, Held
 from larder.offline.join.keys import NONE, Integers
 from larder.offline.join.shares import share_batches
 from larder.offline.reading import StoredRows, gathered
+
+if TYPE_CHECKING:
+    from pyspark import Broadcast
 
 SLOT, EVENT_TIMESTAMP, KNOWN_AT, PART, ROW = "@slot", "@event_timestamp", "@known_at", "@part", "@row"
 PACKED = "packed"
@@ -37,17 +40,10 @@ class Parts:
         return len(self.begins) + 1
 
 
-class Sent(Protocol):
-    """What Spark's broadcast is to a task: the request, unpacked once per worker and not once per task."""
-
-    @property
-    def value(self) -> Asked: ...
-
-
 def with_request(
-    work: Callable[..., Iterator[pa.RecordBatch]], sent: Sent, *arguments: Any
+    work: Callable[..., Iterator[pa.RecordBatch]], sent: "Broadcast[Asked]", *arguments: Any
 ) -> Iterator[pa.RecordBatch]:
-    """One of the functions below, which all begin with the request."""
+    """One of the functions below, which all begin with the request; a worker unpacks it once, not once per task."""
     yield from work(sent.value, *arguments)
 
 
