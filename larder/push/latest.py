@@ -31,8 +31,9 @@ def batches_of_keys(history: History, keys: pa.Table, instant: datetime) -> Iter
     ageless = replace(history, ttl=None)
     rows = StoredRows(ageless, history.features)
     at = pa.array([instant] * keys.num_rows, INSTANT)
-    asked = Asked(keys.select(list(history.keys)).append_column(_AT, at), rows.schema, ageless, at=_AT)
-    for batch in rows.batches(conditions(asked)):
+    requests = keys.select(list(history.keys)).append_column(_AT, at)
+    asked = Asked(requests, rows.schema, ageless, at=_AT)
+    for batch in rows.batches(conditions(requests, rows, at=_AT)):
         yield batch.take(asked.located(batch).rows)
 
 
