@@ -1,6 +1,5 @@
 """Raw files: which there are, whether they are whole, and a plain copy that Spark can read."""
 
-import csv
 import gzip
 import hashlib
 import os
@@ -10,14 +9,20 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
-from larder.contracts.errors import ConfigurationError, InvalidDataError, LarderError, MissingColumnsError
-from larder.contracts.ingestion import BRONZE_COLUMNS, Ingestion, RawTable
+import pyarrow as pa
+
+from larder.contracts.errors import ConfigurationError, InvalidDataError, LarderError
+from larder.contracts.ingestion import Ingestion, RawTable
 from larder.contracts.settings import Settings
+from pipelines.csv_file import Contents, csv_contents
+from pipelines.json_lines import json_lines_to_csv
+from pipelines.parquet_file import parquet_to_csv
 
 _PACKED = (".zip", ".gz")
+_TO_CSV = {".parquet": parquet_to_csv, ".jsonl": json_lines_to_csv, ".ndjson": json_lines_to_csv}
+"""By the end of the name; a file with any other is CSV itself."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,12 @@ class RawFile:
     name: str
     """Path below the raw folder, or the path as given."""
     columns: tuple[str, ...]
-    """The header."""
+    """Names of all columns, in their order."""
     content_hash: str
     """SHA-256 of the unpacked content: the file's identity, whatever it is called."""
     has_rows: bool
     staged: Path
-    """`<staging>/<content hash>.csv`, unpacked."""
+    """`<staging>/<content hash>.csv`, unpacked, whatever the file came as."""
 
 
 @dataclass(frozen=True)
@@ -90,17 +95,18 @@ def patterns(tables: Sequence[RawTable]) -> str:
 def checked_file(path: Path, table: RawTable, *, root: Path, staging: Path) -> RawFile | RefusedFile:
     """Unpack and inspect one file; `root` shortens its name, `staging` is an existing folder."""
     name = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
-    partial = staging / f".partial-{path.name}"
+    unpacked = staging / f".unpacked-{path.name}"
     try:
-        _unpack(path, partial)
-        header = _header(partial, table)
-        content_hash, has_rows = _inspect(partial, table, header)
-    except (LarderError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as problem:
-        partial.unlink(missing_ok=True)
+        _unpack(path, unpacked)
+        with open(unpacked, "rb") as file:
+            content_hash = hashlib.file_digest(file, "sha256").hexdigest()
+        staged = staging / f"{content_hash}.csv"
+        contents = _stage(unpacked, table, staged, suffix=_plain(path).suffix)
+    except (LarderError, OSError, EOFError, zlib.error, zipfile.BadZipFile, pa.ArrowException) as problem:
         return RefusedFile(table.name, name, f"{name} {_sentence(problem)}")
-    staged = staging / f"{content_hash}.csv"
-    os.replace(partial, staged)
-    return RawFile(name, header, content_hash, has_rows, staged)
+    finally:
+        unpacked.unlink(missing_ok=True)
+    return RawFile(name, contents.columns, content_hash, contents.has_rows, staged)
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -115,8 +121,20 @@ def _by_table(paths: Iterator[Path], tables: Sequence[RawTable]) -> dict[str, li
 
 
 def _table_of(path: Path, tables: Sequence[RawTable]) -> str:
-    name = path.stem if path.suffix in _PACKED else path.name
-    return next((table.name for table in tables if fnmatchcase(name, table.files)), "")
+    return next((table.name for table in tables if _plain(path).match(table.files)), "")
+
+
+def _plain(path: Path) -> Path:
+    """The path without what packing adds to its name."""
+    return path.with_suffix("") if path.suffix in _PACKED else path
+
+
+def _stage(unpacked: Path, table: RawTable, staged: Path, *, suffix: str) -> Contents:
+    if suffix in _TO_CSV:
+        return _TO_CSV[suffix](unpacked, table, staged)
+    contents = csv_contents(unpacked, table)
+    os.replace(unpacked, staged)
+    return contents
 
 
 def _unpack(path: Path, target: Path) -> None:
@@ -133,78 +151,6 @@ def _unpack(path: Path, target: Path) -> None:
     else:
         target.unlink(missing_ok=True)
         target.symlink_to(path.absolute())
-
-
-def _header(path: Path, table: RawTable) -> tuple[str, ...]:
-    # The inspection that follows says where bytes cannot be decoded.
-    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
-        header = next(csv.reader(file, delimiter=table.separator), None)
-    if header is None:
-        raise InvalidDataError("is empty; it needs at least a header.")
-    names = [column.name for column in table.columns]
-    missing = [name for name in names if name not in header]
-    if missing:
-        raise MissingColumnsError(
-            f"lacks the columns {missing}; as CSV with {table.separator!r} between values its first line has {header}. "
-            "Restore the header, save the file as such CSV, or change what its raw table declares."
-        )
-    doubtful = [name for name in header if header.count(name) > 1 or name in BRONZE_COLUMNS or not name.strip()]
-    if doubtful:
-        raise InvalidDataError(f"names the columns {doubtful} twice, reserved or empty; give each column its own name.")
-    return tuple(header)
-
-
-def _inspect(path: Path, table: RawTable, header: Sequence[str]) -> tuple[str, bool]:
-    """Content hash, and whether a line follows the header. Raises InvalidDataError for a damaged file."""
-    digest, quotes, number, line = hashlib.sha256(), 0, 0, b""
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            digest.update(line)
-            quotes += line.count(b'"')
-            try:
-                line.decode()
-            except UnicodeDecodeError as problem:
-                column = _column_at(line[: problem.start], table, header)
-                raise InvalidDataError(
-                    f"holds bytes that are no UTF-8 in line {number}, column {column}; save it as UTF-8."
-                ) from None
-    is_ended = line.endswith((b"\n", b"\r"))
-    if quotes % 2 or not is_ended:
-        fields = _last_row(path, table)
-        if not is_ended and (table.final_newline or len(fields) < len(header)):
-            column = _column_at(line, table, header)
-            raise InvalidDataError(
-                f"ends within line {number}, column {column}; it is cut off. Deliver it again, or end its last line."
-            )
-    # Lines may also end in a carriage return alone; then all of them are one line here.
-    return digest.hexdigest(), number > 1 or b"\r" in line.rstrip(b"\r\n")
-
-
-def _last_row(path: Path, table: RawTable) -> list[str]:
-    """Fields of the last row. Raises InvalidDataError when the quotes do not match up to there.
-
-    Reads the whole file once more, so it is only for those that look odd: a quote inside an unquoted text (19")
-    is no more than itself, which counting quotes cannot tell.
-    """
-    row: list[str] = []
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file, delimiter=table.separator, strict=True)
-        try:
-            for row in rows:  # noqa: B007 - the last one counts
-                pass
-        except csv.Error as problem:
-            raise InvalidDataError(
-                f"holds a quoted text that never ends or is not followed by {table.separator!r} "
-                f"(seen in line {rows.line_num}: {problem}). It is cut off, or quotes within a text are not doubled."
-            ) from None
-    return row
-
-
-def _column_at(line: bytes, table: RawTable, header: Sequence[str]) -> str:
-    """Name of the column in which the text `line` ends."""
-    fields = next(csv.reader([line.decode(errors="replace")], delimiter=table.separator), [])
-    position = max(len(fields), 1) - 1
-    return repr(header[position]) if position < len(header) else f"number {position + 1}"
 
 
 def _sentence(problem: Exception) -> str:

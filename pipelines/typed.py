@@ -52,7 +52,7 @@ def typed_rows(bronze: DataFrame, table: RawTable) -> DataFrame:
         _reason(
             "malformed_record",
             F.substring("malformed_record", 1, 200),
-            F.lit("does not have one value for each column of the header"),
+            F.lit("does not have one value for each column of its file"),
             F.col("malformed_record").isNotNull(),
         ),
         *(misfit for column in table.columns for misfit in _form_misfits(column)),

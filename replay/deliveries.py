@@ -77,9 +77,16 @@ def write_file(rows: pl.DataFrame, table: RawTable, folder: Path, number: int) -
     """A raw file with the rows, named as the table's pattern asks; None without rows."""
     if rows.is_empty():
         return None
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / table.files.replace("*", f"-{number:04}").removesuffix(".zip").removesuffix(".gz")
-    rows.drop(ARRIVES_AT).write_csv(path, separator=table.separator, null_value=table.null_values[0])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    texts = rows.drop(ARRIVES_AT)
+    match path.suffix:
+        case ".parquet":
+            texts.write_parquet(path)
+        case ".jsonl" | ".ndjson":
+            texts.write_ndjson(path)
+        case _:
+            texts.write_csv(path, separator=table.separator, null_value=table.null_values[0])
     return path
 
 

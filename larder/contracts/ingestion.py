@@ -64,14 +64,17 @@ class Check:
 
 @dataclass(frozen=True)
 class RawTable:
-    """A kind of raw CSV file: UTF-8, with a header, the columns in any order. Further columns stay in bronze.
+    """A kind of raw file: CSV in UTF-8 with a header, or, by the end of its name, Parquet (`.parquet`) or JSON lines
+    (`.jsonl`, `.ndjson`: one object per line).
 
-    An empty text is null, and so is each of `null_values`.
+    Columns may come in any order, and further ones stay in bronze. An empty text is null, and so is each of
+    `null_values`.
     """
 
     name: str
     files: str
-    """Pattern of the file names, like `orders*.csv`; `.zip` and `.gz` around such a file are unpacked."""
+    """Pattern of the file names, like `orders*.csv`, or of their last folders too, like `orders/*.parquet`; `.zip` and
+    `.gz` around such a file are unpacked."""
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     """Columns that identify the event, never null. A file's first row with a key counts; a later file corrects it."""

@@ -120,6 +120,17 @@ def test_files_are_found_by_pattern_below_the_folder_and_others_are_left_alone(t
     assert other_paths(tmp_path, [TABLE]) == [Path("readme.txt")]
 
 
+def test_a_pattern_may_name_the_last_folders(tmp_path: Path):
+    table = replace(TABLE, files="orders/*.parquet")
+    for name in ("orders/part-0.parquet", "2020/orders/part-1.parquet", "refunds/part-0.parquet"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    found = raw_paths(tmp_path, [table])["orders"]
+
+    assert [str(path.relative_to(tmp_path)) for path in found] == ["2020/orders/part-1.parquet", "orders/part-0.parquet"]
+
+
 def test_the_example_is_copied_once_into_an_empty_folder(tmp_path: Path):
     (tmp_path / "orders.csv").write_text("order,price\n")
     ingestion = Ingestion(raw=(TABLE,), silver=(), example=lambda: (tmp_path / "orders.csv",))

@@ -1,5 +1,6 @@
 """Raw rows arrive when they arrived, once, and changed where an incident says so."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -91,6 +92,18 @@ def test_a_file_has_the_name_and_form_that_ingestion_expects(arrived: Deliveries
     assert path == tmp_path / "raw" / "orders-0007.csv"
     assert path.read_text() == "id,delay\nknown,1\no0,0\n"
     assert write_file(arrived.rows.clear(), ORDERS, tmp_path / "raw", 8) is None
+
+
+def test_a_file_is_parquet_or_json_lines_where_the_pattern_says_so(arrived: Deliveries, tmp_path: Path):
+    parquet, lines = (
+        write_file(arrived.rows.head(2), replace(ORDERS, files=files), tmp_path, 7)
+        for files in ("orders/*.parquet", "orders*.jsonl.gz")
+    )
+
+    assert parquet == tmp_path / "orders" / "-0007.parquet"
+    assert lines == tmp_path / "orders-0007.jsonl"
+    assert pl.read_parquet(parquet).equals(pl.read_ndjson(lines))
+    assert pl.read_parquet(parquet)["id"].to_list() == ["known", "o0"]
 
 
 def test_shuffling_keeps_every_row(arrived: Deliveries):
