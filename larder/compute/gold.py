@@ -7,13 +7,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+from deltalake import DeltaTable
 
 from larder.compute.corrections import Run
 from larder.compute.definition import MICROSECOND, WindowDefinition
 from larder.compute.events import EventSource, check_events
-from larder.compute.position import GoldPosition, encoded, gold_position
+from larder.compute.gold_files import FILES, commit_files
+from larder.compute.position import GoldPosition, opened_gold, position_in
 from larder.compute.task import gold_schema, refresh_task
-from larder.contracts.errors import ConfigurationError, LarderError
+from larder.contracts.errors import ConfigurationError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.tables.delta_table import open_table
 
@@ -50,13 +52,15 @@ def refresh_gold(
     `is_live` says that rows after the previous refresh become known only at `until`; otherwise they are a
     backfill, known as if the run had been on time. Corrections are always known from `until` on. `session` is
     called only when there is something to compute. Raises ConfigurationError when `gold` was built from another
-    definition, and what `check_events` raises.
+    definition, and what `check_events` and `commit_files` raise.
     """
-    previous = gold_position(gold)
+    stored = opened_gold(gold)
+    previous = None if stored is None else position_in(stored)
     events = open_table(source.table, source.version)
     check_events(source, pa.schema(events.schema().to_arrow()), definition)
-    if previous is not None:
+    if stored is not None and previous is not None:
         _check_definition(previous, definition, gold)
+        _check_layout(stored, gold)
         is_same_source = (previous.source, previous.source_version) == (source.table, events.version())
         if is_same_source and until <= previous.instant:
             return Refresh(previous, 0)
@@ -70,12 +74,13 @@ def refresh_gold(
     run = Run(_microseconds(until), None if previous is None else _microseconds(previous.instant), is_live)
     spark = session()
     rows = _events(spark, source, events.version(), definition)
-    if previous is not None:
-        rows = rows.unionByName(_stored(spark, gold, definition), allowMissingColumns=True)
+    if stored is not None:
+        rows = rows.unionByName(_stored(spark, gold, stored.version(), definition), allowMissingColumns=True)
     tasks = _tasks(spark, events.count())
-    _append(_missing(rows.repartition(tasks, *definition.keys), definition, run), gold, position)
+    files = _written(rows.repartition(tasks, *definition.keys), definition, run, gold)
+    commit_files(files, gold, gold_schema(definition), position, onto=stored)
     live_since = previous.instant if previous is not None and is_live else None
-    return Refresh(position, _appended(gold, position), live_since)
+    return Refresh(position, sum(files["rows"].to_pylist()), live_since)
 
 
 def _check_definition(previous: GoldPosition, definition: WindowDefinition, gold: str) -> None:
@@ -84,6 +89,16 @@ def _check_definition(previous: GoldPosition, definition: WindowDefinition, gold
             f"Feature view {definition.view!r} declares other windows, types or columns than {gold} was built from. "
             "Gold is append-only history, so give the changed view a new name; or, if nothing relies on the old "
             f"values, delete {gold} and run again to rebuild it."
+        )
+
+
+def _check_layout(stored: DeltaTable, gold: str) -> None:
+    """Files are written as the definition names their columns, and into the table's own folder."""
+    metadata = stored.metadata()
+    if metadata.partition_columns or metadata.configuration.get("delta.columnMapping.mode", "none") != "none":
+        raise ConfigurationError(
+            f"{gold} was given partitions or column mapping, so nothing can be appended to it. Delete it and run again "
+            "to rebuild it, or give the view a new name."
         )
 
 
@@ -101,41 +116,20 @@ def _events(spark: "SparkSession", source: EventSource, version: int, definition
     return table.select(*keys, F.struct(*rest).alias("event"))
 
 
-def _stored(spark: "SparkSession", gold: str, definition: WindowDefinition) -> "DataFrame":
+def _stored(spark: "SparkSession", gold: str, version: int, definition: WindowDefinition) -> "DataFrame":
     """One row per row of gold: the keys, and the rest as one column."""
     from pyspark.sql import functions as F
 
     names = (EVENT_TIMESTAMP, KNOWN_AT, *(feature.name for feature in definition.features))
-    return spark.read.format("delta").load(gold).select(*definition.keys, F.struct(*names).alias("gold"))
+    table = spark.read.format("delta").option("versionAsOf", version).load(gold)
+    return table.select(*definition.keys, F.struct(*names).alias("gold"))
 
 
-def _missing(rows: "DataFrame", definition: WindowDefinition, run: Run) -> "DataFrame":
+def _written(rows: "DataFrame", definition: WindowDefinition, run: Run, gold: str) -> pa.Table:
+    """The files that the tasks wrote, with the schema FILES."""
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    return rows.mapInArrow(partial(refresh_task, definition, run), from_arrow_schema(gold_schema(definition)))
-
-
-def _append(rows: "DataFrame", gold: str, position: GoldPosition) -> None:
-    """One commit. Delta drops it when a commit with this or a later number of ours is already there."""
-    (
-        rows.write.format("delta")
-        .mode("append")
-        .option("userMetadata", encoded(position))
-        .option("txnAppId", "larder.compute")
-        .option("txnVersion", position.refresh)
-        .save(gold)
-    )
-
-
-def _appended(gold: str, position: GoldPosition) -> int:
-    """Rows that our commit added. Raises LarderError when another refresh came first and ours was dropped."""
-    for commit in open_table(gold).history(20):
-        if commit.get("userMetadata") == encoded(position):
-            return int(commit["operationMetrics"]["numOutputRows"])
-    raise LarderError(
-        f"Another run refreshed {gold} at the same time, and this run's rows were dropped. "
-        "Nothing is lost: run it again."
-    )
+    return rows.mapInArrow(partial(refresh_task, definition, run, gold), from_arrow_schema(FILES)).toArrow()
 
 
 def _tasks(spark: "SparkSession", events: int) -> int:

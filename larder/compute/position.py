@@ -4,9 +4,11 @@ import uuid
 from datetime import datetime
 
 import msgspec
+from deltalake import DeltaTable
 
 from larder.contracts.errors import InvalidDataError, MissingTableError
 from larder.offline.tables.delta_table import open_table
+from larder.offline.tables.integrity import place
 
 
 class GoldPosition(msgspec.Struct, frozen=True):
@@ -31,10 +33,20 @@ def gold_position(table: str) -> GoldPosition | None:
 
     Raises InvalidDataError when the table was not written by this engine or its log is damaged.
     """
+    delta = opened_gold(table)
+    return None if delta is None else position_in(delta)
+
+
+def opened_gold(table: str) -> DeltaTable | None:
+    """None when there is no table yet. Raises InvalidDataError when its log is damaged."""
     try:
-        delta = open_table(table)
+        return open_table(table)
     except MissingTableError:
         return None
+
+
+def position_in(delta: DeltaTable) -> GoldPosition:
+    """The position of the last refresh. Raises InvalidDataError when the table was not written by this engine."""
     # The newest commits nearly always answer; other tools may have added theirs (OPTIMIZE, VACUUM).
     for limit in (20, None):
         for commit in delta.history(limit):
@@ -42,7 +54,7 @@ def gold_position(table: str) -> GoldPosition | None:
             if position is not None:
                 return position
     raise InvalidDataError(
-        f"{table} has no commit that says which events it reflects, so it was not written by `larder features`. "
+        f"{place(delta)} has no commit that says which events it reflects, so it was not written by `larder features`. "
         "Move it away, or rename the feature view; gold is then built anew."
     )
 

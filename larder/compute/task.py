@@ -1,4 +1,6 @@
-"""What each Spark task runs: all rows of some keys in, the rows that gold lacks out. Imports no Spark and no Feast."""
+"""What each Spark task runs: all rows of some keys in, a file of the rows that gold lacks out. Imports no Spark and
+no Feast.
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,21 +8,26 @@ import pyarrow as pa
 
 from larder.compute.corrections import Run, missing_rows
 from larder.compute.definition import INSTANT, WindowDefinition
+from larder.compute.gold_files import write_file
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 
-ROWS_PER_BATCH = 100_000
 
-
-def refresh_task(definition: WindowDefinition, run: Run, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """All rows of some keys: events and, marked by their column, rows of gold."""
+def refresh_task(
+    definition: WindowDefinition, run: Run, gold: str, batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """All rows of some keys in: events and, marked by their column, rows of the table `gold`. Out what `write_file`
+    says of the file, if there is anything to write.
+    """
     received = list(batches)
     if not received:
         return
     rows = pa.Table.from_batches(received)
     events = _unpacked(rows, "event", definition)
     has_gold = "gold" in rows.column_names
-    gold = _unpacked(rows, "gold", definition) if has_gold else gold_schema(definition).empty_table()
-    yield from missing_rows(events, gold, definition, run).to_batches(max_chunksize=ROWS_PER_BATCH)
+    stored = _unpacked(rows, "gold", definition) if has_gold else gold_schema(definition).empty_table()
+    missing = missing_rows(events, stored, definition, run)
+    if missing.num_rows:
+        yield write_file(missing.cast(gold_schema(definition)), gold)
 
 
 def _unpacked(rows: pa.Table, side: str, definition: WindowDefinition) -> pa.Table:

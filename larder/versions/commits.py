@@ -98,7 +98,7 @@ def _change(operation: str, entry: dict[str, Any]) -> RowChange | None:
         return RowChange(0, deleted)
     if operation == "UPDATE" and (updated := _metric(metrics, _UPDATED)) is not None:
         return RowChange(updated, updated)
-    if operation in ("WRITE", "STREAMING UPDATE") and (mode != "overwrite" or entry["version"] == 0):
+    if operation in ("WRITE", "STREAMING UPDATE", "CREATE TABLE") and (mode != "overwrite" or entry["version"] == 0):
         added = _metric(metrics, _ADDED)
         return None if added is None else RowChange(added, 0)
     return None

@@ -14,7 +14,15 @@ from pyspark.sql import SparkSession
 from larder.compute.definition import INSTANT, WindowDefinition, WindowFeature
 from larder.compute.events import EventSource
 from larder.compute.gold import Refresh, refresh_gold
-from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError, MissingTableError
+from larder.compute.position import gold_position
+from larder.contracts.errors import (
+    ConfigurationError,
+    InvalidDataError,
+    LarderError,
+    MissingColumnsError,
+    MissingTableError,
+)
+from larder.versions.commits import RowChange, commits
 
 VIEW = WindowDefinition(
     "shop_sales",
@@ -173,6 +181,70 @@ def test_a_rerun_appends_nothing_and_asks_for_no_spark(shops: Shop) -> None:
     again = shops.refresh("10:40")
 
     assert (again.appended, shops.starts, DeltaTable(shops.gold).version()) == (0, len(HISTORY), version)
+
+
+def test_of_two_refreshes_at_once_the_second_to_end_is_dropped(shop: Shop) -> None:
+    shop.sell(("ann", "10:01", 4.0))
+    shop.refresh("10:05")
+    shop.sell(("ann", "10:01", 4.0), ("ann", "10:06", 8.0))
+
+    def session_after_another_refresh() -> SparkSession:
+        shop.refresh("10:10")
+        return shop.spark
+
+    source = EventSource(shop.source, columns={"shop": "store"})
+    with pytest.raises(LarderError, match="run this one again"):
+        refresh_gold(session_after_another_refresh, VIEW, source, shop.gold, until=at("10:10"), is_live=True)
+
+    assert shop.rows("ann") == [("10:05", "10:05", 1, 4.0), ("10:10", "10:10", 2, 6.0)]
+
+
+def test_of_two_first_refreshes_at_once_the_second_to_end_is_dropped(shop: Shop) -> None:
+    shop.sell(("ann", "10:01", 4.0))
+
+    def session_after_another_refresh() -> SparkSession:
+        shop.refresh("10:05")
+        return shop.spark
+
+    source = EventSource(shop.source, columns={"shop": "store"})
+    with pytest.raises(LarderError, match="run this one again"):
+        refresh_gold(session_after_another_refresh, VIEW, source, shop.gold, until=at("10:05"), is_live=True)
+
+    assert shop.rows("ann") == [("10:05", "10:05", 1, 4.0)]
+
+
+def test_a_refresh_with_nothing_to_append_moves_the_position(shop: Shop) -> None:
+    shop.sell(("ann", "10:01", 4.0))
+    shop.refresh("10:05")
+
+    done = shop.refresh("10:06")
+
+    assert done.appended == 0
+    assert gold_position(shop.gold) == done.position
+    assert [commit.change for commit in commits(shop.gold)] == [RowChange(1, 0), RowChange(0, 0)]
+
+
+def test_spark_reads_gold_and_may_append_to_its_own_log_entries(shop: Shop) -> None:
+    """Gold of earlier versions was written by Spark, and people run OPTIMIZE."""
+    shop.sell(("ann", "10:01", 4.0), ("bob", "10:02", 1.0))
+    shop.refresh("10:05")
+    shop.spark.sql(f"OPTIMIZE delta.`{shop.gold}`")
+
+    shop.refresh("10:20")
+
+    stored = shop.spark.read.format("delta").load(shop.gold)
+    assert stored.count() == DeltaTable(shop.gold).to_pyarrow_table().num_rows == 4
+    assert stored.where("event_timestamp > '2013-03-10 10:05:00'").count() == 2
+
+
+def test_gold_with_partitions_or_mapped_columns_is_refused(shop: Shop) -> None:
+    shop.sell(("ann", "10:01", 4.0))
+    shop.refresh("10:05")
+    mapped = "'delta.columnMapping.mode' = 'name', 'delta.minReaderVersion' = '2', 'delta.minWriterVersion' = '5'"
+    shop.spark.sql(f"ALTER TABLE delta.`{shop.gold}` SET TBLPROPERTIES ({mapped})")
+
+    with pytest.raises(ConfigurationError, match="column mapping"):
+        shop.refresh("10:20")
 
 
 def test_another_definition_is_refused_and_gold_is_left_alone(shops: Shop) -> None:

@@ -104,7 +104,8 @@ def lost_rows(commit: bytes) -> str | None:
     except msgspec.DecodeError as problem:
         return f"is no Delta commit ({problem})"
     for info in (action.commitInfo for action in actions if action.commitInfo):
-        is_plain = info.operation == "WRITE" and info.operationParameters.get("mode") in ("Append", "ErrorIfExists")
+        mode = info.operationParameters.get("mode")
+        is_plain = info.operation in ("WRITE", "CREATE TABLE") and mode in ("Append", "ErrorIfExists")
         added = int(info.operationMetrics.get("num_added_rows", info.operationMetrics.get("numOutputRows", 0)))
         known = sum(rows for rows in held if rows is not None)
         if is_plain and known < added and None not in held:
