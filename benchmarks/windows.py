@@ -2,7 +2,8 @@
 
 100,000 keys and a grid of 5 minutes; 1 million events, then ten times as many. A peer computes the same features at
 the same instants by plain SQL with one frame per window, at the smaller size: DuckDB to Parquet where it is
-installed, else Spark to Delta. Both must give the same number of rows.
+installed, else Spark to Delta. Both must give the same number of rows. Then a thousand events of the next five minutes
+arrive, five times, and each time a refresh brings gold up to the end of these minutes.
 
     python benchmarks/windows.py [--quick]
 """
@@ -41,6 +42,7 @@ KEYS = 100_000
 START, END = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 31, tzinfo=UTC)
 UNTIL = END + timedelta(days=8)
 """Every event has left every window by then."""
+INCREMENTS, EVENTS_PER_INCREMENT = 5, 1_000
 
 SQL = """
     WITH ticks AS (SELECT key, CAST(ceil({microseconds}(events.at) / 3e8) AS INT) AS tick, value FROM events),
@@ -78,6 +80,7 @@ def _bar(folder: Path, events: int, runs: int) -> dict[str, object]:
         pairs = [(_seconds(ours, small, folder / "ours"), _seconds(peer, small, folder / "peer")) for _ in range(runs)]
         rows, peer_rows = _rows(folder / "ours"), _rows(folder / "peer")
         growing = _seconds(ours, large, folder / "ours_10x")
+        increments = _increments(spark, small, folder / "ours_live")
     spark.stop()
     if rows != peer_rows:
         raise SystemExit(f"We wrote {rows:,} rows and {peer_name} {peer_rows:,}; the times mean nothing.")
@@ -90,25 +93,42 @@ def _bar(folder: Path, events: int, runs: int) -> dict[str, object]:
         "seconds": round(seconds, 2),
         "seconds_10x": round(growing, 2),
         "peer_seconds": round(peer_seconds, 2),
+        "increment_seconds": round(statistics.median(increments), 2),
         "peak_memory_gb": round(peak.bytes / 1e9, 2),
         "events": events,
         "rows": rows,
     }
 
 
-def _ours(spark: SparkSession) -> Work:
+def _definition() -> WindowDefinition:
     features = tuple(
         WindowFeature(f"{ours}_{name}", "value", ours, slides, pa.int64() if ours == "count" else pa.float64())
         for ours in FUNCTIONS
         for name, slides in WINDOWS.items()
     )
     slide = SLIDE // timedelta(microseconds=1)
-    definition = WindowDefinition("benchmark", {"key": pa.int64()}, "at", slide, features)
+    return WindowDefinition("benchmark", {"key": pa.int64()}, "at", slide, features)
 
+
+def _ours(spark: SparkSession, *, until: datetime = UNTIL) -> Work:
     def refresh(events: Path, gold: Path) -> None:
-        refresh_gold(lambda: spark, definition, EventSource(str(events)), str(gold), until=UNTIL, is_live=False)
+        source = EventSource(str(events))
+        refresh_gold(lambda: spark, _definition(), source, str(gold), until=until, is_live=False, spark_from_rows=0)
 
     return refresh
+
+
+def _increments(spark: SparkSession, events: Path, gold: Path) -> list[float]:
+    """Seconds of each refresh; the first of the table, up to END, does not count."""
+    _ours(spark, until=END)(events, gold)
+    generator, at, seconds = np.random.default_rng(11), END, []
+    for _ in range(INCREMENTS):
+        _append_events(events, generator, EVENTS_PER_INCREMENT, at, at + SLIDE)
+        at += SLIDE
+        started = time.perf_counter()
+        refresh_gold(lambda: spark, _definition(), EventSource(str(events)), str(gold), until=at, is_live=True)
+        seconds.append(time.perf_counter() - started)
+    return seconds
 
 
 def _peer(spark: SparkSession) -> tuple[str, Work]:
@@ -152,14 +172,17 @@ def _session(folder: Path) -> SparkSession:
 
 
 def _write_events(table: Path, rows: int) -> None:
-    generator = np.random.default_rng(7)
-    first, last = (int(instant.timestamp() * 1e6) for instant in (START, END))
+    _append_events(table, np.random.default_rng(7), rows, START, END)
+
+
+def _append_events(table: Path, generator: np.random.Generator, rows: int, start: datetime, end: datetime) -> None:
+    first, last = (int(instant.timestamp() * 1e6) for instant in (start, end))
     events = {
         "key": generator.integers(0, KEYS, rows),
         "at": pa.array(generator.integers(first, last, rows)).cast(INSTANT),
         "value": generator.normal(10, 40, rows),
     }
-    write_deltalake(str(table), pa.table(events))
+    write_deltalake(str(table), pa.table(events), mode="append")
 
 
 def _seconds(work: Work, events: Path, features: Path) -> float:

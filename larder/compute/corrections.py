@@ -22,16 +22,19 @@ class Run:
     """Until where gold had come; None before its first rows."""
     is_live: bool
     """Whether rows after `previous` become known only now, or are a backfill: known as if run on time."""
+    since: int | None = None
+    """Grid instant before which nothing is looked at, for nothing can have changed there."""
 
 
 def missing_rows(events: pa.Table, gold: pa.Table, definition: WindowDefinition, run: Run) -> pa.Table:
     """Keys, event_timestamp, known_at and features of the rows that gold lacks or holds with other values.
 
-    `events` and `gold` hold all rows of some keys. A corrected row is known from the run on, and always later
-    than the row that it corrects; so is one at an instant that gold had already passed.
+    `events` and `gold` hold all rows of some keys; with `run.since` gold only from there on, and events as far back as
+    windows reach from there. A corrected row is known from the run on, and always later than the row that it corrects;
+    so is one at an instant that gold had already passed.
     """
     gold = _latest(gold, definition)
-    fresh = window_features(events, definition, until=run.until, also_at=gold)
+    fresh = window_features(events, definition, since=run.since, until=run.until, also_at=gold)
     stored = _positions(fresh, gold, definition)
     known_at = _known_at(fresh, gold, stored, run)
     rows = fresh.add_column(len(definition.keys) + 1, KNOWN_AT, pa.array(known_at).cast(INSTANT))

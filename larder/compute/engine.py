@@ -17,6 +17,7 @@ from larder.compute.job import FinishedJob, Materialized, materialized
 from larder.compute.ledger_entries import features_entry
 from larder.compute.position import gold_position
 from larder.compute.push import push_latest
+from larder.compute.refresh_on_spark import ROWS_PER_TASK
 from larder.compute.view import refresh_view
 from larder.contracts.settings import Settings, load_settings
 from larder.ledger import Ledger, ledger_of
@@ -30,13 +31,16 @@ class SparkFeatureEngineConfig(FeastConfigBaseModel):
     """The `batch_engine` section of `feature_store.yaml`; how Spark runs is said by `LARDER_SPARK_*`."""
 
     type: Literal["larder.compute.SparkFeatureEngine"] = "larder.compute.SparkFeatureEngine"
+    spark_from_rows: int = ROWS_PER_TASK
+    """A refresh with about so many events to compute with and rows to compare, or more, runs on Spark, a smaller one in
+    this process, to the same bytes; 0: always on Spark."""
 
 
 class SparkFeatureEngine(ComputeEngine):
-    """Windows on Spark into gold tables, and the latest values from there into the online store.
+    """Windows into gold tables, and the latest values from there into the online store.
 
     The end of the interval that Feast asks for is the instant of the run. Spark starts with the first view
-    whose gold is behind, and not at all when none is.
+    whose gold is behind by much, and not at all when none is.
     """
 
     report: Callable[[Materialized], None] | None = None

@@ -1,30 +1,28 @@
-"""Bringing a view's gold table up to its events: on Spark, append only, nothing done when nothing changed."""
+"""Bringing a view's gold table up to its events: append only, nothing done when nothing changed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+import msgspec
 import pyarrow as pa
 from deltalake import DeltaTable
 
 from larder.compute.corrections import Run
-from larder.compute.definition import MICROSECOND, WindowDefinition
+from larder.compute.definition import WindowDefinition, microseconds
 from larder.compute.events import EventSource, check_events
-from larder.compute.gold_files import FILES, commit_files
+from larder.compute.gold_files import commit_files
+from larder.compute.inputs import inputs_of
 from larder.compute.position import GoldPosition, opened_gold, position_in
-from larder.compute.task import gold_schema, refresh_task
+from larder.compute.refresh_here import written_here
+from larder.compute.refresh_on_spark import ROWS_PER_TASK, written_on_spark
+from larder.compute.task import gold_schema
 from larder.contracts.errors import ConfigurationError
-from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.tables.delta_table import open_table
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
-
-EVENTS_PER_TASK = 200_000
-"""So that one task's events and rows fit into a gigabyte."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+    from pyspark.sql import SparkSession
 
 
 @dataclass(frozen=True)
@@ -46,13 +44,15 @@ def refresh_gold(
     *,
     until: datetime,
     is_live: bool,
+    spark_from_rows: int = ROWS_PER_TASK,
 ) -> Refresh:
     """Append to the table `gold` what it lacks up to `until`, this instant included.
 
     `is_live` says that rows after the previous refresh become known only at `until`; otherwise they are a
-    backfill, known as if the run had been on time. Corrections are always known from `until` on. `session` is
-    called only when there is something to compute. Raises ConfigurationError when `gold` was built from another
-    definition, and what `check_events` and `commit_files` raise.
+    backfill, known as if the run had been on time. Corrections are always known from `until` on. Only what can have
+    changed is read, where the logs of both tables tell. `session` is called where that is about `spark_from_rows` rows
+    or more; fewer are computed in this process, to the same bytes. Raises ConfigurationError when `gold` was built
+    from another definition, and what `check_events` and `commit_files` raise.
     """
     stored = opened_gold(gold)
     previous = None if stored is None else position_in(stored)
@@ -64,23 +64,37 @@ def refresh_gold(
         is_same_source = (previous.source, previous.source_version) == (source.table, events.version())
         if is_same_source and until <= previous.instant:
             return Refresh(previous, 0)
-    position = GoldPosition(
-        source=source.table,
-        source_version=events.version(),
-        instant=until if previous is None else max(until, previous.instant),
-        fingerprint=definition.fingerprint,
-        refresh=1 if previous is None else previous.refresh + 1,
-    )
-    run = Run(_microseconds(until), None if previous is None else _microseconds(previous.instant), is_live)
-    spark = session()
-    rows = _events(spark, source, events.version(), definition)
-    if stored is not None:
-        rows = rows.unionByName(_stored(spark, gold, stored.version(), definition), allowMissingColumns=True)
-    tasks = _tasks(spark, events.count())
-    files = _written(rows.repartition(tasks, *definition.keys), definition, run, gold)
+    position = _next_position(previous, source, events, definition, until)
+    inputs = inputs_of(definition, source, events, stored, previous)
+    reached = None if previous is None else microseconds(previous.instant)
+    run = Run(microseconds(until), reached, is_live, since=inputs.gold_from)
+    work = inputs.work(definition)
+    if work is not None and work < spark_from_rows:
+        files = written_here(definition, run, inputs, gold)
+    else:
+        files = written_on_spark(session(), definition, run, inputs, gold)
+    if previous is not None and until < previous.instant and not files.num_rows:
+        return Refresh(previous, 0)
     commit_files(files, gold, gold_schema(definition), position, onto=stored)
     live_since = previous.instant if previous is not None and is_live else None
     return Refresh(position, sum(files["rows"].to_pylist()), live_since)
+
+
+def _next_position(
+    previous: GoldPosition | None,
+    source: EventSource,
+    events: DeltaTable,
+    definition: WindowDefinition,
+    until: datetime,
+) -> GoldPosition:
+    reached = GoldPosition(source.table, events.version(), until, definition.fingerprint, 1, str(events.metadata().id))
+    if previous is None:
+        return reached
+    reached = msgspec.structs.replace(reached, refresh=previous.refresh + 1)
+    if until >= previous.instant:
+        return reached
+    # Gold reflects the newer events only up to an instant that it had passed: it still stands at the older ones.
+    return msgspec.structs.replace(previous, refresh=reached.refresh, run=reached.run)
 
 
 def _check_definition(previous: GoldPosition, definition: WindowDefinition, gold: str) -> None:
@@ -100,43 +114,3 @@ def _check_layout(stored: DeltaTable, gold: str) -> None:
             f"{gold} was given partitions or column mapping, so nothing can be appended to it. Delete it and run again "
             "to rebuild it, or give the view a new name."
         )
-
-
-def _events(spark: "SparkSession", source: EventSource, version: int, definition: WindowDefinition) -> "DataFrame":
-    """One row per event: the keys, and the rest as one column."""
-    from pyspark.sql import functions as F
-    from pyspark.sql.pandas.types import from_arrow_type
-
-    def column(name: str) -> "Column":
-        return F.col(f"`{source.column(name)}`")
-
-    table = spark.read.format("delta").option("versionAsOf", version).load(source.table)
-    keys = [column(name).cast(from_arrow_type(dtype)).alias(name) for name, dtype in definition.keys.items()]
-    rest = [column(name).alias(name) for name in dict.fromkeys((definition.timestamp, *definition.columns))]
-    return table.select(*keys, F.struct(*rest).alias("event"))
-
-
-def _stored(spark: "SparkSession", gold: str, version: int, definition: WindowDefinition) -> "DataFrame":
-    """One row per row of gold: the keys, and the rest as one column."""
-    from pyspark.sql import functions as F
-
-    names = (EVENT_TIMESTAMP, KNOWN_AT, *(feature.name for feature in definition.features))
-    table = spark.read.format("delta").option("versionAsOf", version).load(gold)
-    return table.select(*definition.keys, F.struct(*names).alias("gold"))
-
-
-def _written(rows: "DataFrame", definition: WindowDefinition, run: Run, gold: str) -> pa.Table:
-    """The files that the tasks wrote, with the schema FILES."""
-    from pyspark.sql.pandas.types import from_arrow_schema
-
-    return rows.mapInArrow(partial(refresh_task, definition, run, gold), from_arrow_schema(FILES)).toArrow()
-
-
-def _tasks(spark: "SparkSession", events: int) -> int:
-    """Whole rounds of the cores at hand; one task for what is not worth dividing."""
-    cores = spark.sparkContext.defaultParallelism
-    return 1 if events < EVENTS_PER_TASK // 10 else cores * -(-events // (EVENTS_PER_TASK * cores))
-
-
-def _microseconds(instant: datetime) -> int:
-    return (instant - EPOCH) // MICROSECOND

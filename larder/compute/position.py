@@ -24,6 +24,8 @@ class GoldPosition(msgspec.Struct, frozen=True):
     """Of the windows' definition."""
     refresh: int
     """Counts the refreshes of this table from 1."""
+    source_id: str = ""
+    """Delta's id of the source, by which a table that was made anew is another one; empty in older tables."""
     run: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
     """Tells a refresh from another one that was made at the same time."""
 
@@ -57,6 +59,11 @@ def position_in(delta: DeltaTable) -> GoldPosition:
         f"{place(delta)} has no commit that says which events it reflects, so it was not written by `larder features`. "
         "Move it away, or rename the feature view; gold is then built anew."
     )
+
+
+def is_newest(position: GoldPosition, delta: DeltaTable) -> bool:
+    """Whether the table is as the refresh left it: nothing was deleted, restored or added since."""
+    return [_decoded(commit.get("userMetadata")) for commit in delta.history(1)] == [position]
 
 
 def encoded(position: GoldPosition) -> str:

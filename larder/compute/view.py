@@ -29,7 +29,15 @@ def refresh_view(
 ) -> Refresh:
     """Bring the view's gold table up to `until`; see `refresh_gold`, whose errors it raises."""
     gold = history_of(view, config).table
-    return refresh_gold(session, window_definition(view), _events(view, config), gold, until=until, is_live=is_live)
+    return refresh_gold(
+        session,
+        window_definition(view),
+        _events(view, config),
+        gold,
+        until=until,
+        is_live=is_live,
+        spark_from_rows=config.batch_engine.spark_from_rows,
+    )
 
 
 def _events(view: StreamFeatureView, config: RepoConfig) -> EventSource:

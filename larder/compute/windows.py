@@ -19,13 +19,19 @@ from larder.contracts.tables import EVENT_TIMESTAMP
 
 
 def window_features(
-    events: pa.Table, definition: WindowDefinition, *, until: int, also_at: pa.Table | None = None
+    events: pa.Table,
+    definition: WindowDefinition,
+    *,
+    until: int,
+    since: int | None = None,
+    also_at: pa.Table | None = None,
 ) -> pa.Table:
-    """Keys, event_timestamp and features at each grid instant <= `until` at which a window changes.
+    """Keys, event_timestamp and features at each grid instant from `since` to `until` at which a window changes.
 
     `events` has the keys, the timestamp and the columns of `definition`, in any order; rows without a key or time
-    do not count. `until` is in microseconds since the epoch. `also_at` names further instants to answer for
-    (keys and event_timestamp, on the grid). Rows come sorted by key and instant; equal events give equal bytes.
+    do not count. `since` (None: the beginning) and `until` are in microseconds since the epoch. `also_at` names
+    further instants to answer for (keys and event_timestamp, on the grid). Rows come sorted by key and instant; equal
+    events give equal bytes.
     """
     events = _countable(events, definition, until)
     asked = _asked(also_at, definition, until)
@@ -36,7 +42,11 @@ def window_features(
     lengths = sorted({feature.window for feature in definition.features})
     axis = _axis(np.concatenate([ticks, asked_ticks]), lengths[-1], ranks.distinct.num_rows, definition)
     timeline = Events(ranks.of[0], ticks, axis.places(ranks.of[0], ticks))
-    instants = _instants(timeline, axis.places(ranks.of[1], asked_ticks), lengths, axis, until // definition.slide)
+    instants = _instants(timeline, axis.places(ranks.of[1], asked_ticks), lengths, axis)
+    is_wanted = instants.ticks <= until // definition.slide
+    if since is not None:
+        is_wanted &= instants.ticks * definition.slide >= since
+    instants = instants.take(is_wanted)
 
     features: dict[str, pa.Array] = {}
     for column, wanted in groupby(sorted(definition.features, key=_column), key=_column):
@@ -90,7 +100,7 @@ def _axis(ticks: Integers, longest: int, keys: int, definition: WindowDefinition
     return axis
 
 
-def _instants(timeline: Events, asked: Integers, lengths: list[int], axis: Axis, until: int) -> Events:
+def _instants(timeline: Events, asked: Integers, lengths: list[int], axis: Axis) -> Events:
     """Where events enter or leave, and where somebody asks."""
     shifts = (0, *lengths)
     places = np.sort(np.concatenate([asked, *(timeline.places + shift for shift in shifts)]))
@@ -98,7 +108,7 @@ def _instants(timeline: Events, asked: Integers, lengths: list[int], axis: Axis,
     places = places[np.flatnonzero(np.diff(places, prepend=places[:1] - 1))]
     ranks, ticks = np.divmod(places, axis.stride)
     ticks += axis.first
-    return Events(ranks, ticks, places).take(ticks <= until)
+    return Events(ranks, ticks, places)
 
 
 def _column(feature: WindowFeature) -> str:

@@ -99,9 +99,9 @@ def conditions(requests: pa.Table, rows: StoredRows, *, at: str) -> Iterator[Bet
     keys = typed_keys(asked, history.keys, stored.schema, table=history.table)
     instants = microseconds(asked[at]).drop_nulls().to_numpy()
     first, last = (int(instants.min()), int(instants.max())) if len(instants) else (0, 0)
-    if until := _instant(last):
+    if until := instant_of(last):
         ttl = history.ttl // timedelta(microseconds=1) if history.ttl else None
-        yield time_range(history, since=None if ttl is None else _instant(first - ttl), until=until)
+        yield time_range(history, since=None if ttl is None else instant_of(first - ttl), until=until)
     if keys.width == 1:
         least, greatest = keys.to_series().min(), keys.to_series().max()
         if isinstance(least, int | str):
@@ -129,8 +129,8 @@ def _plain_type(dtype: pa.DataType, is_time: bool) -> pa.DataType:
     return without_views(dtype)
 
 
-def _instant(microseconds: int) -> datetime | None:
-    """None where Python has no such year."""
+def instant_of(microseconds: int) -> datetime | None:
+    """UTC; None where Python has no such year."""
     try:
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
     except OverflowError:
