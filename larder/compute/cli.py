@@ -1,14 +1,18 @@
 """`larder features`: from the definitions and silver tables to gold and the online store."""
 
 import time
+from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from larder.contracts.clock import parsed_instant
+from larder.contracts.errors import LarderError
 from larder.contracts.settings import Settings
 
 if TYPE_CHECKING:
+    from feast import FeatureStore
     from rich.console import Console
 
     from larder.compute.job import Materialized
@@ -16,21 +20,22 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--until", metavar="INSTANT", help="Bring features up to this instant (ISO 8601); default: the clock.")
+@click.option("--follow", is_flag=True, help="Then stay, and do so at each instant of the windows' grid.")
 @click.pass_obj
-def features(settings: Settings, until: str | None) -> None:
-    """Apply the Feast definitions, refresh gold on Spark, write the latest values to Redis.
+def features(settings: Settings, until: str | None, follow: bool) -> None:
+    """Apply the Feast definitions, refresh gold, write the latest values to Redis.
 
     The same as `feast apply` and `feast materialize-incremental`. What is current already is left alone.
     """
     started = time.monotonic()
+    if follow and (until or settings.replay_at):
+        raise click.UsageError("--follow keeps up with the present: leave out --until, and unset LARDER_CLOCK.")
     from rich.console import Console
 
-    from larder.compute.ledger_entries import features_entry
-    from larder.compute.materialize import apply_definitions, materialize
+    from larder.compute.materialize import apply_definitions
     from larder.ledger import ledger_of
 
-    ledger = ledger_of(settings)
-    ledger.require_writable()
+    ledger_of(settings).require_writable()
     instant = parsed_instant(until, name="--until") if until else settings.clock()
     console = Console()
     with console.status("Applying the definitions"):
@@ -40,9 +45,41 @@ def features(settings: Settings, until: str | None) -> None:
         def report(view: "Materialized") -> None:
             progress.update(f"Materialized {view.view}")
 
-        results = materialize(store, instant, report)
-    features_entry(ledger, results, at=settings.clock())
+        results = _brought_up(store, settings, instant, report)
     _print_table(console, results, instant.isoformat(), time.monotonic() - started)
+    if follow:
+        _follow(store, settings, console)
+
+
+def _follow(store: "FeatureStore", settings: Settings, console: "Console") -> None:
+    """Until interrupted. What fails is told and tried again at the next instant, for nothing is lost by it."""
+    from larder.compute.follow import grid_instants, shortest_slide
+
+    slide = shortest_slide(store)
+    console.print(f"Following the grid of {slide}; Ctrl-C ends it.")
+    for _ in grid_instants(slide, settings.clock, time.sleep):
+        instant = settings.clock()
+        try:
+            results = _brought_up(store, settings, instant, lambda _: None)
+        except LarderError as problem:
+            console.print(f"{instant:%Y-%m-%d %H:%M:%S}Z {problem}", style="red", highlight=False, soft_wrap=True)
+            continue
+        for result in results:
+            if result.is_news:
+                console.print(f"{instant:%Y-%m-%d %H:%M:%S}Z {result}", highlight=False, soft_wrap=True)
+
+
+def _brought_up(
+    store: "FeatureStore", settings: Settings, instant: datetime, report: "Callable[[Materialized], None]"
+) -> "list[Materialized]":
+    """Every view, and what the ledger keeps of it."""
+    from larder.compute.ledger_entries import features_entry
+    from larder.compute.materialize import materialize
+    from larder.ledger import ledger_of
+
+    results = materialize(store, instant, report)
+    features_entry(ledger_of(settings), results, at=settings.clock())
+    return results
 
 
 def _print_table(console: "Console", results: "list[Materialized]", instant: str, seconds: float) -> None:
