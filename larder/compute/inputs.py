@@ -9,7 +9,7 @@ from deltalake import DeltaTable
 
 from larder.compute.definition import WindowDefinition, microseconds
 from larder.compute.events import EventSource
-from larder.compute.position import GoldPosition, is_newest
+from larder.compute.position import GoldPosition, is_untouched
 from larder.contracts.errors import LarderError
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.offline.tables.delta_table import open_table
@@ -59,7 +59,7 @@ def inputs_of(
     if stored is None or previous is None:
         return everything
     # Another table may have taken the source's place, and somebody else may have changed gold.
-    if previous.source_id != str(events.metadata().id) or not is_newest(previous, stored):
+    if previous.source_id != str(events.metadata().id) or not is_untouched(previous, stored):
         return everything
     changed = _earliest_change(source, events, previous.source_version, source.column(definition.timestamp))
     if changed is None:

@@ -10,6 +10,12 @@ from larder.contracts.errors import InvalidDataError, MissingTableError
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.integrity import place
 
+_RECENT = 20
+"""Commits that are looked at first, since each costs reading a file."""
+
+_MAINTENANCE = ("OPTIMIZE", "VACUUM START", "VACUUM END")
+"""Operations that change no row."""
+
 
 class GoldPosition(msgspec.Struct, frozen=True):
     """What one refresh leaves in the metadata of its commit."""
@@ -50,7 +56,7 @@ def opened_gold(table: str) -> DeltaTable | None:
 def position_in(delta: DeltaTable) -> GoldPosition:
     """The position of the last refresh. Raises InvalidDataError when the table was not written by this engine."""
     # The newest commits nearly always answer; other tools may have added theirs (OPTIMIZE, VACUUM).
-    for limit in (20, None):
+    for limit in (_RECENT, None):
         for commit in delta.history(limit):
             position = _decoded(commit.get("userMetadata"))
             if position is not None:
@@ -61,9 +67,14 @@ def position_in(delta: DeltaTable) -> GoldPosition:
     )
 
 
-def is_newest(position: GoldPosition, delta: DeltaTable) -> bool:
-    """Whether the table is as the refresh left it: nothing was deleted, restored or added since."""
-    return [_decoded(commit.get("userMetadata")) for commit in delta.history(1)] == [position]
+def is_untouched(position: GoldPosition, delta: DeltaTable) -> bool:
+    """Whether the table holds the rows that the refresh left there: none was deleted, restored or added since."""
+    for commit in delta.history(_RECENT):
+        if _decoded(commit.get("userMetadata")) == position:
+            return True
+        if commit.get("operation") not in _MAINTENANCE:
+            return False
+    return False
 
 
 def encoded(position: GoldPosition) -> str:

@@ -105,6 +105,17 @@ def test_how_much_there_is_to_do_is_told_by_the_files(shop: Shop):
     assert work < 20 < DeltaTable(shop.gold).to_pyarrow_table().num_rows
 
 
+def test_gold_that_was_compacted_is_still_known(shop: Shop):
+    gold = DeltaTable(shop.gold)
+    gold.optimize.compact()
+    gold.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    shop.sell(("ann", 44, 1.0))
+
+    assert minutes(shop.inputs().gold_from) == 45
+    assert shop.refresh(50) > 0
+    assert shop.lacking(50).num_rows == 0
+
+
 def test_everything_is_looked_at_where_gold_was_changed_by_others(shop: Shop):
     DeltaTable(shop.gold).delete("shop = 'bob'")
 
