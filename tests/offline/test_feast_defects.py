@@ -23,6 +23,7 @@ from feast.value_type import ValueType
 from larder.compute.definition import WindowDefinition, WindowFeature
 from larder.compute.events import EventSource
 from larder.compute.gold import refresh_gold
+from larder.compute.gold_files import FILES
 from larder.compute.push import push_latest
 from larder.contracts.settings import Settings, load_settings
 from larder.offline import DeltaSource
@@ -275,15 +276,20 @@ def test_fact_14_all_windows_of_a_view_slide_and_nothing_comes_to_the_driver(
 ):
     source = write_table(tmp_path, "sales", sales(("a", "x", "06:52", 4.0), ("a", "x", "07:01", 8.0)))
     gold = str(tmp_path / "gold")
-    for collecting in ("toPandas", "collect", "toArrow", "toLocalIterator", "take", "first"):
-        monkeypatch.setattr(type(spark.range(1)), collecting, lambda *_, name=collecting, **__: pytest.fail(name))
+    frame = type(spark.range(1))
+    for collecting in ("toPandas", "collect", "toLocalIterator", "take", "first"):
+        monkeypatch.setattr(frame, collecting, lambda *_, name=collecting, **__: pytest.fail(name))
+    collected, to_arrow = list[str](), frame.toArrow
+    monkeypatch.setattr(frame, "toArrow", lambda rows: collected.extend(rows.columns) or to_arrow(rows))
     session_zone = spark.conf.get("spark.sql.session.timeZone")
     spark.conf.set("spark.sql.session.timeZone", zone)
     try:
-        refresh_gold(lambda: spark, WINDOWS, EventSource(source), gold, until=at("08:00"), is_live=False)
+        events = EventSource(source)
+        refresh_gold(lambda: spark, WINDOWS, events, gold, until=at("08:00"), is_live=False, spark_from_rows=0)
     finally:
         spark.conf.set("spark.sql.session.timeZone", session_zone)
 
+    assert collected == FILES.names  # of each file its name and size
     rows = DeltaTable(gold).to_pyarrow_table().sort_by("event_timestamp").to_pylist()
     assert [
         (f"{r['event_timestamp'].astimezone(UTC):%H:%M}", r["sum_10m"], r["sum_20m"], r["count_20m"]) for r in rows
