@@ -171,7 +171,7 @@ class RedisOnlineStore(OnlineStore):
         """The layout and the configuration that it understands."""
         online = config.online_store
         if getattr(self, "_configured", None) is not online:
-            settings = load_settings()
+            settings = load_settings(near=config.repo_path)
             self._clients = Clients(configured_address(online, settings), online.read_timeout_seconds)
             self._packed = PackedLayout(self._clients, settings.clock)
             self._feast = FeastLayout(self._clients)
