@@ -74,5 +74,5 @@ def check_instants(requests: pa.Table, name: str) -> None:
     if not pa.types.is_timestamp(dtype) or dtype.tz is None:
         raise InvalidDataError(
             f"Column {name!r} of the request is {dtype}, but an instant needs a timestamp with a time zone. "
-            "Localize it, for example with pandas' dt.tz_localize('UTC')."
+            "Convert it, for example with pandas' to_datetime(..., utc=True)."
         )

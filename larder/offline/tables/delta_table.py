@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -72,12 +73,13 @@ def table_schema(uri: str, version: int | None = None, *, options: Options | Non
 
 def _not_opened(uri: str, log: Log, version: int | None, problem: DeltaError) -> LarderError:
     if log.newest is None:
-        if not isinstance(problem, TableNotFoundError):
+        if not isinstance(problem, TableNotFoundError) and not Path(uri).is_file():
             return InvalidDataError(f"The Delta table at {uri} cannot be opened: {_first_line(problem)}.")
         return MissingTableError(
             f"There is no Delta table at {uri}. Write it first (`larder ingest` for silver tables, `larder features` "
             "or `feast materialize-incremental` for windowed views), or correct the path of its DeltaSource; "
-            "relative paths start at `lake` under `offline_store:`, or at LARDER_LAKE."
+            "relative paths start at `lake` under `offline_store:`, or at LARDER_LAKE. Parquet files "
+            "without a Delta log are read through Feast's FileSource."
         )
     if version is not None and version > log.newest:
         return MissingTableError(

@@ -40,7 +40,7 @@ class ParquetFiles:
             self._dataset = factory.finish(pa.unify_schemas(list(schemas), promote_options="permissive"))
         except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as problem:
             raise InvalidDataError(
-                f"The Parquet files at {uri} cannot be read as one table: {problem}. "
+                f"The Parquet files at {uri} cannot be read as one table: {str(problem).rstrip('.')}. "
                 "Remove or rewrite the file at fault."
             ) from problem
         self.schema: pa.Schema = self._dataset.schema
