@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def feature_store(settings: Settings) -> "FeatureStore":
-    """The feature store that `feature_repo/feature_store.yaml` describes.
+    """The feature store that the `feature_store.yaml` of the project describes.
 
     Raises ConfigurationError when there is none.
     """
     if not (settings.feature_repo / "feature_store.yaml").is_file():
         raise ConfigurationError(
-            f"{settings.feature_repo} holds no feature_store.yaml. Call Larder from a project's folder, set "
-            "LARDER_HOME to one, or make one (docs/use_your_own_data.md)."
+            f"Neither {settings.feature_repo} nor {settings.home} holds a feature_store.yaml. Call Larder from a "
+            "project or a Feast repository, set LARDER_HOME to one, or make one (docs/use_your_own_data.md)."
         )
     from feast import FeatureStore
 

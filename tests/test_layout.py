@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -79,6 +80,14 @@ def test_every_setting_is_explained_in_the_example_file():
     variables = {item.metadata.get("variable", f"LARDER_{item.name.upper()}") for item in fields(Settings)}
 
     assert explained == variables
+
+
+def test_the_pages_beside_the_code_are_installed_with_it():
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    installed = {path for package, globs in patterns.items() for glob in globs for path in (ROOT / package).glob(glob)}
+    beside = {path for folder in ("larder", *STAGES, *ABOVE) for path in (ROOT / folder).rglob("*.*")}
+
+    assert {path for path in beside if path.suffix in (".html", ".css")} == installed
 
 
 def test_the_make_targets_of_the_readme_exist():

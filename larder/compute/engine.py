@@ -91,4 +91,4 @@ class SparkFeatureEngine(ComputeEngine):
 
     @cached_property
     def _settings(self) -> Settings:
-        return load_settings()
+        return load_settings(near=self.repo_config.repo_path)

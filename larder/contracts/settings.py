@@ -12,7 +12,7 @@ import larder
 from larder.contracts.clock import Clock, parsed_instant, replay_clock, system_clock
 from larder.contracts.errors import ConfigurationError
 
-FEATURE_REPO = "feature_repo"
+FEATURE_REPO, FEATURE_STORE = "feature_repo", "feature_store.yaml"
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Settings:
     """Where things are and how they run. Field `x` is the variable `LARDER_X`; see `.env.example`."""
 
     home: Path
-    """The folder that holds `feature_repo/` and the other stages' use case files."""
+    """The folder that holds `feature_repo/` and the other stages' use case files, or a Feast repository by itself."""
     state: Path
     """Everything that a run writes; safe to delete."""
     lake: str
@@ -49,7 +49,9 @@ class Settings:
 
     @property
     def feature_repo(self) -> Path:
-        return self.home / FEATURE_REPO
+        """The folder of `feature_store.yaml`."""
+        below = self.home / FEATURE_REPO
+        return next((folder for folder in (below, self.home) if (folder / FEATURE_STORE).is_file()), below)
 
     @property
     def bundles(self) -> Path:
@@ -62,14 +64,16 @@ class Settings:
         return self.state / "reports"
 
 
-def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+def load_settings(environment: Mapping[str, str] | None = None, *, near: Path | None = None) -> Settings:
     """Settings from `LARDER_*` variables; those in `<home>/.env` count where the environment is silent.
 
-    Home is `LARDER_HOME`, else the nearest folder at or above the current one that has a
-    `feature_repo/feature_store.yaml`, else the checkout from which the package is installed.
+    Home is `LARDER_HOME`, else the nearest folder at or above `near` that has a `feature_repo/feature_store.yaml`
+    or, under another name than `feature_repo`, is a Feast repository itself; else the checkout from which the
+    package is installed. `near` is the folder of the `feature_store.yaml` in use, so that what a repository keeps
+    does not depend on the folder it is called from; without one, the current folder.
     """
     given = dict(os.environ if environment is None else environment)
-    home = _home(given.get("LARDER_HOME", ""))
+    home = _home(given.get("LARDER_HOME", ""), (near or Path()).absolute())
     values = {name: value for name, value in dotenv_values(home / ".env").items() if value is not None}
     values |= given
     known = {_variable(item.name) for item in fields(Settings)} - {"LARDER_REPLAY_AT"} | {"LARDER_CLOCK"}
@@ -113,14 +117,16 @@ def _variable(field_name: str) -> str:
     return "LARDER_" + field_name.upper()
 
 
-def _home(given: str) -> Path:
+def _home(given: str, here: Path) -> Path:
     if given:
         return Path(given).absolute()
-    here = Path.cwd()
-    for folder in (here, *here.parents, Path(larder.__file__).parent.parent):
-        if (folder / FEATURE_REPO / "feature_store.yaml").is_file():
-            return folder
-    return here
+    folders = (here, *here.parents, Path(larder.__file__).parent.parent)
+    return next((folder for folder in folders if _is_home(folder)), here)
+
+
+def _is_home(folder: Path) -> bool:
+    is_repository = (folder / FEATURE_STORE).is_file() and folder.name != FEATURE_REPO
+    return is_repository or (folder / FEATURE_REPO / FEATURE_STORE).is_file()
 
 
 def _absolute(path: str, home: Path) -> Path:

@@ -120,7 +120,9 @@ def _events(
     source: DeltaSource, config: RepoConfig, definition: "WindowDefinition", position: GoldPosition | None, column: str
 ) -> History:
     place = source.table(config)
-    pinned = version_to_read(place, lake=lake_root(config), version=source.pinned_version(config))
+    pinned = version_to_read(
+        place, lake=lake_root(config), version=source.pinned_version(config), near=config.repo_path
+    )
     return History(
         place,
         tuple(definition.keys),

@@ -64,12 +64,18 @@ def rows_between(lookups: Sequence[Lookup], start: datetime | None, end: datetim
     Columns are the keys of all views; those that a row's view does not have are null there. Without `start` the range
     is the longest ttl of the views, else 30 days, which is what Feast takes.
     """
+    if wrong := [at for at in (start, end) if not isinstance(at, datetime | None)]:
+        raise ConfigurationError(
+            f"start_date and end_date must be datetimes; {wrong[0]!r} is a {type(wrong[0]).__name__}. Parse it first."
+        )
     if end is None:
         raise ConfigurationError(
             "Retrieval without entity rows needs an end_date, and best a start_date too. Give them."
         )
     if start is None:
         start = end - (max(lookup.history.ttl or timedelta(0) for lookup in lookups) or _RANGE)
+    if as_utc(start) > as_utc(end):
+        raise ConfigurationError(f"start_date {start} is after end_date {end}, so no row can be meant. Exchange them.")
     try:
         changes = pa.concat_tables(
             [_changes(lookup, start, end) for lookup in lookups], promote_options="permissive"

@@ -20,5 +20,5 @@ def pinned_for_retrieval(history: History, config: RepoConfig) -> History:
     if history.format == "parquet":
         require_unpinned(history.table)
         return pinned(history)
-    version = version_to_read(history.table, lake=lake_root(config), version=history.version)
+    version = version_to_read(history.table, lake=lake_root(config), version=history.version, near=config.repo_path)
     return pinned(replace(history, version=version))

@@ -9,6 +9,7 @@ import pyarrow as pa
 from larder.contracts.errors import InvalidDataError, MissingColumnsError
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.offline.request_checks import check_distinct_columns, check_zones
+from larder.offline.tables.kinds import INSTANT
 
 
 def request_table(entity_df: Any) -> pa.Table:
@@ -29,13 +30,21 @@ def request_table(entity_df: Any) -> pa.Table:
                 f"The request has a column of mixed types: {problem}. Give each column one type."
             ) from problem
         check_zones(entity_df, rows)
-        return rows
+        return rows if rows.num_rows else _with_instants(rows)
     if hasattr(entity_df, "__arrow_c_stream__"):
         return request_table(pa.table(entity_df))
     raise InvalidDataError(
         f"The request is a {type(entity_df).__name__}; give rows as a pandas, Arrow or polars table with the join "
         f"keys and {EVENT_TIMESTAMP!r}, or as SQL."
     )
+
+
+def _with_instants(nothing: pa.Table) -> pa.Table:
+    """A frame made of column names alone has no types; its event timestamps are instants nevertheless."""
+    names = nothing.schema.names
+    if EVENT_TIMESTAMP not in names or not pa.types.is_null(nothing.schema.field(EVENT_TIMESTAMP).type):
+        return nothing
+    return nothing.set_column(names.index(EVENT_TIMESTAMP), EVENT_TIMESTAMP, nothing[EVENT_TIMESTAMP].cast(INSTANT))
 
 
 def instant_column(requests: pa.Table) -> str:
@@ -65,5 +74,5 @@ def check_instants(requests: pa.Table, name: str) -> None:
     if not pa.types.is_timestamp(dtype) or dtype.tz is None:
         raise InvalidDataError(
             f"Column {name!r} of the request is {dtype}, but an instant needs a timestamp with a time zone. "
-            "Localize it, for example with pandas' dt.tz_localize('UTC')."
+            "Convert it, for example with pandas' to_datetime(..., utc=True)."
         )

@@ -48,6 +48,10 @@ class DeltaSource(DataSource):
                 f"DeltaSource {name or path!r} has version={version} and timestamp={timestamp.isoformat()}. "
                 "One of them pins the table; leave the other out."
             )
+        if version is not None and (type(version) is not int or version < 0):
+            raise ConfigurationError(
+                f"DeltaSource {name or path!r} has version={version!r}. A version is a whole number from 0 on."
+            )
         if timestamp is not None and timestamp.tzinfo is None:
             raise ConfigurationError(
                 f"DeltaSource {name or path!r} has timestamp={timestamp.isoformat()} without a time zone. "

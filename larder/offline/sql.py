@@ -27,8 +27,9 @@ def rows_of_query(query: str, sources: Iterable[DataSource], config: RepoConfig)
         with pl.SQLContext(frames={name: _frame(table) for name, table in tables.items()}) as context:
             found = context.execute(query, eager=True)
     except pl.exceptions.PolarsError as problem:
+        what = str(problem).partition("\n")[0]  # the plan that polars adds helps nobody
         raise InvalidDataError(
-            f"The SQL of the request cannot be run: {problem}. Its tables are the data sources {sorted(readable)}; put "
+            f"The SQL of the request cannot be run: {what}. Its tables are the data sources {sorted(readable)}; put "
             "double quotes round a name that is no plain word."
         ) from problem
     return found.to_arrow(compat_level=pl.CompatLevel.oldest())

@@ -13,7 +13,7 @@ from feast.feature_logging import LoggingConfig, LoggingSource
 from feast.infra.offline_stores.offline_store import RetrievalMetadata
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.on_demand_feature_view import OnDemandFeatureView
-from feast.repo_config import FeastConfigBaseModel, RepoConfig
+from feast.repo_config import RepoConfig
 from pydantic import StrictStr
 
 from larder.contracts.errors import InvalidDataError
@@ -27,9 +27,10 @@ from larder.offline.pulls import all_rows, check_file_source, file_columns, in_b
 from larder.offline.requests import instant_column, request_table
 from larder.offline.sql import rows_of_query
 from larder.offline.writing import append_to_source
+from larder.store_settings import StoreSettings
 
 
-class DeltaOfflineStoreConfig(FeastConfigBaseModel):
+class DeltaOfflineStoreConfig(StoreSettings):
     """The `offline_store:` section of `feature_store.yaml`."""
 
     type: StrictStr = "larder.offline.DeltaOfflineStore"

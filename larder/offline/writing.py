@@ -1,6 +1,7 @@
 """Rows of a feature view into the table or files of its source: appended whole or not at all, types checked."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +14,7 @@ from larder.offline.history import History, source_history
 from larder.offline.tables.columns import columns_by_name
 from larder.offline.tables.delta_table import table_schema
 from larder.offline.tables.delta_writing import append_rows
-from larder.offline.tables.kinds import in_utc
+from larder.offline.tables.kinds import INSTANT, in_utc, is_text
 from larder.offline.tables.parquet import ParquetFiles
 from larder.offline.tables.parquet_writing import append_parquet
 from larder.offline.types import fitted
@@ -77,10 +78,20 @@ def _fitted(values: pa.ChunkedArray, column: pa.Field, history: History) -> pa.C
     """As the source stores it; where a naive time means UTC, one with a zone may become naive and the reverse."""
     if not column.nullable:
         _check_no_nulls(pa.table({column.name: values}), column.name, history.table)
+    if pa.types.is_timestamp(column.type) and is_text(values.type):
+        values = _read_times(values)
     if not history.naive_is_utc:
         return fitted(values, column, where=history.table)
     in_zone = fitted(_in_zone(values), column.with_type(in_utc(column.type)), where=history.table)
     return in_zone.cast(column.type)
+
+
+def _read_times(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Times out of ISO 8601, which is how JSON brings them to Feast's feature server; other text stays as it is."""
+    for dtype in (INSTANT, pa.timestamp("us")):  # Arrow takes texts that all have a zone, or all have none
+        with suppress(pa.ArrowInvalid):
+            return texts.cast(dtype)
+    return texts
 
 
 def _in_zone(values: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -167,7 +167,7 @@ _FROM_FEAST: Mapping[str, Callable[[Any], Any]] = {
 
 
 def _utc(instant: datetime | None) -> datetime | None:
-    """Feast's interface says that a naive instant is UTC."""
-    if instant is None:
+    """Feast's interface says that a naive instant is UTC; in a column of times pandas' null is NaT."""
+    if instant is None or instant != instant:
         return None
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)

@@ -12,7 +12,6 @@ from feast.infra.supported_async_methods import SupportedAsyncMethods
 from feast.online_response import OnlineResponse
 from feast.protos.feast.core.Registry_pb2 import Registry
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.repo_config import FeastConfigBaseModel
 from pydantic import PositiveFloat, StrictStr
 
 from larder.contracts.errors import ConfigurationError, UnsupportedError
@@ -24,9 +23,10 @@ from larder.online.layouts.feast import FeastLayout
 from larder.online.layouts.packed import PackedLayout, StoredRow
 from larder.online.server.connection import SERVING_TIMEOUT_SECONDS, redis_failures
 from larder.online.server.embedded import EMBEDDED, online_address
+from larder.store_settings import StoreSettings
 
 
-class RedisOnlineStoreConfig(FeastConfigBaseModel):
+class RedisOnlineStoreConfig(StoreSettings):
     """`online_store:` in feature_store.yaml."""
 
     type: StrictStr = "larder.online.RedisOnlineStore"
@@ -171,7 +171,7 @@ class RedisOnlineStore(OnlineStore):
         """The layout and the configuration that it understands."""
         online = config.online_store
         if getattr(self, "_configured", None) is not online:
-            settings = load_settings()
+            settings = load_settings(near=config.repo_path)
             self._clients = Clients(configured_address(online, settings), online.read_timeout_seconds)
             self._packed = PackedLayout(self._clients, settings.clock)
             self._feast = FeastLayout(self._clients)

@@ -1,4 +1,7 @@
-"""The one Spark session, the same on a laptop and on a cluster."""
+"""The one Spark session, the same on a laptop and on a cluster.
+
+Imports no pyspark by itself: the stores load this module also where only `larder[store]` is installed.
+"""
 
 import fcntl
 import os
@@ -7,15 +10,15 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-
-from pyspark import SparkConf, SparkContext
-from pyspark.errors import PySparkRuntimeError
-from pyspark.java_gateway import launch_gateway
-from pyspark.sql import SparkSession
+from typing import TYPE_CHECKING
 
 from larder.contracts.errors import DependencyError
 from larder.contracts.settings import Settings
 from larder.spark.java import java_home
+
+if TYPE_CHECKING:
+    from pyspark import SparkConf
+    from pyspark.sql import SparkSession
 
 DELTA = "4.4.0"
 _JARS = ("io.delta:delta-spark_4.2_2.13", "io.delta:delta-storage")
@@ -51,12 +54,15 @@ _LOCAL = {
 }
 
 
-def spark_session(settings: Settings, app_name: str = "larder") -> SparkSession:
+def spark_session(settings: Settings, app_name: str = "larder") -> "SparkSession":
     """The running session, or a new one: Delta Lake, UTC, everything it writes under `settings.state`.
 
     The first start on a machine downloads two JARs; what Java has to say goes to `<state>/spark/spark.log`.
     Raises DependencyError when Java or the JARs cannot be had.
     """
+    from pyspark import SparkConf
+    from pyspark.sql import SparkSession
+
     active = SparkSession.getActiveSession()
     if active is not None:
         return active
@@ -67,7 +73,7 @@ def spark_session(settings: Settings, app_name: str = "larder") -> SparkSession:
 
 
 @contextmanager
-def session_options(spark: SparkSession, options: Mapping[str, str]) -> Iterator[None]:
+def session_options(spark: "SparkSession", options: Mapping[str, str]) -> Iterator[None]:
     """Set session options for the block, then put back what was there."""
     before = {name: spark.conf.get(name, None) for name in options}
     for name, value in options.items():
@@ -139,8 +145,12 @@ def _one_download_at_a_time(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _launch(conf: SparkConf, settings: Settings) -> None:
+def _launch(conf: "SparkConf", settings: Settings) -> None:
     """Start Java and the context with Java's messages going to a file."""
+    from pyspark import SparkContext
+    from pyspark.errors import PySparkRuntimeError
+    from pyspark.java_gateway import launch_gateway
+
     place = _place(settings)
     (place / "tmp").mkdir(parents=True, exist_ok=True)
     home = java_home(settings.state.absolute())

@@ -169,7 +169,7 @@ def _conclude(proof: Proof, console: Console, views: "list[ViewComparison]") -> 
     if different:
         raise DifferenceError(
             f"{different:,} of {compared:,} online values differ from their offline value at {instant}. "
-            "The causes are above; `larder features` brings Redis up to the tables, `larder verify --repair` puts "
-            "right what it cannot."
+            "The causes are above; `feast materialize-incremental` or `larder features` brings Redis up to the tables, "
+            "`larder verify --repair` puts right what they cannot."
         )
     console.print(f"[green]All {compared:,} online values equal their offline value.[/]", highlight=False)

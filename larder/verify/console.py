@@ -69,8 +69,13 @@ def _number(value: int) -> str:
 
 def _print_differences(console: Console, view: ViewComparison) -> None:
     if view.strays:
-        console.print(f"[red]{view.view}: Redis holds {view.strays:,} entities that the history does not know.[/]")
+        _print_red(console, f"{view.view}: Redis holds {view.strays:,} entities that the history does not know.")
     for item in view.features:
         if item.different:
             causes = ", ".join(f"{count:,} {cause}" for cause, count in item.causes.items())
-            console.print(f"[red]{view.view}:{item.feature}: {item.different:,} different ({causes})[/]")
+            _print_red(console, f"{view.view}:{item.feature}: {item.different:,} different ({causes})")
+
+
+def _print_red(console: Console, line: str) -> None:
+    """Names as they are: to rich `:cat:` is a picture and `[x]` a style."""
+    console.print(line, style="red", markup=False, emoji=False)

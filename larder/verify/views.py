@@ -33,7 +33,9 @@ def verified_views(store: "FeatureStore") -> list[VerifiedView]:
     """All online views of the registry, by name. Raises ConfigurationError when there is none."""
     online = sorted((view for view in stored_views(store) if view.online), key=lambda view: view.name)
     if not online:
-        raise ConfigurationError("The registry holds no online feature view. Run `larder features` first.")
+        raise ConfigurationError(
+            "The registry holds no online feature view. Run `feast apply` or `larder features` first."
+        )
     return [verified_view(view, store) for view in online]
 
 

@@ -33,15 +33,16 @@ def table_versions(versions: Mapping[str, int]) -> Iterator[None]:
         _pins.reset(token)
 
 
-def version_to_read(table: str, *, lake: str, version: int | None = None) -> int | None:
+def version_to_read(table: str, *, lake: str, version: int | None = None, near: Path | None = None) -> int | None:
     """The version of `table` (folder or URI) that a retrieval reads; None means the latest.
 
     That of `table_versions` where it is in force, else `version`, which is what the table's definition pins, else
-    that of `larder data checkout`. Raises ConfigurationError when the first lacks the table or contradicts the second.
+    that of `larder data checkout` in the project at or above `near`, by default the current folder.
+    Raises ConfigurationError when the first lacks the table or contradicts the second.
     """
     pins = _pins.get()
     if pins is None:
-        return _checked_out(table) if version is None else version
+        return _checked_out(table, near) if version is None else version
     pinned = {place_of(name, lake): number for name, number in pins.items()}.get(_plain(table))
     if pinned is None:
         raise ConfigurationError(
@@ -84,8 +85,8 @@ def checked_out(settings: Settings) -> dict[str, PinnedTable]:
     return read_lock_file(path) if path.is_file() else {}
 
 
-def _checked_out(table: str) -> int | None:
-    settings = load_settings()
+def _checked_out(table: str, near: Path | None) -> int | None:
+    settings = load_settings(near=near)
     pins = {place_of(name, settings.lake): pin.version for name, pin in checked_out(settings).items()}
     return pins.get(_plain(table))
 

@@ -37,6 +37,19 @@ def test_home_is_found_from_a_folder_below(tmp_path: Path, monkeypatch: pytest.M
     assert load_settings({}).home == tmp_path
 
 
+@pytest.mark.parametrize("called_from", [".", "shop", "shop/notebooks"])
+def test_a_feast_repository_by_itself_is_its_own_home_from_wherever_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, called_from: str
+):
+    (tmp_path / "shop" / "notebooks").mkdir(parents=True)
+    (tmp_path / "shop" / "feature_store.yaml").touch()
+    monkeypatch.chdir(tmp_path / called_from)
+
+    settings = load_settings({}, near=tmp_path / "shop")
+
+    assert settings.home == settings.feature_repo == tmp_path / "shop"
+
+
 def test_the_clock_stands_at_the_replay_instant(tmp_path: Path):
     settings = load_settings({"LARDER_HOME": str(tmp_path), "LARDER_CLOCK": "2013-12-28T12:00:00-05:00"})
 

@@ -1,5 +1,6 @@
 """Tables and requests that do not fit are refused with the table, the column and what to do about it."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,13 @@ from feast import Entity, FeatureStore, FeatureView, Field
 from feast.types import Float64, String
 from feast.value_type import ValueType
 
-from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError, MissingTableError
+from larder.contracts.errors import (
+    ConfigurationError,
+    InvalidDataError,
+    MissingColumnsError,
+    MissingTableError,
+    UnsupportedError,
+)
 from larder.offline import DeltaSource
 from larder.offline.history import History
 from larder.offline.reading import read_history
@@ -144,6 +151,18 @@ def test_an_empty_commit_file_never_gives_a_shorter_training_set(tmp_path: Path)
 
     with pytest.raises(InvalidDataError, match=rf"{place} is damaged.*0001\.json is empty"):
         amounts(store, asked())
+
+
+@pytest.mark.parametrize("feature", ["typeWidening", "featureOfTomorrow"])
+def test_a_table_with_a_feature_that_deltalake_does_not_read_is_refused_with_the_feature(tmp_path: Path, feature: str):
+    write_deltalake(tmp_path, SALES)
+    features = {"readerFeatures": [feature], "writerFeatures": [feature]}
+    protocol = {"minReaderVersion": 3, "minWriterVersion": 7} | features
+    commit = [{"commitInfo": {"timestamp": 1, "operation": "UPGRADE PROTOCOL"}}, {"protocol": protocol}]
+    (tmp_path / "_delta_log" / f"{1:020}.json").write_text("".join(json.dumps(action) + "\n" for action in commit))
+
+    with pytest.raises(UnsupportedError, match=f"(?i)needs {feature} of Delta.*DROP FEATURE"):
+        read_history(view_of(str(tmp_path)))
 
 
 def test_two_columns_for_one_name_in_the_field_mapping_are_refused(tmp_path: Path):

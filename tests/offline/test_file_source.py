@@ -1,6 +1,7 @@
 """Feast's FileSource, as an existing Feast repository has it: only `offline_store` in its YAML changes."""
 
 import runpy
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -237,6 +238,17 @@ def test_a_damaged_file_is_an_error_and_no_shorter_result(tmp_path: Path):
 
     with pytest.raises(InvalidDataError, match=r"trips.*second"):
         read_history(history(folder))
+
+
+def test_categories_in_one_file_and_text_in_another_are_one_column(tmp_path: Path):
+    folder = tmp_path / "trips"
+    written(tmp_path, "trips")
+    NAIVE.assign(city="Rome").to_parquet(folder / "text.parquet")
+    NAIVE.assign(city=pd.Categorical(["Oslo", None, "Oslo"])).to_parquet(folder / "categories.parquet")
+
+    found = read_history(replace(history(folder), features=("city",)))["city"]
+
+    assert Counter(found.to_pylist()) == {"Oslo": 2, None: 4, "Rome": 3}
 
 
 def test_a_partitioned_folder_is_read_with_its_partitions_and_takes_no_single_rows(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -82,6 +83,14 @@ def test_a_range_without_an_end_is_refused(mixed: FeatureStore):
         mixed._get_provider().offline_store.get_historical_features(
             mixed.config, views, ["sales:amount"], None, mixed.registry, mixed.project
         )
+
+
+@pytest.mark.parametrize(
+    ("start", "words"), [("2020-01-01", "'2020-01-01' is a str"), (at("13:00"), "is after end_date")]
+)
+def test_a_range_of_text_or_backwards_is_refused(mixed: FeatureStore, start: Any, words: str):
+    with pytest.raises(ConfigurationError, match=words):
+        mixed.get_historical_features(features=["sales:amount"], start_date=start, end_date=at("12:00"))
 
 
 def test_a_range_without_changes_gives_all_columns_and_no_row(mixed: FeatureStore):

@@ -76,6 +76,21 @@ def test_a_naive_instant_is_refused():
         pans(timestamp=NOON.replace(tzinfo=None))
 
 
+@pytest.mark.parametrize("version", ["0", -1, True, 1.0])
+def test_a_version_that_is_no_whole_number_is_refused(version):
+    with pytest.raises(ConfigurationError, match="whole number from 0 on"):
+        pans(version=version)
+
+
+def test_a_file_is_no_table_and_the_message_says_who_reads_it(tmp_path: Path):
+    (tmp_path / "pans.parquet").touch()
+
+    with pytest.raises(MissingTableError, match=r"no Delta table at .*pans\.parquet.*FileSource"):
+        DeltaSource(path=str(tmp_path / "pans.parquet"), timestamp_field="at").get_table_column_names_and_types(
+            feature_store(tmp_path).config
+        )
+
+
 def test_version_and_timestamp_together_are_refused():
     with pytest.raises(ConfigurationError, match=r"version=0 and timestamp=2024-01-01T12:00:00\+00:00"):
         pans(version=0, timestamp=NOON)

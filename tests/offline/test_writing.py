@@ -105,7 +105,8 @@ def test_progress_counts_the_rows_written(store: FeatureStore):
         ({"shop_number": [7]}, "shop_number"),
         ({"shop_number": [None]}, "shop_number"),
         ({"sold_at": [datetime(2020, 1, 1, 10)]}, "sold_at"),
-        ({"sold_at": ["2020-01-01T10:00:00Z"]}, "sold_at"),
+        ({"sold_at": ["2020-01-01 10:00:00"]}, "sold_at"),
+        ({"sold_at": ["yesterday"]}, "sold_at"),
         ({"sold_at": pd.to_datetime([None], utc=True)}, "sold_at"),
         ({"sold_at": pd.to_datetime(["2020-01-01T10:00:00.000000001Z"])}, "sold_at"),
         ({"labels": [{"size": 4}]}, "labels"),
@@ -137,6 +138,14 @@ def test_only_the_width_of_a_number_and_the_zone_of_an_instant_may_differ(store:
             "labels": None,
         }
     ]
+
+
+def test_times_of_json_are_written_as_the_instants_that_they_say(store: FeatureStore, tmp_path: Path):
+    texts = {"sold_at": ["2020-01-01T10:00:00Z"], "created": ["2020-01-01 11:01:00+01:00"]}
+
+    store.push("sales_push", sales(**texts), to=PushMode.OFFLINE)
+
+    assert [(row["sold_at"], row["created"]) for row in stored(tmp_path)] == [(at("10:00"), at("10:01"))]
 
 
 def test_missing_and_unknown_columns_are_named(store: FeatureStore, tmp_path: Path):

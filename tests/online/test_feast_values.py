@@ -1,6 +1,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
@@ -74,6 +75,13 @@ def test_rows_of_feast_become_records(dtype: str, kind: ValueType, content: Any)
     stored = packed_records(Layout(plan), rows)
     assert [Layout(plan).decode(record).values for record in stored] == [(content,), (None,), (None,)]
     assert decoded_columns(Layout(plan), stored)["value"].null_count == 2
+
+
+def test_a_null_time_of_pandas_is_a_null() -> None:
+    key = EntityKey(join_keys=["user"], entity_values=[Value(string_val="ann")])
+    rows = [(key, {}, NOON, pd.NaT), (key, {}, NOON, NOON)]
+
+    assert rows_table(view(features=""), rows)["known_at"].to_pylist() == [None, NOON]
 
 
 def test_a_null_element_is_refused_where_feast_would_make_it_zero() -> None:

@@ -9,11 +9,13 @@ from feast import FeatureStore
 from feast.types import ScalarMap, Struct
 
 from larder.contracts.errors import ConfigurationError
-from larder.contracts.settings import Settings
+from larder.contracts.settings import Settings, load_settings
+from larder.offline.lake import lake_root
 from larder.online import FeatureReader
 from larder.online.contents import count_entities
 from larder.online.layouts.lookup import ViewLookup
 from larder.online.planning import feature_plan, stored_plan
+from larder.online.server import embedded
 from larder.online.server.embedded import online_address
 from tests.online import feast_shop
 from tests.online.feast_shop import answers
@@ -64,6 +66,33 @@ def test_feast_reads_what_it_wrote(store: FeatureStore) -> None:
         },
         {"user_id": "ann", "shop_id": 8, "points": None, "since": None, "level": None, "score": 4.0, "mean_price": 2.5},
     ]
+
+
+def test_a_repository_has_one_embedded_redis_and_one_lake_whatever_folder_it_is_called_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    (shop / "feature_store.yaml").write_text(
+        "project: shop\nprovider: local\nregistry: registry.db\n"
+        "offline_store:\n  type: larder.offline.DeltaOfflineStore\n"
+        "online_store:\n  type: larder.online.RedisOnlineStore\n"
+    )
+    settings = load_settings({}, near=shop)
+    lakes = set()
+    try:
+        for number, folder in enumerate([shop, tmp_path]):
+            monkeypatch.chdir(folder)
+            store = FeatureStore(repo_path=str(shop))
+            if number == 0:
+                store.apply([feast_shop.user, feast_shop.visits])
+                _write(store, "visits", datetime.now(UTC), user_id="ann", score=4.0)
+            assert answers(store, "visits:score", {"user_id": "ann"}) == [(4.0, "PRESENT")]
+            lakes.add(lake_root(store.config))
+    finally:
+        embedded.stop(settings)
+
+    assert lakes == {str(shop / ".larder" / "lake")}
 
 
 def test_feast_is_told_which_values_are_missing_or_too_old(store: FeatureStore) -> None:

@@ -1,6 +1,7 @@
 """One session: Delta, UTC, a Java that fits, and nothing written outside the state folder."""
 
 import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,19 @@ def test_spark_writes_what_deltalake_reads_as_utc_microseconds(spark: SparkSessi
 
     assert stored.schema.field("at").type == pa.timestamp("us", tz="UTC")
     assert stored["at"].to_pylist() == [datetime(2013, 3, 10, 7, 0, 0, 1, tzinfo=UTC)]
+
+
+def test_the_stores_load_where_only_their_own_extra_is_installed() -> None:
+    code = (
+        "import sys; sys.modules |= dict.fromkeys(('pyspark', 'delta', 'mlflow', 'sklearn', 'onnxruntime'))\n"
+        "from larder.offline import DeltaOfflineStore, DeltaSource\n"
+        "from larder.online import RedisOnlineStore\n"
+        "from larder.compute import SparkFeatureEngine\n"
+    )
+
+    loaded = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+
+    assert loaded.returncode == 0, loaded.stderr
 
 
 def test_all_that_spark_writes_lies_under_the_state_folder(spark: SparkSession, spark_settings: Settings) -> None:

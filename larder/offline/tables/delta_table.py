@@ -1,13 +1,15 @@
 """Opening Delta tables at a version, and reading them with errors that say what to do."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from larder.contracts.errors import InvalidDataError, LarderError, MissingTableError
+from larder.contracts.errors import InvalidDataError, LarderError, MissingTableError, UnsupportedError
 from larder.offline.tables.integrity import RESTORE, check_files, missing_file, place
 from larder.offline.tables.log import Log, list_log, listed_damage
 
@@ -54,6 +56,11 @@ def scanning(table: DeltaTable) -> Iterator[None]:
         text = _first_line(problem)
         if "not found" in text.lower():
             raise missing_file(table, text.split("Object at location ")[-1].split(" not found")[0]) from problem
+        if unknown := re.search(r"Unsupported table features required: \[(.+)\]", text):
+            raise UnsupportedError(
+                f"Version {table.version()} of {place(table)} needs {unknown[1]} of Delta, which only Spark reads. Set "
+                "offline_store.engine to 'spark', or let Spark take it out: ALTER TABLE ... DROP FEATURE."
+            ) from problem
         raise InvalidDataError(
             f"Version {table.version()} of {place(table)} cannot be read: {text}. A file of it is damaged or out of "
             f"reach. {RESTORE}, or write its rows again."
@@ -66,12 +73,13 @@ def table_schema(uri: str, version: int | None = None, *, options: Options | Non
 
 def _not_opened(uri: str, log: Log, version: int | None, problem: DeltaError) -> LarderError:
     if log.newest is None:
-        if not isinstance(problem, TableNotFoundError):
+        if not isinstance(problem, TableNotFoundError) and not Path(uri).is_file():
             return InvalidDataError(f"The Delta table at {uri} cannot be opened: {_first_line(problem)}.")
         return MissingTableError(
             f"There is no Delta table at {uri}. Write it first (`larder ingest` for silver tables, `larder features` "
             "or `feast materialize-incremental` for windowed views), or correct the path of its DeltaSource; "
-            "relative paths start at LARDER_LAKE."
+            "relative paths start at `lake` under `offline_store:`, or at LARDER_LAKE. Parquet files "
+            "without a Delta log are read through Feast's FileSource."
         )
     if version is not None and version > log.newest:
         return MissingTableError(
@@ -85,6 +93,11 @@ def _not_opened(uri: str, log: Log, version: int | None, problem: DeltaError) ->
             "delta.logRetentionDuration."
         )
     wanted = log.newest if version is None else version
+    if unknown := re.search(r"Feature '(.+)' is not supported", str(problem)):
+        return UnsupportedError(
+            f"Version {wanted} of {uri} needs {unknown[1]} of Delta, which deltalake does not know. Let the engine "
+            "that wrote it take it out: ALTER TABLE ... DROP FEATURE."
+        )
     return _damaged(uri, wanted, listed_damage(log, wanted) or f"deltalake says: {_first_line(problem)}")
 
 

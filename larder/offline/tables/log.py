@@ -7,6 +7,7 @@ was cut off at the end of a line, and the rows of that commit are gone without a
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -71,6 +72,8 @@ class _Action(msgspec.Struct):
 
 def list_log(uri: str, options: Mapping[str, str] | None = None) -> Log:
     """One listing of the log of the table at `uri`, a folder or an object-store URI; empty where there is none."""
+    if Path(uri).is_file():  # deltalake speaks of a directory that cannot be walked
+        return Log(())
     try:
         folder = PyFileSystem(DeltaStorageHandler(uri, dict(options or {})))
     except TableNotFoundError:

@@ -36,10 +36,11 @@ class ParquetFiles:
         options_of = ds.FileSystemFactoryOptions(partition_base_dir=path, partitioning=ds.HivePartitioning.discover())
         try:
             factory = ds.FileSystemDatasetFactory(filesystem, found, ds.ParquetFileFormat(), options_of)
-            self._dataset = factory.finish(factory.inspect(promote_options="permissive"))
+            schemas = map(_without_dictionaries, factory.inspect_schemas())
+            self._dataset = factory.finish(pa.unify_schemas(list(schemas), promote_options="permissive"))
         except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as problem:
             raise InvalidDataError(
-                f"The Parquet files at {uri} cannot be read as one table: {problem}. "
+                f"The Parquet files at {uri} cannot be read as one table: {str(problem).rstrip('.')}. "
                 "Remove or rewrite the file at fault."
             ) from problem
         self.schema: pa.Schema = self._dataset.schema
@@ -91,6 +92,13 @@ def filesystem_of(uri: str, options: Mapping[str, str]) -> tuple[pafs.FileSystem
         filesystem, path = pafs.FileSystem.from_uri(uri)
         return filesystem, path
     return pafs.LocalFileSystem(), uri
+
+
+def _without_dictionaries(schema: pa.Schema) -> pa.Schema:
+    """Categories as the values they stand for: in Parquet the two are stored alike, file by file as a writer liked."""
+    return pa.schema(
+        column.with_type(column.type.value_type) if pa.types.is_dictionary(column.type) else column for column in schema
+    )
 
 
 def _pruning(where: Iterable[Between], schema: pa.Schema) -> pc.Expression | None:

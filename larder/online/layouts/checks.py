@@ -11,7 +11,7 @@ import pandas as pd
 from feast import Entity, FeatureService, FeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
 from feast.infra.registry.base_registry import BaseRegistry
-from feast.protos.feast.types.Value_pb2 import Value
+from feast.protos.feast.types.Value_pb2 import RepeatedValue, Value
 from feast.utils import _get_cached_request_context
 from feast.value_type import ValueType
 
@@ -59,10 +59,16 @@ def checked_columns(
 def entity_columns(rows: EntityRows) -> Columns:
     """Rows as columns; an empty row asks for views without entities.
 
-    Raises InvalidDataError for no rows, and for rows whose names differ.
+    Raises InvalidDataError for no rows, for rows whose names differ, and for what is neither rows nor columns.
     """
-    if not isinstance(rows, list):
+    if isinstance(rows, Mapping):
+        _check_columns(rows)
         return rows
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        raise InvalidDataError(
+            f"Entity rows are a {type(rows).__name__}, but must be a list of dicts, one per row, or a dict of lists, "
+            "one per key. A pandas frame gives them with to_dict('records')."
+        )
     if not rows:
         raise InvalidDataError("The request has no entity rows. Give one row per answer that you want.")
     names = rows[0].keys()
@@ -74,6 +80,15 @@ def entity_columns(rows: EntityRows) -> Columns:
     if not names:
         return {DUMMY_ENTITY_ID: [""] * len(rows)}
     return {name: [row[name] for row in rows] for name in names}
+
+
+def _check_columns(columns: Columns) -> None:
+    for name, values in columns.items():
+        if isinstance(values, str) or not isinstance(values, Sequence | RepeatedValue):
+            raise InvalidDataError(
+                f"Entity rows have {name!r} as a {type(values).__name__}. Give a list with one value per row.",
+                field=name,
+            )
 
 
 def check_keys(columns: Columns, types: Mapping[str, ValueType]) -> None:

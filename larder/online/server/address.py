@@ -128,5 +128,5 @@ def _check_options(
 def _unreadable(text: str, why: str) -> ConfigurationError:
     return ConfigurationError(
         f"The Redis address {without_password(text)!r} cannot be used: {why}. "
-        "Set LARDER_REDIS, for example to redis://localhost:6379/0."
+        "Set connection_string or LARDER_REDIS, for example to redis://localhost:6379/0."
     )

@@ -54,7 +54,7 @@ def redis_failures(source: Any) -> Iterator[None]:
     except (RedisError, RedisClusterException) as problem:
         from larder.online.server.failures import failure_sentence
 
-        address = source if isinstance(source, str) else client_address(source)
+        address = without_password(source) if isinstance(source, str) else client_address(source)
         raise OnlineStoreError(failure_sentence(problem, address)) from problem
 
 

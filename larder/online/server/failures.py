@@ -23,13 +23,13 @@ SIGNS = (
     ("WRONG_VERSION_NUMBER", "does not speak TLS", "Use redis:// instead of rediss://"),
     ("UNEXPECTED_EOF", "does not speak TLS", "Use redis:// instead of rediss://"),
     ("CERTIFICATE_REQUIRED", "wants a certificate", "Name one with ?ssl_certfile=<file>&ssl_keyfile=<file>"),
-    ("Protocol Error", "is no Redis", "Set LARDER_REDIS to the address of one"),
+    ("Protocol Error", "is no Redis", "Set connection_string or LARDER_REDIS to the address of one"),
     ("READONLY", "is a read-only replica", "Write to its master, which `larder up` names"),
     ("WRONGTYPE", "holds a key of Larder with another type of value", "Look at it with TYPE and delete it"),
     ("OOM ", "has reached its maxmemory and takes no more", "Raise maxmemory or delete what is not needed"),
     ("Cluster mode is not enabled", "is no Cluster", "Use redis:// instead of redis+cluster://"),
     ("unknown command `SENTINEL`", "is no Sentinel", "Use redis:// instead of redis+sentinel://"),
-    ("cluster cannot be connected", "does not answer", "Start it or set LARDER_REDIS"),
+    ("cluster cannot be connected", "does not answer", "Start it, or correct connection_string or LARDER_REDIS"),
 )
 """Words of an error, what they mean and what to do; for errors that redis-py has no class of its own for."""
 
@@ -48,7 +48,7 @@ def _meaning(problem: Exception) -> tuple[str, str]:
     if isinstance(problem, MasterNotFoundError):
         return "has no master that the Sentinels know", "Check the service's name and that the Sentinels answer"
     if isinstance(problem, AuthenticationError | AuthenticationWrongNumberOfArgsError | AuthorizationError):
-        return "refuses the user or the password", "Set LARDER_REDIS to redis://user:password@host"
+        return "refuses the user or the password", "Set connection_string or LARDER_REDIS to redis://user:password@host"
     if isinstance(problem, NoPermissionError) or "can't run this command" in text:
         return "refuses what this user may not do", f"Grant the rules of {SERVERS_PAGE} with ACL SETUSER"
     if isinstance(problem, BusyLoadingError):
@@ -56,13 +56,16 @@ def _meaning(problem: Exception) -> tuple[str, str]:
     if isinstance(problem, MovedError | ClusterCrossSlotError):
         return "is one node of a Cluster", "Use redis+cluster:// instead of redis://"
     if isinstance(problem, InvalidResponse):
-        return "is no Redis", "Set LARDER_REDIS to the address of one"
+        return "is no Redis", "Set connection_string or LARDER_REDIS to the address of one"
     for sign, meaning, remedy in SIGNS:
         if sign.lower() in text.lower():
             return meaning, remedy
     if isinstance(problem, ConnectionError | TimeoutError):
-        return "does not answer", "Start it with `larder up` or set LARDER_REDIS"
-    return "refused", "Look at its log, or set LARDER_REDIS to another"
+        return (
+            "does not answer",
+            "Start it (`larder up` does if it is embedded), or correct connection_string or LARDER_REDIS",
+        )
+    return "refused", "Look at its log, or set connection_string or LARDER_REDIS to another"
 
 
 def _first_line(problem: Exception) -> str:

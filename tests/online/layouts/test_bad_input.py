@@ -70,6 +70,20 @@ def test_rows_that_name_different_keys_or_none_at_all_are_refused(store: Feature
         store.get_online_features(["visits:score"], [])
 
 
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (pd.DataFrame([ANN]), r"are a DataFrame.*to_dict\('records'\)"),
+        ([("ann",)], "must be a list of dicts"),
+        ({"user_id": "ann"}, "'user_id' as a str"),
+        ({"user_id": pd.Series(["ann"])}, "'user_id' as a Series"),
+    ],
+)
+def test_what_is_neither_rows_nor_columns_is_refused_by_its_type(store: FeatureStore, rows: Any, words: str) -> None:
+    with pytest.raises(InvalidDataError, match=words):
+        store.get_online_features(["visits:score"], rows)
+
+
 @pytest.mark.parametrize("value", ["seven", 7.5, True, 2**70, math.inf, [7], b"7", "", "7.0"])
 def test_a_key_that_is_no_integer_is_refused_and_never_rounded(store: FeatureStore, value: Any) -> None:
     with pytest.raises(InvalidDataError, match="'shop_id' must be an integer of 64 bits") as refusal:

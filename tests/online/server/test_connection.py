@@ -50,6 +50,14 @@ def test_an_absent_redis_is_one_sentence_with_the_remedy() -> None:
     assert "secret" not in str(failure.value)
 
 
+def test_an_address_is_named_without_its_password() -> None:
+    address = "redis://:secret@127.0.0.1:1/0"
+
+    with pytest.raises(OnlineStoreError, match=r"127\.0\.0\.1:1/0 does not answer") as failure, redis_failures(address):
+        connect(address).ping()
+    assert "secret" not in str(failure.value)
+
+
 def test_a_refused_command_is_an_online_store_error(redis_client: redis.Redis) -> None:
     with pytest.raises(OnlineStoreError, match="refused"), redis_failures(redis_client):
         redis_client.execute_command("NONSENSE")
