@@ -94,6 +94,26 @@ def test_a_table_with_deletion_vectors_is_pushed_the_same_way_by_both(
     assert bytes_of(redis_client) == by_spark and len(by_spark) == 4
 
 
+def test_a_table_with_column_mapping_is_pushed_the_same_way_by_both(
+    redis_client: redis.Redis, redis_settings: Settings, spark: "SparkSession", tmp_path: Path
+):
+    place, address = str(tmp_path / "scores"), online_address(redis_settings)
+    frame = spark.createDataFrame(rows(user(1, 1, 1.0), user(2, 1, 2.0))).withColumnRenamed("score", "old name")
+    frame.write.format("delta").option("delta.columnMapping.mode", "name").save(place)
+    spark.sql(f"ALTER TABLE delta.`{place}` RENAME COLUMN `old name` TO score")
+    on_spark = partial(push_on_spark, now=NOW, quarantine=f"{place}_q", address=address, session=lambda: spark)
+    here = partial(push_here, now=NOW, quarantine=f"{place}_q")
+
+    def pushed(engine: Engine) -> int:
+        return push_history(online(redis_client), history(place), engine, instant=at(9), now=NOW).written
+
+    assert pushed(on_spark) == 2
+    by_spark = bytes_of(redis_client)
+    redis_client.flushall()
+    assert pushed(here) == 2
+    assert bytes_of(redis_client) == by_spark
+
+
 def test_tasks_load_neither_feast_nor_spark():
     code = "import sys, larder.push.tasks; print({'feast', 'pyspark'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
