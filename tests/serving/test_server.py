@@ -18,6 +18,7 @@ from larder.contracts.errors import ConfigurationError
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.online.server import embedded
+from serving import body as body_module
 from serving import server as server_module
 from serving.server import listening_socket
 
@@ -141,9 +142,7 @@ def test_a_sender_too_slow_with_its_headers_is_cut_off(server: Any, monkeypatch:
 
 
 def test_a_sender_too_slow_with_its_body_is_cut_off(server: Any, monkeypatch: pytest.MonkeyPatch):
-    import serving.app
-
-    monkeypatch.setattr(serving.app, "SECONDS_FOR_A_BODY", 0.2)
+    monkeypatch.setattr(body_module, "SECONDS_FOR_A_BODY", 0.2)
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as slow:
         slow.sendall(head)
