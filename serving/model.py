@@ -50,7 +50,6 @@ class Model:
         # 1e308 becomes infinity in float32: out of bounds, and no reason for a warning.
         with np.errstate(over="ignore"):
             numbers = np.array([[row[i] for i in self.number_positions] for row in values], dtype=np.float32)
-        numbers = numbers.reshape(len(values), -1)
         outside = (numbers < self.low) | (numbers > self.high)
         names = self.manifest.numbers
         return Scores(
