@@ -21,4 +21,6 @@ def http_error(problem: HTTPException) -> Response:
 
 
 def defect(problem: Exception) -> Response:
-    return error_response(500, f"Unexpected {type(problem).__name__}; this is a defect, see the server's log.")
+    """For an error that is raised on, into the server's log; uvicorn then closes the connection."""
+    reason = f"Unexpected {type(problem).__name__}; this is a defect, see the server's log."
+    return error_response(500, reason, {"Connection": "close"})
