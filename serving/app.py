@@ -1,8 +1,6 @@
 """The HTTP application: POST /predict and what operators ask."""
 
 import asyncio
-import time
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -10,27 +8,26 @@ from typing import Any
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from larder.contracts.answer import Answer
 from larder.contracts.clock import Clock
-from larder.contracts.errors import InvalidDataError, LarderError
+from larder.contracts.errors import LarderError
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.contracts.use_case import declared, use_case_name
-from serving.answers import live_answer
 from serving.champion import CurrentChampion, VersionLoader
 from serving.metrics import CONTENT_TYPE, Metrics
 from serving.online_store import OnlineStore, online_store
+from serving.predict import Predict
 from serving.prediction_log import PredictionLog, delta_writer
-from serving.predictions import rendered
-from serving.requests import MAX_BODY_BYTES
+from serving.responses import defect, http_error, json_response
 from serving.shadow import CurrentShadow, ShadowListener
 
-SECONDS_FOR_A_BODY = 10.0
-RETRY_AFTER_SECONDS = "1"
+PREDICT = "/predict"
 SECONDS_BETWEEN_LOOKS = 1.0
 """How long a promotion, or another shadow, goes unnoticed."""
 
@@ -48,8 +45,22 @@ def create_app(settings: Settings) -> Starlette:
     return Endpoints(CurrentChampion(loader), CurrentShadow(loader), answer, store, log, settings.clock).app()
 
 
+class Application(Starlette):
+    """Starlette, but requests to predict go past its layers: they cost as much CPU as reading the features."""
+
+    def __init__(self, predict: Predict, **options: Any) -> None:
+        super().__init__(**options)
+        self._predict = predict
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == PREDICT and scope["method"] == "POST":
+            await self._predict(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 class Endpoints:
-    """The application's parts, and one method per route."""
+    """The application's parts, and one method per route but POST /predict."""
 
     def __init__(
         self,
@@ -72,26 +83,29 @@ class Endpoints:
         self._show_state()
 
     def app(self) -> Starlette:
+        predict = Predict(
+            self._current,
+            self._shadow,
+            self._listener,
+            self._answer,
+            self._store,
+            self._log,
+            self._metrics,
+            self._clock,
+        )
         routes = [
-            Route("/predict", self.predict, methods=["POST"]),
+            Route(PREDICT, predict, methods=["POST"]),
             Route("/health", self.health),
             Route("/ready", self.ready),
             Route("/metrics", self.metrics),
             Route("/model", self.model),
         ]
         handlers: dict[Any, Any] = {HTTPException: _http_error, Exception: _defect}
-        return Starlette(routes=routes, lifespan=self._lifespan, exception_handlers=handlers)
-
-    async def predict(self, request: Request) -> Response:
-        """Predictions for `{"rows": [...]}`; with `?explain=true` each one shows the features that the model saw."""
-        started = time.perf_counter()
-        response = await self._prediction_response(request)
-        self._metrics.count_request(response.status_code, time.perf_counter() - started)
-        return response
+        return Application(predict, routes=routes, lifespan=self._lifespan, exception_handlers=handlers)
 
     async def health(self, _: Request) -> Response:
         """The process lives."""
-        return _json({"status": "alive"})
+        return json_response({"status": "alive"})
 
     async def ready(self, _: Request) -> Response:
         """Whether answers can be given now: the bundle is verified, Redis answers and holds what the model reads."""
@@ -105,8 +119,8 @@ class Endpoints:
         try:
             await asyncio.to_thread(self._store.check, champion.model.plan)
         except LarderError as problem:
-            return _json({"ready": False, "reason": str(problem), **state}, status=503)
-        return _json({"ready": True, **state})
+            return json_response({"ready": False, "reason": str(problem), **state}, status=503)
+        return json_response({"ready": True, **state})
 
     async def metrics(self, _: Request) -> Response:
         self._show_state()
@@ -115,47 +129,13 @@ class Endpoints:
     async def model(self, _: Request) -> Response:
         """Manifest of the version that answers, the fields that a request needs, and who listens."""
         model = self._current.champion.model
-        return _json(
+        return json_response(
             {
                 **msgspec.to_builtins(model.manifest),
                 "columns": [column.name for column in model.plan.columns],
                 "request": [*model.plan.entity_keys, *model.plan.request_fields],
                 "example": {"rows": [self._answer.example]},
                 "shadow": self._shadow_state(),
-            }
-        )
-
-    async def _prediction_response(self, request: Request) -> Response:
-        try:
-            return self._predicted(await _body(request), is_explained=request.query_params.get("explain") == "true")
-        except HTTPException as problem:
-            return await _http_error(request, problem)
-        except InvalidDataError as problem:
-            return _error(422, str(problem))
-        except LarderError as problem:
-            return _error(503, str(problem), {"Retry-After": RETRY_AFTER_SECONDS})
-
-    def _predicted(self, body: bytes, *, is_explained: bool) -> Response:
-        champion = self._current.champion
-        rows = champion.decode(body)
-        features = self._store.read(champion.reader, rows)
-        logged = live_answer(champion.model, self._answer, rows, features, at=self._clock(), id=uuid.uuid4().hex)
-        self._log.log(logged)
-        if (shadow := self._shadow.version) is not None:
-            self._listener.hear(shadow, logged, features)
-        self._metrics.count_predictions(logged.predictions)
-        shown = [rendered(prediction, self._answer) for prediction in logged.predictions]
-        if is_explained:
-            names = [column.name for column in champion.model.plan.columns]
-            for item, values in zip(shown, features.values, strict=True):
-                item["features"] = dict(zip(names, values, strict=True))
-        manifest = champion.model.manifest
-        return _json(
-            {
-                "predictions": shown,
-                "model": {"name": manifest.model, "version": manifest.version},
-                "at": logged.at,
-                "id": logged.id,
             }
         )
 
@@ -196,42 +176,10 @@ class Endpoints:
             self._store.close()
 
 
-async def _body(request: Request) -> bytes:
-    """The whole body. Raises HTTPException for another content type, a body too large or too slow in coming."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json":
-        raise HTTPException(415, f"The body is {content_type or 'of no stated type'}; send application/json.")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(SECONDS_FOR_A_BODY):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise _closing(413, f"The body exceeds {MAX_BODY_BYTES} bytes; send fewer rows per request.")
-    except TimeoutError:
-        raise _closing(408, f"The body did not arrive within {SECONDS_FOR_A_BODY:.0f} seconds.") from None
-    except ClientDisconnect:
-        raise _closing(400, "The connection ended before the body did.") from None
-    return bytes(body)
-
-
-def _closing(status: int, reason: str) -> HTTPException:
-    """An error after which the rest of the body is not worth reading."""
-    return HTTPException(status, reason, headers={"Connection": "close"})
-
-
 async def _http_error(_: Request, problem: Exception) -> Response:
     assert isinstance(problem, HTTPException)
-    return _error(problem.status_code, problem.detail, dict(problem.headers or {}))
+    return http_error(problem)
 
 
 async def _defect(_: Request, problem: Exception) -> Response:
-    return _error(500, f"Unexpected {type(problem).__name__}; this is a defect, see the server's log.")
-
-
-def _error(status: int, reason: str, headers: dict[str, str] | None = None) -> Response:
-    return _json({"error": reason}, status=status, headers=headers)
-
-
-def _json(content: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(content), status, headers, media_type="application/json")
+    return defect(problem)

@@ -7,7 +7,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from serving.prediction_log import PredictionLog
-from serving.predictions import Prediction
+from serving.predictions import HIGH, LOW, Prediction
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LATENCY_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0)
@@ -28,7 +28,8 @@ class Metrics:
             buckets=_LATENCY_BUCKETS,
             registry=self._registry,
         )
-        self._rows = Counter("larder_predictions", "Rows answered", ["confidence"], registry=self._registry)
+        rows = Counter("larder_predictions", "Rows answered", ["confidence"], registry=self._registry)
+        self._sure_rows, self._doubtful_rows = rows.labels(HIGH), rows.labels(LOW)
         self._doubts = Counter(
             "larder_feature_doubts",
             "Model inputs that were missing, stale or out_of_bounds",
@@ -76,12 +77,13 @@ class Metrics:
         self._seconds.observe(seconds)
 
     def count_predictions(self, predictions: Sequence[Prediction]) -> None:
-        for confidence, rows in Tally(prediction.confidence for prediction in predictions).items():
-            self._rows.labels(confidence).inc(rows)
+        doubtful = sum(prediction.confidence == LOW for prediction in predictions)
+        self._doubtful_rows.inc(doubtful)
+        self._sure_rows.inc(len(predictions) - doubtful)
         for doubt in ("missing", "stale", "out_of_bounds"):
-            named = Tally(name for prediction in predictions for name in getattr(prediction, doubt))
-            for feature, rows in named.items():
-                self._doubts.labels(feature, doubt).inc(rows)
+            if named := [name for prediction in predictions for name in getattr(prediction, doubt)]:
+                for feature, rows in Tally(named).items():
+                    self._doubts.labels(feature, doubt).inc(rows)
 
     def count_shadow(self, rows: int, seconds: float) -> None:
         self._shadow_rows.inc(rows)

@@ -50,16 +50,15 @@ class Model:
         # 1e308 becomes infinity in float32: out of bounds, and no reason for a warning.
         with np.errstate(over="ignore"):
             numbers = np.array([[row[i] for i in self.number_positions] for row in values], dtype=np.float32)
-        numbers = numbers.reshape(len(values), -1)
-        strings = np.array([[row[i] or "" for i in self.string_positions] for row in values], dtype=np.object_)
-        outside = (numbers < self.low) | (numbers > self.high)
-        names = self.manifest.numbers
-        return Scores(
-            probabilities=self.scorer(numbers, strings.reshape(len(values), -1)).tolist(),
-            out_of_bounds=[[names[i] for i in np.flatnonzero(row)] for row in outside]
-            if outside.any()
-            else [[] for _ in values],
-        )
+        names, outside = self.manifest.numbers, [list[str]() for _ in values]
+        for row, number in zip(*((numbers < self.low) | (numbers > self.high)).nonzero(), strict=True):
+            outside[row].append(names[number])
+        return Scores(self.scorer(numbers, self._strings(values)).tolist(), outside)
+
+    def _strings(self, values: Sequence[Sequence[Any]]) -> Strings:
+        if not self.string_positions:
+            return np.empty((len(values), 0), dtype=np.object_)
+        return np.array([[row[i] or "" for i in self.string_positions] for row in values], dtype=np.object_)
 
 
 def load_model(bundle: Path) -> Model:

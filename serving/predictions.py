@@ -29,31 +29,30 @@ class Prediction(msgspec.Struct, frozen=True):
 
 def predictions(model: Model, answer: Answer, features: FeatureRows) -> list[Prediction]:
     """One prediction per row of features, in the same order."""
-    scores = model.scores(features.values)
-    names = [column.name for column in model.plan.columns]
-    essential = {column.name for column in model.plan.columns if column.view in answer.essential}
+    scores, columns = model.scores(features.values), model.plan.columns
     threshold = model.manifest.threshold
     result = []
     for probability, outside, values, statuses in zip(
         scores.probabilities, scores.out_of_bounds, features.values, features.statuses, strict=True
     ):
         # Computed features carry the worst status of their inputs; only those without a value are absent.
-        states = [(name, status) for name, value, status in zip(names, values, statuses, strict=True) if value is None]
-        missing = [name for name, status in states if status == Status.NOT_FOUND]
-        stale = [name for name, status in states if status == Status.OUTSIDE_MAX_AGE]
-        absent = [*missing, *stale]
+        nulls = [
+            (column, status) for column, value, status in zip(columns, values, statuses, strict=True) if value is None
+        ]
+        missing = [column for column, status in nulls if status == Status.NOT_FOUND]
+        stale = [column for column, status in nulls if status == Status.OUTSIDE_MAX_AGE]
         is_doubtful = (
-            not essential.isdisjoint(absent)
-            or len(absent) > answer.max_absent_share * len(names)
-            or len(outside) > answer.max_out_of_bounds_share * len(names)
+            any(column.view in answer.essential for column in (*missing, *stale))
+            or len(missing) + len(stale) > answer.max_absent_share * len(columns)
+            or len(outside) > answer.max_out_of_bounds_share * len(columns)
         )
         result.append(
             Prediction(
                 probability=probability,
                 decision=probability >= threshold,
                 confidence=LOW if is_doubtful else HIGH,
-                missing=missing,
-                stale=stale,
+                missing=[column.name for column in missing],
+                stale=[column.name for column in stale],
                 out_of_bounds=outside,
             )
         )

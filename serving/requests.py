@@ -52,7 +52,7 @@ def decoder(plan: FeaturePlan) -> Decode:
             decoded = strict.decode(data)
             # msgspec keeps the last of two equal keys. What it accepted is small, flat and well typed, so
             # that the standard parser can look for them safely.
-            json.loads(data, object_pairs_hook=_unique_keys)
+            _KEYS.decode(data.decode())
         except InvalidDataError:
             raise
         except (msgspec.MsgspecError, ValueError, RecursionError) as problem:
@@ -79,6 +79,9 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> None:
         raise InvalidDataError(
             f"The request names {twice[:MAX_TEXT_LENGTH]!r} twice in one object; each field belongs there once."
         )
+
+
+_KEYS = json.JSONDecoder(object_pairs_hook=_unique_keys)
 
 
 def _expected(plan: FeaturePlan) -> str:

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from serving import predict as predict_module
+
 
 def test_an_answer_is_scikit_learns_probability_under_the_use_cases_names(server: Any, known: Any, expected: Any):
     prediction = server.ask(known).prediction
@@ -159,3 +161,17 @@ def test_no_payload_is_a_defect(server: Any, known: Any):
         answered = server.post(bytes(body))
 
         assert answered.status in (200, 422), (answered, bytes(body))
+
+
+def test_a_defect_is_answered_with_500_and_told_to_the_servers_log(
+    server: Any, known: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    with monkeypatch.context() as broken:
+        broken.setattr(predict_module, "live_answer", lambda *_, **__: 1 / 0)
+        answered = server.ask(known)
+
+    assert answered.status == 500
+    assert "Unexpected ZeroDivisionError" in answered.json["error"]
+    assert answered.headers["connection"] == "close"
+    assert server.ask(known).status == 200  # over a new connection; by now the error is logged
+    assert "ZeroDivisionError" in caplog.text

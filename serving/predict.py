@@ -1,0 +1,89 @@
+"""POST /predict: from a body to an answer."""
+
+import secrets
+import time
+from dataclasses import dataclass
+
+from starlette.datastructures import QueryParams
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from larder.contracts.answer import Answer
+from larder.contracts.clock import Clock
+from larder.contracts.errors import InvalidDataError, LarderError
+from serving.answers import live_answer
+from serving.body import json_body
+from serving.champion import CurrentChampion
+from serving.metrics import Metrics
+from serving.online_store import OnlineStore
+from serving.prediction_log import PredictionLog
+from serving.predictions import rendered
+from serving.responses import defect, error_response, http_error, json_response
+from serving.shadow import CurrentShadow, ShadowListener
+
+RETRY_AFTER_SECONDS = "1"
+
+
+@dataclass(frozen=True)
+class Predict:
+    """The endpoint, as plain ASGI."""
+
+    current: CurrentChampion
+    shadow: CurrentShadow
+    listener: ShadowListener
+    answer: Answer
+    store: OnlineStore
+    log: PredictionLog
+    metrics: Metrics
+    clock: Clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Predictions for `{"rows": [...]}`; with `?explain=true` each one shows the features that the model saw."""
+        started = time.perf_counter()
+        try:
+            response = await self._response(scope, receive)
+        except Exception as problem:
+            await defect(problem)(scope, receive, send)
+            raise  # into the server's log
+        self.metrics.count_request(response.status_code, time.perf_counter() - started)
+        await response(scope, receive, send)
+
+    async def _response(self, scope: Scope, receive: Receive) -> Response:
+        try:
+            return self._predicted(await json_body(scope, receive), is_explained=_is_explained(scope))
+        except HTTPException as problem:
+            return http_error(problem)
+        except InvalidDataError as problem:
+            return error_response(422, str(problem))
+        except LarderError as problem:
+            return error_response(503, str(problem), {"Retry-After": RETRY_AFTER_SECONDS})
+
+    def _predicted(self, body: bytes, *, is_explained: bool) -> Response:
+        champion = self.current.champion
+        rows = champion.decode(body)
+        features = self.store.read(champion.reader, rows)
+        logged = live_answer(champion.model, self.answer, rows, features, at=self.clock(), id=secrets.token_hex(16))
+        self.log.log(logged)
+        if (shadow := self.shadow.version) is not None:
+            self.listener.hear(shadow, logged, features)
+        self.metrics.count_predictions(logged.predictions)
+        shown = [rendered(prediction, self.answer) for prediction in logged.predictions]
+        if is_explained:
+            names = [column.name for column in champion.model.plan.columns]
+            for item, values in zip(shown, features.values, strict=True):
+                item["features"] = dict(zip(names, values, strict=True))
+        manifest = champion.model.manifest
+        return json_response(
+            {
+                "predictions": shown,
+                "model": {"name": manifest.model, "version": manifest.version},
+                "at": logged.at,
+                "id": logged.id,
+            }
+        )
+
+
+def _is_explained(scope: Scope) -> bool:
+    query = scope["query_string"]
+    return bool(query) and QueryParams(query).get("explain") == "true"
