@@ -7,7 +7,6 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -79,11 +78,9 @@ class PromptProtocol(HttpToolsProtocol):
     """Closes a connection whose request headers take too long; uvicorn by itself waits for ever."""
 
     _deadline: asyncio.TimerHandle | None = None
-    _answers: "_WholeAnswers"
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._answers = _WholeAnswers(transport)
-        super().connection_made(cast("asyncio.Transport", self._answers))
+        super().connection_made(transport)
         self._expect_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -98,10 +95,6 @@ class PromptProtocol(HttpToolsProtocol):
         self._stop_waiting()
         super().on_headers_complete()
 
-    def on_response_complete(self) -> None:
-        self._answers.flush()  # the answer to HEAD has no body
-        super().on_response_complete()
-
     def _expect_headers(self) -> None:
         self._stop_waiting()
         self._deadline = self.loop.call_later(SECONDS_FOR_HEADERS, self.transport.close)
@@ -110,37 +103,6 @@ class PromptProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-
-
-class _WholeAnswers:
-    """A transport that sends the head of an answer with its body.
-
-    Uvicorn writes them one after the other. Each write is a system call and wakes the caller, who finds no body yet
-    and, on the same machine, takes the processor from the server: together a seventh of the CPU of an answer.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head = b""
-        self.is_closing = transport.is_closing
-
-    def write(self, data: bytes) -> None:
-        if self._head or not data.startswith(b"HTTP/1.1 ") or data.startswith(b"HTTP/1.1 100 "):
-            data, self._head = self._head + data, b""
-            self._transport.write(data)
-        else:
-            self._head = data
-
-    def flush(self) -> None:
-        if self._head:
-            self.write(b"")
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
 
 
 @contextmanager
