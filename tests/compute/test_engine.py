@@ -23,18 +23,10 @@ from larder.ledger import Act, ledger_of
 from larder.online.server import embedded
 from larder.online.server.connection import connect
 from larder.spark import session
+from tests.compute.project import CONFIGURATION
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*experimental:RuntimeWarning")
 
-CONFIGURATION = """
-    project: shops
-    provider: local
-    registry: {registry_type: sql, path: "sqlite:///registry.db?plugin=larder"}
-    offline_store: {type: larder.offline.DeltaOfflineStore}
-    online_store: {type: larder.online.RedisOnlineStore}
-    batch_engine: {type: larder.compute.SparkFeatureEngine}
-    entity_key_serialization_version: 3
-    """
 DEFINITIONS = """
     from datetime import timedelta
 
@@ -119,7 +111,7 @@ def environment() -> Iterator[pytest.MonkeyPatch]:
 def project(tmp_path_factory: pytest.TempPathFactory, environment: pytest.MonkeyPatch) -> Iterator[Project]:
     home = tmp_path_factory.mktemp("engine") / "my project"
     (home / "feature_repo").mkdir(parents=True)
-    (home / "feature_repo" / "feature_store.yaml").write_text(textwrap.dedent(CONFIGURATION))
+    (home / "feature_repo" / "feature_store.yaml").write_text(CONFIGURATION)
     (home / "feature_repo" / "shopping.py").write_text(textwrap.dedent(DEFINITIONS))
     environment.setenv("LARDER_HOME", str(home))
     settings = load_settings()

@@ -17,16 +17,8 @@ from larder.contracts.settings import Settings, environment_of, load_settings
 from larder.online.contents import stored_records
 from larder.online.server import embedded
 from larder.online.server.connection import connect
+from tests.compute.project import CONFIGURATION
 
-FEATURE_STORE = """
-project: live
-provider: local
-registry: {registry_type: sql, path: "sqlite:///registry.db?plugin=larder"}
-offline_store: {type: larder.offline.DeltaOfflineStore}
-online_store: {type: larder.online.RedisOnlineStore}
-batch_engine: {type: larder.compute.SparkFeatureEngine}
-entity_key_serialization_version: 3
-"""
 DEFINITIONS = """
 from datetime import timedelta
 from feast import Aggregation, Entity, Field, PushSource, StreamFeatureView, ValueType
@@ -57,7 +49,7 @@ class Project:
         write_deltalake(f"{self.settings.lake}/silver/sales", rows, mode="append")
 
     def has(self, shop: str) -> bool:
-        key = f"larder:4:live:6:counts:{{s{len(shop)}:{shop}}}".encode()
+        key = f"larder:5:shops:6:counts:{{s{len(shop)}:{shop}}}".encode()
         return stored_records(connect(embedded.start(self.settings)), [key]) != [None]
 
     def says(self, text: str) -> bool:
@@ -76,7 +68,7 @@ def followed(tmp_path: Path) -> Iterator[Project]:
     """A project that is followed, with a first sale online."""
     repo, log = tmp_path / "feature_repo", tmp_path / "follow.log"
     repo.mkdir()
-    (repo / "feature_store.yaml").write_text(FEATURE_STORE)
+    (repo / "feature_store.yaml").write_text(CONFIGURATION)
     (repo / "live.py").write_text(DEFINITIONS)
     settings = replace(load_settings({"LARDER_HOME": str(tmp_path)}), replay_at=None)
     project = Project(settings, log)

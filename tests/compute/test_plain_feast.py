@@ -7,15 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 from feast.cli.cli import cli
 
-CONFIGURATION = """
-    project: shops
-    provider: local
-    registry: {registry_type: sql, path: "sqlite:///registry.db?plugin=larder"}
-    offline_store: {type: larder.offline.DeltaOfflineStore}
-    online_store: {type: larder.online.RedisOnlineStore}
-    batch_engine: {type: larder.compute.SparkFeatureEngine}
-    entity_key_serialization_version: 3
-    """
+from tests.compute.project import CONFIGURATION
+
 DEFINITIONS = """
     from feast import Entity, FeatureView, Field
     from feast.types import Float64, String
@@ -36,7 +29,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A feature repository whose table is not there yet."""
     folder = tmp_path / "feature_repo"
     folder.mkdir()
-    (folder / "feature_store.yaml").write_text(textwrap.dedent(CONFIGURATION))
+    (folder / "feature_store.yaml").write_text(CONFIGURATION)
     (folder / "stocks.py").write_text(textwrap.dedent(DEFINITIONS))
     monkeypatch.setenv("LARDER_HOME", str(tmp_path))
     monkeypatch.setenv("LARDER_REDIS", "redis://127.0.0.1:1")
