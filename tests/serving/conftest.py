@@ -220,11 +220,21 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
 
 
 @pytest.fixture
-def promote(settings: Settings, manifest: Manifest, graph: bytes) -> Callable[..., Path]:
+def freeze(settings: Settings, manifest: Manifest, graph: bytes) -> Callable[..., Path]:
+    """Make the bundle of a version of the model."""
+
+    def freeze(version: str, *, plan: FeaturePlan = PLAN, **changes: Any) -> Path:
+        return write_bundle(settings.bundles, _replaced(manifest, version=version, **changes), plan, graph)
+
+    return freeze
+
+
+@pytest.fixture
+def promote(settings: Settings, manifest: Manifest, freeze: Callable[..., Path]) -> Callable[..., Path]:
     """Freeze a version of the model and make it the champion."""
 
-    def promote(version: str, *, plan: FeaturePlan = PLAN, **changes: Any) -> Path:
-        bundle = write_bundle(settings.bundles, _replaced(manifest, version=version, **changes), plan, graph)
+    def promote(version: str, **changes: Any) -> Path:
+        bundle = freeze(version, **changes)
         set_champion(settings.bundles, manifest.model, version)
         return bundle
 

@@ -33,10 +33,9 @@ def test_a_new_champion_takes_over_without_a_restart(server: Any, promote: Any, 
 
 
 def test_a_damaged_champion_leaves_the_old_one_answering_until_it_is_mended(
-    server: Any, settings: Settings, promote: Any, known: Any
+    server: Any, settings: Settings, freeze: Any, known: Any
 ):
-    bundle = promote("2")
-    set_champion(settings.bundles, "returns", "1")
+    bundle = freeze("2")
     whole = (bundle / "model.onnx").read_bytes()
     (bundle / "model.onnx").write_bytes(whole[:-1])
     set_champion(settings.bundles, "returns", "2")
