@@ -10,8 +10,7 @@ import pyarrow as pa
 from larder.contracts.errors import InvalidDataError
 from larder.offline.conditions import Between, key_range, time_range
 from larder.offline.history import History
-from larder.offline.join.columns import frame, microseconds
-from larder.offline.join.keys import typed_keys
+from larder.offline.join.as_of import Asked
 from larder.offline.tables.kinds import INSTANT, without_views
 from larder.offline.tables.opening import OpenTable, open_history
 
@@ -89,23 +88,14 @@ class StoredRows:
         return {name: self.history.column(name) for name in names}
 
 
-def conditions(requests: pa.Table, rows: StoredRows, *, at: str) -> Iterator[Between]:
-    """What a row must fulfil to answer any of `requests`, as `as_of_join` takes them.
-
-    Delta's statistics then spare whole files. Raises what `Asked` raises for the same requests.
-    """
-    history = rows.history
-    asked, stored = frame(requests, [*history.keys, at]), frame(rows.schema.empty_table(), history.keys)
-    keys = typed_keys(asked, history.keys, stored.schema, table=history.table)
-    instants = microseconds(asked[at]).drop_nulls().to_numpy()
-    first, last = (int(instants.min()), int(instants.max())) if len(instants) else (0, 0)
-    if until := instant_of(last):
+def conditions(asked: Asked) -> Iterator[Between]:
+    """What a row must fulfil to answer anything; Delta's statistics then spare whole files."""
+    history, slots = asked.history, asked.slots
+    if last := instant_of(slots.end):
         ttl = history.ttl // timedelta(microseconds=1) if history.ttl else None
-        yield time_range(history, since=None if ttl is None else instant_of(first - ttl), until=until)
-    if keys.width == 1:
-        least, greatest = keys.to_series().min(), keys.to_series().max()
-        if isinstance(least, int | str):
-            yield key_range(history, least, greatest)
+        yield time_range(history, since=None if ttl is None else instant_of(slots.begin - ttl), until=last)
+    if (keys := asked.keys.range) and all(isinstance(key, int | str) for key in keys):
+        yield key_range(history, *keys)
 
 
 def gathered(found: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -31,9 +31,8 @@ def batches_of_keys(history: History, keys: pa.Table, instant: datetime) -> Iter
     ageless = replace(history, ttl=None)
     rows = StoredRows(ageless, history.features)
     at = pa.array([instant] * keys.num_rows, INSTANT)
-    requests = keys.select(list(history.keys)).append_column(_AT, at)
-    asked = Asked(requests, rows.schema, ageless, at=_AT)
-    for batch in rows.batches(conditions(requests, rows, at=_AT)):
+    asked = Asked(keys.select(list(history.keys)).append_column(_AT, at), rows.schema, ageless, at=_AT)
+    for batch in rows.batches(conditions(asked)):
         yield batch.take(asked.located(batch).rows)
 
 

@@ -87,10 +87,9 @@ def history_side_at(history: History, keys: pa.Table, at: pa.Array) -> HistorySi
     # A row past its ttl is asked for too: it tells the cause of a difference, and what belongs into Redis.
     ageless = replace(history, ttl=None)
     stored = StoredRows(ageless, history.features)
-    requests = keys.append_column(_AT, at)
-    asked = Asked(requests, stored.schema, ageless, at=_AT)
+    asked = Asked(keys.append_column(_AT, at), stored.schema, ageless, at=_AT)
     held = asked.nothing_held()
-    for batch in stored.batches(conditions(requests, stored, at=_AT)):
+    for batch in stored.batches(conditions(asked)):
         held.take(asked.located(batch))
     answering = asked.answering(held)
     has_row = answering != NONE

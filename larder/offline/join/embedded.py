@@ -6,7 +6,6 @@ Memory holds the request, one row of features for each of its rows, and a batch;
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 
 import polars as pl
 import pyarrow as pa
@@ -52,28 +51,12 @@ def _joined(asked: pa.Table, lookup: Lookup) -> pa.Table:
 
 def _held(asked: pa.Table, history: History, features: Sequence[str]) -> tuple[Asked, Held]:
     rows = StoredRows(history, features)
-    found = rows.batches(conditions(asked, rows, at=REQUESTED_AT)) if asked.num_rows else iter(())
-    with _read_ahead(found) as batches:
-        ready = Asked(asked, rows.schema, history, at=REQUESTED_AT)
-        held = ready.nothing_held()
-        for arrivals in _by_threads(ready.located, batches):
+    ready = Asked(asked, rows.schema, history, at=REQUESTED_AT)
+    held = ready.nothing_held()
+    if len(ready.slots):
+        for arrivals in _by_threads(ready.located, rows.batches(conditions(ready))):
             held.take(arrivals)
     return ready, held
-
-
-@contextmanager
-def _read_ahead(batches: Iterator[pa.Table]) -> Iterator[Iterator[pa.Table]]:
-    """The batches, of which the first is read from now on, and each other one while the one before is used."""
-    with ThreadPoolExecutor(1) as reader:
-        following = reader.submit(next, batches, None)
-
-        def read() -> Iterator[pa.Table]:
-            nonlocal following
-            while (batch := following.result()) is not None:
-                following = reader.submit(next, batches, None)
-                yield batch
-
-        yield read()
 
 
 def _by_threads(work: Callable[[pa.Table], Arrivals], batches: Iterable[pa.Table]) -> Iterator[Arrivals]:

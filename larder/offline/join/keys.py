@@ -27,9 +27,11 @@ class RequestKeys:
 
     def __init__(self, requests: pl.DataFrame, keys: Sequence[str], stored: pl.Schema, *, table: str) -> None:
         self.keys = tuple(keys)
-        asked = typed_keys(requests, keys, stored, table=table)
+        asked = _positional([_as_type(_plain(requests[name]), _plain_dtype(stored[name]), table) for name in keys])
         # Sorted, so that numbers do not depend on threads: they decide in which order rows are looked at.
         distinct = asked.drop_nulls().unique().sort(asked.columns)
+        self.range = None if distinct.width != 1 or distinct.is_empty() else (distinct.item(0, 0), distinct.item(-1, 0))
+        """Least and greatest key, where a key is one column with an order; None otherwise."""
         self._count = distinct.height if self.keys else 1  # a view without entities has one key
         self._numbers = _DenseNumbers.made(distinct) or _HashedNumbers(distinct)
         self.of_requests = self._numbered(asked, requests.height)
@@ -88,14 +90,6 @@ class _DenseNumbers:
         places = (values.fill_null(self._low).to_numpy() - self._low).view(np.uint64)
         numbers = self._numbers.take(np.minimum(places, len(self._numbers) - 1).view(np.int64)).astype(np.int64)
         return np.where(values.is_null().to_numpy(), NONE, numbers) if values.null_count() else numbers
-
-
-def typed_keys(requests: pl.DataFrame, keys: Sequence[str], stored: pl.Schema, *, table: str) -> pl.DataFrame:
-    """The requests' keys in the types of the table, with a column per key, named by its position.
-
-    A value that the table's type cannot hold is null. Raises what `RequestKeys` raises.
-    """
-    return _positional([_as_type(_plain(requests[name]), _plain_dtype(stored[name]), table) for name in keys])
 
 
 def _positional(keys: Sequence[pl.Series]) -> pl.DataFrame:

@@ -87,8 +87,7 @@ def _answers(spark: "SparkSession", lookup: Lookup, requests: pa.Table, *, at: s
         sent = spark.sparkContext.broadcast(asked)
         try:
             parts = Parts.of(asked, shuffle_partitions(spark))
-            shares = file_shares(lookup.history, conditions(chunk, stored, at=REQUESTED_AT), shuffle_partitions(spark))
-            found = _candidates(spark, sent, parts, stored, shares).repartitionById(len(parts), PART)
+            found = _candidates(spark, asked, sent, parts, stored).repartitionById(len(parts), PART)
             work = partial(with_request, answers, sent, dtypes, first_row)
             tables += unpacked(found.mapInArrow(work, f"{PACKED} binary").toArrow()[PACKED])
         finally:
@@ -97,11 +96,12 @@ def _answers(spark: "SparkSession", lookup: Lookup, requests: pa.Table, *, at: s
 
 
 def _candidates(
-    spark: "SparkSession", sent: "Broadcast[Asked]", parts: Parts, stored: StoredRows, shares: list[list[str]] | None
+    spark: "SparkSession", asked: Asked, sent: "Broadcast[Asked]", parts: Parts, stored: StoredRows
 ) -> "DataFrame":
     schema = f"`{PART}` int, {PACKED} binary"
+    shares = file_shares(asked.history, conditions(asked), shuffle_partitions(spark))
     if shares is None:
-        rows = history_rows(spark, stored.history, stored)
+        rows = history_rows(spark, asked.history, stored)
         return rows.mapInArrow(partial(with_request, candidates_in_rows, sent, parts), schema)
     numbers = spark.range(0, len(shares), 1, numPartitions=max(1, len(shares)))
     return numbers.mapInArrow(partial(with_request, candidates_in_files, sent, parts, shares), schema)
