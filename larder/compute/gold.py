@@ -72,7 +72,7 @@ def refresh_gold(
     if work is not None and work < spark_from_rows:
         files = written_here(definition, run, inputs, gold)
     else:
-        files = written_on_spark(session(), definition, run, inputs, gold)
+        files = written_on_spark(session(), definition, run, inputs, gold, work=work)
     if previous is not None and until < previous.instant and not files.num_rows:
         return Refresh(previous, 0)
     commit_files(files, gold, gold_schema(definition), position, onto=stored)

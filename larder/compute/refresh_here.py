@@ -3,11 +3,11 @@
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from larder.compute.corrections import Run, missing_rows
+from larder.compute.corrections import Run
 from larder.compute.definition import WindowDefinition
-from larder.compute.gold_files import FILES, write_file
+from larder.compute.gold_files import FILES
 from larder.compute.inputs import Inputs
-from larder.compute.task import gold_schema
+from larder.compute.task import gold_schema, written
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.offline.conditions import Between
 from larder.offline.reading import instant_of
@@ -17,9 +17,8 @@ from larder.offline.tables.kinds import without_views
 
 def written_here(definition: WindowDefinition, run: Run, inputs: Inputs, gold: str) -> pa.Table:
     """The file that was written, if any, with the schema FILES."""
-    missing = missing_rows(_events(definition, run, inputs), _stored(definition, run, inputs), definition, run)
-    written = [write_file(missing.cast(gold_schema(definition)), gold)] if missing.num_rows else []
-    return pa.Table.from_batches(written, FILES)
+    events, stored = _events(definition, run, inputs), _stored(definition, run, inputs)
+    return pa.Table.from_batches(written(events, stored, definition, run, gold), FILES)
 
 
 def _events(definition: WindowDefinition, run: Run, inputs: Inputs) -> pa.Table:

@@ -20,16 +20,16 @@ ROWS_PER_TASK = 200_000
 
 
 def written_on_spark(
-    spark: "SparkSession", definition: WindowDefinition, run: Run, inputs: Inputs, gold: str
+    spark: "SparkSession", definition: WindowDefinition, run: Run, inputs: Inputs, gold: str, *, work: int | None
 ) -> pa.Table:
-    """The files that the tasks wrote, with the schema FILES."""
+    """The files that the tasks wrote, with the schema FILES; `work` is that of the inputs."""
     from pyspark.sql.pandas.types import from_arrow_schema
 
     rows = _events(spark, definition, inputs)
     if inputs.stored is not None:
         stored = _table(spark, gold, inputs.stored.version())
         rows = rows.unionByName(_gold(stored, definition, inputs.gold_from), allowMissingColumns=True)
-    by_key = rows.repartition(_tasks(spark, inputs.work(definition) or inputs.events.count()), *definition.keys)
+    by_key = rows.repartition(_tasks(spark, work or inputs.events.count()), *definition.keys)
     return by_key.mapInArrow(partial(refresh_task, definition, run, gold), from_arrow_schema(FILES)).toArrow()
 
 

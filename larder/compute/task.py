@@ -25,9 +25,18 @@ def refresh_task(
     events = _unpacked(rows, "event", definition)
     has_gold = "gold" in rows.column_names
     stored = _unpacked(rows, "gold", definition) if has_gold else gold_schema(definition).empty_table()
+    yield from written(events, stored, definition, run, gold)
+
+
+def written(
+    events: pa.Table, stored: pa.Table, definition: WindowDefinition, run: Run, gold: str
+) -> list[pa.RecordBatch]:
+    """What `write_file` says of the file with the rows that gold lacks; empty where it lacks none.
+
+    The arguments are those of `missing_rows`, and the place of gold.
+    """
     missing = missing_rows(events, stored, definition, run)
-    if missing.num_rows:
-        yield write_file(missing.cast(gold_schema(definition)), gold)
+    return [write_file(missing.cast(gold_schema(definition)), gold)] if missing.num_rows else []
 
 
 def _unpacked(rows: pa.Table, side: str, definition: WindowDefinition) -> pa.Table:
