@@ -216,7 +216,7 @@ def _write_bundle(folder: Path, usual: pa.Table, random: np.random.Generator) ->
     from larder.contracts.bundle import Manifest, set_champion, write_bundle
     from larder.contracts.monitoring import Baseline, StringBaseline
     from larder.contracts.plan import Column, Feature, FeaturePlan, ViewPlan
-    from larder.evaluation import metrics
+    from larder.evaluation import task_of
 
     types = {name: "string" if name.startswith("string") else "float64" for name in usual.column_names}
     entity = (Feature("id", "int64"),)
@@ -225,7 +225,7 @@ def _write_bundle(folder: Path, usual: pa.Table, random: np.random.Generator) ->
     plan = FeaturePlan(MODEL, MODEL, (view,), (), (), columns)
     numbers = [name for name, dtype in types.items() if dtype == "float64"]
     strings = [name for name, dtype in types.items() if dtype == "string"]
-    predicted = random.beta(1, 4, USUAL_ROWS)
+    task, predicted = task_of(_objective()), random.beta(1, 4, USUAL_ROWS)
     outcome = (random.random(USUAL_ROWS) < predicted).astype(np.int8)
     counts = {
         name: {item["values"]: item["counts"] for item in usual[name].value_counts().to_pylist()} for name in strings
@@ -236,8 +236,8 @@ def _write_bundle(folder: Path, usual: pa.Table, random: np.random.Generator) ->
         strings={name: StringBaseline(counts[name], 0) for name in strings},
         prediction=_number_baseline(predicted),
         judged_rows=USUAL_ROWS,
-        metrics=metrics(outcome, predicted, _objective().kpi),
-        positives=float(outcome.mean()),
+        metrics=task.metrics(outcome, predicted),
+        constant={name: float(of_rows.mean()) for name, of_rows in task.constant_losses(outcome).items()},
     )
     manifest = Manifest(
         MODEL, "1", "run", "outcome", "onnx", tuple(numbers), tuple(strings), {}, 0.2, 0.0, NOW.isoformat()

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from larder.contracts.errors import InvalidDataError, MissingTableError
+from larder.contracts.objective import PREDICTED
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.contracts.tables import LIVE as LIVE  # read from here by those who read the log
 from larder.contracts.tables import SHADOW as SHADOW
@@ -34,8 +35,9 @@ class Judged:
     """Logged answers with what came of them, one row per answer row, in the order of the log's rows given."""
 
     rows: pa.Table
-    """The given columns and `outcome` (0 or 1; null while unknown), `outcome_known_at`, `label_at` (the label's
-    prediction instant; null where no label fits) and the label table's further columns under `label_<name>`."""
+    """The given columns and `outcome` (float64: 0 or 1 of yes or no; null while unknown), `outcome_known_at`,
+    `label_at` (the label's prediction instant; null where no label fits) and the label table's further columns under
+    `label_<name>`."""
     ambiguous: int
     """Rows whose request fits several labels of one instant; they have no outcome."""
 
@@ -113,7 +115,7 @@ def judged(
     is_known = pl.col(KNOWN_AT) <= pl.lit(now.astimezone(UTC))
     known = rows.select(
         *(pl.col(name).alias(f"@{name}") for name in keys),
-        pl.col(column).cast(pl.Float64).cast(pl.Int8).pipe(lambda value: pl.when(is_known).then(value)).alias(OUTCOME),
+        pl.when(is_known).then(pl.col(column).cast(pl.Float64)).alias(OUTCOME),
         pl.when(is_known).then(pl.col(KNOWN_AT)).alias(OUTCOME_KNOWN_AT),
         pl.col(KNOWN_AT).alias("@known"),
         pl.col(EVENT_TIMESTAMP).alias(LABEL_AT),
@@ -218,18 +220,18 @@ def _nothing(wanted: Sequence[str] | None) -> pa.Table:
     types = {
         "at": pa.timestamp("us", "UTC"),
         "row": pa.int32(),
-        "probability": pa.float64(),
+        **dict.fromkeys(PREDICTED.values(), pa.float64()),
         "decision": pa.bool_(),
         "request": pa.struct([]),
         "features": pa.struct([]),
     } | dict.fromkeys(("missing", "stale", "out_of_bounds"), pa.list_(pa.string()))
-    names = wanted or ["at", "answer_id", "row", "traffic", "model", "version", "request", "features", "probability"]
+    names = wanted or ["at", "answer_id", "row", "traffic", "model", "version", "request", "features"]
     return pa.schema([(name, types.get(name, pa.string())) for name in names]).empty_table()
 
 
 def _without_outcomes(predictions: pa.Table, others: Sequence[str]) -> pa.Table:
     instant = pa.timestamp("us", "UTC")
-    added = {OUTCOME: pa.int8(), OUTCOME_KNOWN_AT: instant, LABEL_AT: instant} | {
+    added = {OUTCOME: pa.float64(), OUTCOME_KNOWN_AT: instant, LABEL_AT: instant} | {
         f"label_{name}": pa.string() for name in others
     }
     for name, dtype in added.items():

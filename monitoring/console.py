@@ -9,6 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from larder.contracts.objective import CLASSIFICATION, TITLES
 from monitoring import formats, wording
 from monitoring.examples import Example, example
 from monitoring.run_report import RunReport
@@ -38,14 +39,15 @@ def _quality(report: RunReport) -> Iterator[RenderableType]:
     if "train" in report.missing:
         yield _unfinished(report, "train", "Model quality")
         return
-    quality = _table("Model quality on rows it never saw", "Model", ">ROC-AUC", ">Log loss")
-    quality.add_row(
-        Text("this model", "bold"), _bold(formats.number(report.roc_auc)), _bold(formats.number(report.log_loss))
-    )
+    shown = (report.task.ranking, report.task.loss)
+    titles = [f">{TITLES[metric]}" for metric in shown]
+    quality = _table("Model quality on rows it never saw", "Model", *titles)
+    ours = [_bold(formats.number(report.metrics.get(metric))) for metric in shown]
+    quality.add_row(Text("this model", "bold"), *ours)
     for name, scores in report.references.items():
         if scores is not None:
             called = wording.REFERENCE_NAMES.get(name, name)
-            quality.add_row(Text(called), formats.number(scores.roc_auc), formats.number(scores.log_loss))
+            quality.add_row(Text(called), *(formats.number(scores.get(metric)) for metric in shown))
     yield quality
     if report.kpi is not None:
         reference = (
@@ -63,13 +65,15 @@ def _examples(report: RunReport) -> Iterator[RenderableType]:
     if "ask" in report.missing:
         yield _unfinished(report, "ask", "A few real rows")
         return
-    rows = _table("A few real rows, asked over HTTP", "Request", ">Probability", "Outcome", "Features that weigh most")
+    is_share = report.task.name == CLASSIFICATION
+    predicted = ">Probability" if is_share else ">Prediction"
+    rows = _table("A few real rows, asked over HTTP", "Request", predicted, "Outcome", "Features that weigh most")
     for answer in report.answers[:MOST_EXAMPLES]:
         row = example(answer, report.curves.importance)
         rows.add_row(
             Text(formats.request(row.request)),
-            formats.percent(row.probability),
-            formats.outcome(row.outcome),
+            formats.percent(row.prediction) if is_share else formats.number(row.prediction),
+            formats.outcome(row.outcome) if is_share else formats.measured(row.outcome),
             _features(row),
         )
         rows.add_section()

@@ -20,8 +20,9 @@ class UsedFeature:
 @dataclass(frozen=True)
 class Example:
     request: dict[str, Any]
-    probability: float | None
-    outcome: bool | None
+    prediction: float | None
+    """A probability, or the number that is predicted."""
+    outcome: bool | float | None
     confidence: str
     """`high` or `low`; empty when the answer does not say."""
     features: tuple[UsedFeature, ...]
@@ -39,7 +40,7 @@ def example(answer: Answer, importance: Sequence[Importance]) -> Example:
     ranked = sorted(values, key=lambda name: rank.get(name, len(rank)))
     return Example(
         request=answer.request,
-        probability=_probability(given),
+        prediction=_prediction(given),
         outcome=answer.outcome,
         confidence=str(given.get("confidence", "")),
         features=tuple(UsedFeature(name, values[name], statuses.get(name, "")) for name in ranked[:MOST_FEATURES]),
@@ -47,6 +48,6 @@ def example(answer: Answer, importance: Sequence[Importance]) -> Example:
     )
 
 
-def _probability(given: Mapping[str, Any]) -> float | None:
-    """The use case names its probability as it likes; it is the first number with a fraction in the answer."""
+def _prediction(given: Mapping[str, Any]) -> float | None:
+    """The use case names its prediction as it likes; it is the first number with a fraction in the answer."""
     return next((value for value in given.values() if isinstance(value, float)), None)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 UNKNOWN = "—"
+NOT_KNOWN = "not known"
 
 
 def number(value: Any) -> str:
@@ -38,8 +39,14 @@ def gigabytes(amount: float | None) -> str:
     return UNKNOWN if amount is None else f"{amount:.1f} GB"
 
 
-def outcome(value: bool | None) -> str:
-    return {True: "yes", False: "no", None: "not known"}[value]
+def outcome(value: bool | float | None) -> str:
+    """Of a question with yes or no."""
+    return NOT_KNOWN if value is None else "yes" if value else "no"
+
+
+def measured(value: float | None) -> str:
+    """The number that came of a question for one."""
+    return NOT_KNOWN if value is None else number(value)
 
 
 def instant(text: str) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from larder.contracts.monitoring import Monitoring, Verdict
-from larder.contracts.objective import Objective
+from larder.contracts.objective import PREDICTED, Objective
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.findings import About, read_findings
@@ -21,8 +21,8 @@ from monitoring.monitors.volume import WEEKS
 from monitoring.monitors.window import Window
 from monitoring.served_models import has_inputs, served_model
 
-_INPUTS = ("version", "request", "features", "missing", "stale", "probability")
-_OUTPUTS = ("version", "request", "probability")
+_INPUTS = ("version", "request", "features", "missing", "stale")
+_OUTPUTS = ("version", "request")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Logged:
     @cached_property
     def live(self) -> pa.Table:
         """All live answers of the window."""
-        return read_predictions(self._place, since=self.window.start, until=self.now, columns=_INPUTS, traffic=LIVE)
+        columns = [*_INPUTS, PREDICTED[self.objective.task]]
+        return read_predictions(self._place, since=self.window.start, until=self.now, columns=columns, traffic=LIVE)
 
     @cached_property
     def answers(self) -> Answers | None:
@@ -87,7 +88,8 @@ class Logged:
     def matured(self) -> Judged:
         """Answers of `matured_window`, live and shadow, with their outcomes as known now."""
         window = self.matured_window
-        rows = read_predictions(self._place, since=window.start, until=window.end, columns=_OUTPUTS)
+        columns = [*_OUTPUTS, PREDICTED[self.objective.task]]
+        rows = read_predictions(self._place, since=window.start, until=window.end, columns=columns)
         labels = Lake(self.settings.lake).labels(self.objective.label.table)
         others = [part.column for part in self.objective.slices]
         return judged(rows, labels, self.objective.label.column, now=self.now, others=others)

@@ -5,17 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 
 from larder.contracts.errors import LarderError
 from larder.contracts.monitoring import Finding
-from larder.contracts.objective import Objective
+from larder.contracts.objective import CLASSIFICATION, TITLES, Objective
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
-from larder.evaluation import calibration_curve
+from larder.evaluation import Task, calibration_curve, task_of
 from larder.findings import read_findings
 from larder.ledger import ledger_of
 from larder.predictions import LIVE, OUTCOME, judged, read_predictions
@@ -63,6 +62,7 @@ def write_monitoring_page(
         question=objective.question,
         at=now,
         releases=Releases(served(entries), marks(entries)),
+        task=task_of(objective),
         answers=_judged(lake, model, objective, now),
     )
     write_whole(target, html.encode())
@@ -75,10 +75,11 @@ def monitoring_page(
     model: str,
     question: str,
     at: datetime,
+    task: Task,
     releases: Releases = Releases(),
     answers: pa.Table | None = None,
 ) -> str:
-    """The page's HTML. `answers` are judged predictions (`traffic`, `probability`, `outcome`) for the calibration."""
+    """The page's HTML. `answers` are judged predictions (`traffic`, the task's column, `outcome`), for calibration."""
     report = MonitoringReport(findings)
     windows = [(item.window_start, item.window_end) for item in findings]
     plots = MonitoringPlots(report, time_axis(windows), releases.served, releases.acts) if windows else None
@@ -97,12 +98,14 @@ def monitoring_page(
         most_alarms=MOST_ALARMS,
         checks=checks(report),
         slices=slices(report),
-        calibration=_calibration(answers),
+        titles=TITLES,
+        is_share=task.name == CLASSIFICATION,
+        calibration=_calibration(task, answers),
     )
 
 
 def _judged(lake: Lake, model: str, objective: Objective, now: datetime) -> pa.Table | None:
-    columns = ["request", "version", "probability"]
+    columns = ["request", "version", task_of(objective).predicted]
     try:
         answers = read_predictions(lake.predictions(model), since=now - JUDGED, until=now, columns=columns)
         return judged(answers, lake.labels(objective.label.table), objective.label.column, now=now).rows
@@ -110,13 +113,13 @@ def _judged(lake: Lake, model: str, objective: Objective, now: datetime) -> pa.T
         return None
 
 
-def _calibration(answers: pa.Table | None) -> Markup:
+def _calibration(task: Task, answers: pa.Table | None) -> Markup:
     """Of what was answered to callers and has its outcome; empty when that is nothing."""
     if answers is None or answers.num_rows == 0:
         return Markup()
     rows = answers.filter(pc.and_(pc.equal(answers["traffic"], LIVE), pc.is_valid(answers[OUTCOME])))
     if rows.num_rows == 0:
         return Markup()
-    outcome = rows[OUTCOME].to_numpy().astype(np.int8)
-    curve = calibration_curve(outcome, rows["probability"].to_numpy())
-    return calibration_plot(Calibration(tuple(curve.predicted), tuple(curve.observed), tuple(curve.count)))
+    curve = calibration_curve(task.outcomes(rows, OUTCOME), rows[task.predicted].to_numpy())
+    shown = Calibration(tuple(curve.predicted), tuple(curve.observed), tuple(curve.count))
+    return calibration_plot(shown, task.name)

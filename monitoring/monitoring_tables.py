@@ -11,6 +11,8 @@ from monitoring.monitoring_report import TITLES, MonitoringReport, excess
 
 PLOTTED = ("drift", "quality", "expected_quality")
 """Monitors that have plots of their own."""
+WORST_FIRST = {"roc_auc": 1, "mae": -1}
+"""Metric that slices are judged by -> 1 where the lowest is worst, -1 where the highest is."""
 MOST_SUBJECTS = 10
 MOST_SLICE_VALUES = 8
 WIDTH, HEIGHT = 120, 22
@@ -45,11 +47,13 @@ def checks(report: MonitoringReport) -> list[MonitorTable]:
 
 
 def slices(report: MonitoringReport) -> dict[str, list[Finding]]:
-    """Slice -> ROC-AUC of its values in the newest window that any has one, the worst first."""
-    found = [item for item in report.of("quality", metric="roc_auc") if "=" in item.subject]
+    """Slice -> ROC-AUC, or mean absolute error, of its values in the newest window that any has one, worst first."""
+    found = [item for item in report.of("quality") if item.metric in WORST_FIRST and "=" in item.subject]
     newest = max((item.window_end for item in found), default=None)
     groups: dict[str, list[Finding]] = {}
-    for item in sorted(found, key=lambda item: 1.0 if item.value is None else item.value):
+    for item in sorted(
+        found, key=lambda item: WORST_FIRST[item.metric] * (math.inf if item.value is None else item.value)
+    ):
         if item.window_end == newest:
             groups.setdefault(item.subject.partition("=")[0], []).append(item)
     return {name: items[:MOST_SLICE_VALUES] for name, items in groups.items()}

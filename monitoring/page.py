@@ -1,5 +1,6 @@
 """The report as one HTML file: no script, nothing loaded from elsewhere, light and dark, every value escaped."""
 
+from larder.contracts.objective import CLASSIFICATION, TITLES
 from monitoring import formats, wording
 from monitoring.examples import example
 from monitoring.plots import bar, calibration_plot, roc_plot
@@ -19,8 +20,10 @@ def page(report: RunReport, *, address: str) -> str:
         wording=wording,
         formats=formats,
         bar=bar,
-        roc=roc_plot(report.curves.roc, roc_auc=formats.number(report.roc_auc)),
-        calibration=calibration_plot(report.curves.calibration),
+        titles=TITLES,
+        is_share=report.task.name == CLASSIFICATION,
+        roc=roc_plot(report.curves.roc, roc_auc=formats.number(report.roc_auc)) if report.curves.roc else "",
+        calibration=calibration_plot(report.curves.calibration, report.task.name),
         importance=importance[:MOST_IMPORTANT],
         unlisted=len(importance[MOST_IMPORTANT:]),
         examples=[example(answer, importance) for answer in report.answers],

@@ -1,14 +1,36 @@
 """Small SVG plots of a model's curves; colours come from the page's style sheet, so they follow light and dark."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from larder.contracts.objective import CLASSIFICATION, REGRESSION
+from monitoring.formats import number
 from monitoring.run_report import Calibration, Roc
 
 SIZE, LEFT, BOTTOM, TOP, RIGHT = 300, 46, 44, 10, 12
+TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 MOST_POINTS = 150
 """A curve with more points looks no different and only makes the page heavier."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The values at either end of both axes."""
+
+    low: float
+    high: float
+
+    def share(self, value: float) -> float:
+        """How far along the axis a value lies, from 0 to 1."""
+        return (value - self.low) / (self.high - self.low)
+
+    def value(self, share: float) -> float:
+        return self.low + share * (self.high - self.low)
+
+
+UNIT = Scale(0.0, 1.0)
 
 
 def roc_plot(roc: Roc, *, roc_auc: str) -> Markup:
@@ -24,12 +46,12 @@ def roc_plot(roc: Roc, *, roc_auc: str) -> Markup:
     )
     return _plot(
         f"ROC curve, area {roc_auc}: the further above the diagonal, the better", _DIAGONAL + marks + note,
-        x="false alarms (false positive rate)", y="found (true positive rate)",
+        x="false alarms (false positive rate)", y="found (true positive rate)", scale=UNIT,
     )  # fmt: skip
 
 
-def calibration_plot(calibration: Calibration) -> Markup:
-    """Predicted against observed share, one dot per bin, its area by rows; empty when there are no bins."""
+def calibration_plot(calibration: Calibration, task: str) -> Markup:
+    """Predicted against observed, one dot per bin, its area by rows; empty when there are no bins."""
     bins = [
         (predicted, observed, count)
         for predicted, observed, count in zip(
@@ -39,21 +61,20 @@ def calibration_plot(calibration: Calibration) -> Markup:
     ]
     if not bins:
         return Markup()
+    scale = UNIT if task == CLASSIFICATION else _scale([value for *pair, _ in bins for value in pair])
     largest = max(count for *_, count in bins)
     dots = _joined(
         Markup('<circle class="dot" cx="{}" cy="{}" r="{:.1f}"><title>{}</title></circle>').format(
-            _x(predicted), _y(observed), 3 + 7 * (count / largest) ** 0.5,
-            f"predicted {predicted:.2f}, observed {observed:.2f}, {count:,} rows",
+            _x(scale.share(predicted)), _y(scale.share(observed)), 3 + 7 * (count / largest) ** 0.5,
+            f"predicted {number(predicted)}, observed {number(observed)}, {count:,} rows",
         )
         for predicted, observed, count in bins
     )  # fmt: skip
     line = Markup('<path class="curve" d="{}"/>').format(
-        _path([(predicted, observed) for predicted, observed, _ in bins])
+        _path([(scale.share(predicted), scale.share(observed)) for predicted, observed, _ in bins])
     )
-    return _plot(
-        "Calibration: on the diagonal, probabilities mean what they say", _DIAGONAL + line + dots,
-        x="predicted probability", y="observed share",
-    )  # fmt: skip
+    title, x, y = _CALIBRATION[task]
+    return _plot(title, _DIAGONAL + line + dots, x=x, y=y, scale=scale)
 
 
 def bar(share: float, *, kind: str = "") -> Markup:
@@ -66,15 +87,14 @@ def bar(share: float, *, kind: str = "") -> Markup:
     ).format(kind, width)
 
 
-def _plot(title: str, marks: Markup, *, x: str, y: str) -> Markup:
-    ticks = (0.0, 0.25, 0.5, 0.75, 1.0)
+def _plot(title: str, marks: Markup, *, x: str, y: str, scale: Scale) -> Markup:
     grid = _joined(
         Markup(
             '<path class="grid" d="M{0} {1}H{2}M{3} {4}V{5}"/>'
-            '<text x="{6}" y="{7}" text-anchor="end">{8:g}</text>'
-            '<text x="{3}" y="{9}" text-anchor="middle">{8:g}</text>'
-        ).format(_x(0), _y(at), _x(1), _x(at), _y(0), _y(1), LEFT - 7, _y(at) + 4, at, _y(0) + 17)
-        for at in ticks
+            '<text x="{6}" y="{7}" text-anchor="end">{8:.3g}</text>'
+            '<text x="{3}" y="{9}" text-anchor="middle">{8:.3g}</text>'
+        ).format(_x(0), _y(at), _x(1), _x(at), _y(0), _y(1), LEFT - 7, _y(at) + 4, scale.value(at), _y(0) + 17)
+        for at in TICKS
     )
     return Markup(
         '<svg class="plot" role="img" aria-label="{title}" viewBox="0 0 {size} {size}"><title>{title}</title>'
@@ -83,6 +103,12 @@ def _plot(title: str, marks: Markup, *, x: str, y: str) -> Markup:
     ).format(
         title=title, size=SIZE, grid=grid, marks=marks, middle=_x(0.5), bottom=SIZE - 6, x=x, centre=_y(0.5), y=y
     )  # fmt: skip
+
+
+def _scale(values: Sequence[float]) -> Scale:
+    """From the least to the greatest; of one value alone, a unit of it."""
+    low, high = min(values), max(values)
+    return Scale(low, high) if high > low else Scale(low - 0.5, low + 0.5)
 
 
 def _x(share: float) -> float:
@@ -107,3 +133,10 @@ def _joined(parts: Iterable[Markup]) -> Markup:
 
 
 _DIAGONAL = Markup('<path class="diagonal" d="{}"/>').format(_path([(0.0, 0.0), (1.0, 1.0)]))
+
+_CALIBRATION = {
+    CLASSIFICATION: (
+        "Calibration: on the diagonal, probabilities mean what they say", "predicted probability", "observed share",
+    ),
+    REGRESSION: ("Calibration: on the diagonal, predictions are right on average", "prediction", "mean outcome"),
+}  # fmt: skip

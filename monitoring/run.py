@@ -6,9 +6,10 @@ from datetime import datetime
 from functools import partial
 
 from larder.contracts.monitoring import Baseline, Finding, Monitoring, Verdict
-from larder.contracts.objective import Objective
+from larder.contracts.objective import CLASSIFICATION, Objective
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
+from larder.evaluation import Floats, Task, task_of
 from larder.findings import append_findings
 from larder.ledger import Act, Entry, Ledger
 from monitoring.logged import Logged
@@ -48,7 +49,7 @@ def run_monitors(
     """
     logged = Logged(settings, objective, limits, model, now)
     window, matured = logged.window, logged.matured_window
-    kpi = objective.kpi
+    task = task_of(objective)
     judge = Judge(matured, objective, limits, lambda version: baseline_or_none(logged.bundle(version)))
     on_inputs: dict[str, InputMonitor] = {
         "nulls": nulls,
@@ -62,9 +63,12 @@ def run_monitors(
         *((name, window, partial(_on_inputs, name, logged, monitor)) for name, monitor in on_inputs.items()),
         ("labels", matured, lambda: labels(matured, logged.matured, logged.pending, model, limits)),
         ("quality", matured, lambda: quality(judge, logged.matured.rows)),
-        ("expected_quality", window, lambda: expected_quality(window, logged.live["probability"].to_numpy(), kpi)),
-        ("expected_quality", matured, lambda: expected_against_actual(matured, logged.matured.rows, kpi)),
     ]
+    if task.name == CLASSIFICATION:  # a predicted number does not say how sure it is
+        monitors += [
+            ("expected_quality", window, lambda: expected_quality(window, _predicted(logged, task), task)),
+            ("expected_quality", matured, lambda: expected_against_actual(matured, logged.matured.rows, task)),
+        ]
     if views is not None:
         monitors.append(("freshness", window, lambda: freshness(window, views(), logged.earlier_ages, limits)))
     if recompute is not None:
@@ -109,6 +113,11 @@ def isolated(window: Window, name: str, subject: str, monitor: Monitor) -> list[
     except Exception as problem:  # whatever it is, the other monitors must not go blind with this one
         reason = next(iter(str(problem).splitlines()), "") or type(problem).__name__
         return [window.unknown(name, subject, "run", f"The monitor failed: {reason}")]
+
+
+def _predicted(logged: Logged, task: Task) -> Floats:
+    found: Floats = logged.live[task.predicted].to_numpy()
+    return found
 
 
 def _on_inputs(name: str, logged: Logged, monitor: InputMonitor) -> list[Finding]:

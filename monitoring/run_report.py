@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from larder.contracts.errors import InvalidDataError
+from larder.contracts.objective import CLASSIFICATION
 
 STEPS = {
     "train": "larder train",
@@ -17,11 +18,18 @@ STEPS = {
 """Step whose result the report reads -> the command that leaves that result."""
 
 
-class Scores(msgspec.Struct, frozen=True):
-    """Quality on the test window; None where it is not defined."""
+class Task(msgspec.Struct, frozen=True):
+    """What is predicted, and the two metrics that say most about it."""
 
-    roc_auc: float | None = None
-    log_loss: float | None = None
+    name: str = CLASSIFICATION
+    ranking: str = "roc_auc"
+    """Higher is better; `no_skill` is a constant's."""
+    loss: str = "log_loss"
+    no_skill: float = 0.5
+
+
+Scores = dict[str, float | None]
+"""Metric -> value on the test window; None where it is not defined."""
 
 
 class Gate(msgspec.Struct, frozen=True):
@@ -50,7 +58,8 @@ class Slice(msgspec.Struct, frozen=True):
     slice: str
     value: Any
     rows: int
-    roc_auc: float | None
+    ranking: float | None = None
+    """The task's ranking metric there."""
 
 
 class Importance(msgspec.Struct, frozen=True):
@@ -64,7 +73,7 @@ class Roc(msgspec.Struct, frozen=True):
 
 
 class Calibration(msgspec.Struct, frozen=True):
-    """Mean predicted probability, observed share and number of rows, per bin."""
+    """Mean prediction, mean outcome (of yes or no: the share of yes) and number of rows, per bin."""
 
     predicted: tuple[float, ...] = ()
     observed: tuple[float, ...] = ()
@@ -72,7 +81,8 @@ class Calibration(msgspec.Struct, frozen=True):
 
 
 class Curves(msgspec.Struct, frozen=True):
-    roc: Roc = Roc()
+    roc: Roc | None = None
+    """None where numbers are predicted."""
     calibration: Calibration = Calibration()
     importance: tuple[Importance, ...] = ()
 
@@ -125,7 +135,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     request: dict[str, Any]
     answer: dict[str, Any]
-    outcome: bool | None = None
+    outcome: bool | float | None = None
 
 
 class RunReport(msgspec.Struct, frozen=True):
@@ -137,11 +147,12 @@ class RunReport(msgspec.Struct, frozen=True):
     """Step without a result -> the command that leaves it."""
     use_case: str = ""
     question: str = ""
+    task: Task = Task()
     model: dict[str, str] = {}
     """`name`, `version`, `run_id`, and after promotion `champion` (the version that serves) and `runtime`."""
     roc_auc: float | None = None
     log_loss: float | None = None
-    metrics: dict[str, float | None] = {}
+    metrics: Scores = {}
     references: dict[str, Scores | None] = {}
     gates: tuple[Gate, ...] = ()
     test_window: tuple[str, ...] = ()
@@ -197,7 +208,8 @@ def run_report(results: Mapping[str, Any], *, at: str) -> RunReport:
 
 
 _FROM_TRAIN = (
-    "use_case", "question", "metrics", "references", "gates", "test_window", "rows", "kpi", "curves", "slices", "data",
+    "use_case", "question", "task", "metrics", "references", "gates", "test_window", "rows", "kpi", "curves", "slices",
+    "data",
 )  # fmt: skip
 
 

@@ -14,7 +14,8 @@ from monitoring.monitors.answers import ServedModel
 def served_model(bundle: Path) -> ServedModel:
     """Raises MissingTableError when there is no such bundle, InvalidDataError when it is damaged."""
     manifest = read_manifest(bundle)
-    return ServedModel(manifest.version, bundle_plan(read_files(bundle, manifest)), bundle_baseline(bundle))
+    plan = bundle_plan(read_files(bundle, manifest))
+    return ServedModel(manifest.version, plan, bundle_baseline(bundle), manifest.task)
 
 
 def baseline_or_none(bundle: Path) -> Baseline | None:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from larder.contracts.objective import CLASSIFICATION, TITLES
 from monitoring.formats import number
-from monitoring.run_report import FeatureCheck, Gate, RunReport, Scores
+from monitoring.run_report import FeatureCheck, Gate, RunReport
 
 REFERENCE_NAMES = {"constant": "chance", "calendar": "calendar only", "champion": "champion until now"}
 """Reference in the train result -> what a reader calls it; other names stay as they are."""
@@ -31,15 +32,16 @@ def headline(report: RunReport) -> str:
     """The outcome of the run in one plain sentence."""
     if "train" in report.missing:
         return f"No model has been trained yet: {report.missing['train']} makes the first one."
-    version = report.model.get("version", "?")
+    version, ranking = report.model.get("version", "?"), report.task.ranking
     beside = [
-        f"{REFERENCE_NAMES.get(name, name)} {number(scores.roc_auc)}"
-        for name, scores in sorted(report.references.items(), key=lambda item: -_roc_auc(item[1]))
+        f"{REFERENCE_NAMES.get(name, name)} {number(scores.get(ranking))}"
+        for name, scores in sorted(report.references.items(), key=lambda item: -((item[1] or {}).get(ranking) or 0.0))
         if scores is not None
     ]
     references = f" ({', '.join(beside)})" if beside else ""
     rows = f" on {report.rows['test']:,} rows it never saw" if "test" in report.rows else ""
-    quality = f"separates yes from no with ROC-AUC {number(report.roc_auc)}{references}{rows}"
+    does = "separates yes from no" if report.task.name == CLASSIFICATION else "tells large from small"
+    quality = f"{does} with {TITLES[ranking]} {number(report.metrics.get(ranking))}{references}{rows}"
     if report.failed_gates:
         failed = ", ".join(gate.name for gate in report.failed_gates)
         return f"Version {version} {quality}, but it does not pass {failed} and must not serve."
@@ -114,10 +116,6 @@ def _unfinished_steps(report: RunReport) -> list[NextStep]:
         NextStep(f"Fill the part of the report that waits for {step!r}", command)
         for step, command in report.missing.items()
     ]
-
-
-def _roc_auc(scores: Scores | None) -> float:
-    return (scores.roc_auc or 0.0) if scores is not None else 0.0
 
 
 def _curl(request: Mapping[str, Any], address: str) -> str:

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from larder.contracts.objective import TITLES
 from replay.result import Result
 
 DAYS_SMOOTHED = 14
 
 
 def comparison_plot(results: Sequence[Result]) -> bytes:
-    """An SVG: log loss per policy, smoothed, with promotions as marks; below, days with alarms."""
+    """An SVG: loss per policy, smoothed, with promotions as marks; below, days with alarms."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
@@ -25,7 +26,7 @@ def comparison_plot(results: Sequence[Result]) -> bytes:
         _draw_loss(top, item, colour)
         alarms = [_instant(day.day) for day in item.days if day.alarms]
         bottom.scatter(alarms, [number] * len(alarms), marker="|", color=colour)
-    top.set_ylabel(f"log loss, mean of {DAYS_SMOOTHED} days")
+    top.set_ylabel(f"{TITLES[results[0].loss].lower()}, mean of {DAYS_SMOOTHED} days")
     top.legend(frameon=False)
     top.grid(alpha=0.3)
     bottom.set_yticks(range(len(results)), [item.policy for item in results])
@@ -36,16 +37,16 @@ def comparison_plot(results: Sequence[Result]) -> bytes:
 
 
 def _draw_loss(axes: Any, item: Result, colour: str) -> None:
-    days = [day for day in item.days if day.log_loss is not None and day.labelled]
+    days = [day for day in item.days if day.loss is not None and day.labelled]
     if not days:
         return
     instants = [_instant(day.day) for day in days]
     weights = np.array([day.labelled for day in days], dtype=float)
-    losses = np.array([day.log_loss for day in days]) * weights
+    losses = np.array([day.loss for day in days]) * weights
     kernel = np.ones(min(DAYS_SMOOTHED, len(days)))
     smooth = np.convolve(losses, kernel, "full")[: len(days)] / np.convolve(weights, kernel, "full")[: len(days)]
     trained = "1 training" if item.trainings == 1 else f"{item.trainings} trainings"
-    label = f"{item.policy}: {item.log_loss:.4f}, {trained}" if item.log_loss else item.policy
+    label = f"{item.policy}: {item.metrics[item.loss]:.4f}, {trained}" if item.metrics else item.policy
     axes.plot(instants, smooth, color=colour, label=label)
     promoted = [act.at for act in item.acts if act.act == "promotion"]
     heights = np.interp([at.timestamp() for at in promoted], [at.timestamp() for at in instants], smooth)

@@ -6,6 +6,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from larder.contracts.objective import TITLES
 from replay.result import Result
 
 
@@ -14,7 +15,11 @@ def comparison_table(results: Sequence[Result]) -> Table:
     table = _table("Policies over the same time", "", *(item.policy for item in results))
     for column in table.columns[1:]:
         column.justify = "right"
-    for name, shown in _ROWS.items():
+    for name, shown in _COUNTED.items():
+        table.add_row(name, *(shown(item) for item in results))
+    for metric in (results[0].loss, results[0].ranking, "kpi"):
+        table.add_row(TITLES[metric], *(_number(item.metrics.get(metric)) for item in results))
+    for name, shown in _DONE.items():
         table.add_row(name, *(shown(item) for item in results))
     return table
 
@@ -41,9 +46,8 @@ def summary(results: Sequence[Result]) -> dict[str, Any]:
 def _figures(item: Result) -> dict[str, Any]:
     return {
         "policy": item.policy,
-        "log_loss": item.log_loss,
-        "roc_auc": item.roc_auc,
-        "kpi": item.kpi,
+        **dict.fromkeys((item.loss, item.ranking, "kpi")),
+        **item.metrics,
         "trainings": item.trainings,
         "answers": item.answers,
         "labelled": item.labelled,
@@ -64,12 +68,11 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-_ROWS: dict[str, Callable[[Result], str]] = {
+_COUNTED: dict[str, Callable[[Result], str]] = {
     "answers": lambda item: f"{item.answers:,}",
     "with an outcome": lambda item: f"{item.labelled:,}",
-    "log loss": lambda item: _number(item.log_loss),
-    "ROC-AUC": lambda item: _number(item.roc_auc),
-    "KPI": lambda item: _number(item.kpi),
+}
+_DONE: dict[str, Callable[[Result], str]] = {
     "trainings": lambda item: str(item.trainings),
     "promoted": lambda item: str(item.promotions),
     "rejected": lambda item: str(item.rejections),

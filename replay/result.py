@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from larder.contracts.monitoring import Verdict
 from larder.contracts.tables import Lake
-from larder.evaluation import losses, metrics
+from larder.evaluation import task_of
 from larder.ledger import Act
 from larder.predictions import LIVE, OUTCOME, judged, read_predictions
 from replay.day import DayDone, Loop
@@ -36,8 +36,8 @@ class Day(msgspec.Struct, frozen=True):
     day: str
     answers: int
     labelled: int
-    log_loss: float | None
-    """Mean over the answers of the day, None without labels."""
+    loss: float | None
+    """Log loss, or mean absolute error, of the answers of the day; None without labels."""
     kpi: float | None
     version: str | None
     """That answered last."""
@@ -58,11 +58,12 @@ class Result(msgspec.Struct, frozen=True):
     until: datetime
     answers: int
     labelled: int
-    log_loss: float | None
-    roc_auc: float | None
-    brier: float | None
-    calibration_error: float | None
-    kpi: float | None
+    ranking: str
+    """The metric that says how well rows are told apart, higher being better."""
+    loss: str
+    """The metric that answers are judged by, lower being better."""
+    metrics: dict[str, float]
+    """All of the task's, over all answers; empty where too few labels are known."""
     trainings: int
     promotions: int
     rejections: int
@@ -80,15 +81,16 @@ def result(
 ) -> Result:
     """Judge every live answer by the outcomes known at `until`."""
     lake = Lake(loop.settings.lake)
-    columns = ["request", "version", "probability"]
+    task = task_of(loop.objective)
+    columns = ["request", "version", task.predicted]
     logged = read_predictions(lake.predictions(loop.model), since=start, until=until, columns=columns)
     live = logged.filter(pc.equal(logged["traffic"], LIVE))
     label = loop.objective.label
     rows = pl.DataFrame(judged(live, lake.labels(label.table), label.column, now=until).rows.drop_columns(["request"]))
     known = rows.filter(pl.col(OUTCOME).is_not_null())
     found: dict[str, float] = {}
-    if known.height and known[OUTCOME].n_unique() == 2:
-        found = metrics(known[OUTCOME].to_numpy(), known["probability"].to_numpy(), loop.objective.kpi)
+    if known.height and known[OUTCOME].n_unique() >= 2:
+        found = task.metrics(known[OUTCOME].to_numpy(), known[task.predicted].to_numpy())
     acts = [
         Released(entry.at, str(entry.act), entry.version, entry.reason)
         for entry in loop.ledger.entries(acts=(Act.TRAINING, Act.PROMOTION, Act.REJECTION, Act.ROLLBACK))
@@ -100,7 +102,9 @@ def result(
         until=until,
         answers=rows.height,
         labelled=known.height,
-        **{name: found.get(name) for name in ("log_loss", "roc_auc", "brier", "calibration_error", "kpi")},
+        ranking=task.ranking,
+        loss=task.loss,
+        metrics=found,
         trainings=count[Act.TRAINING],
         promotions=count[Act.PROMOTION],
         rejections=count[Act.REJECTION],
@@ -135,18 +139,18 @@ def noticed(incident: Incident, days: Sequence[DayDone], acts: Sequence[Released
 
 def _days(rows: pl.DataFrame, loop: Loop, days: Sequence[DayDone]) -> list[Day]:
     """One entry per day of the schedule; a day is the time since the run before."""
-    found = []
+    task, found = task_of(loop.objective), []
     for previous, day in zip([None, *days], days, strict=False):
         since = previous.now if previous is not None else day.now - timedelta(days=1)
         part = rows.filter(pl.col("at").is_between(since, day.now, closed="right"))
         known = part.filter(pl.col(OUTCOME).is_not_null())
-        cost = losses(known[OUTCOME].to_numpy(), known["probability"].to_numpy(), loop.objective.kpi)
+        cost = task.losses(known[OUTCOME].to_numpy(), known[task.predicted].to_numpy())
         found.append(
             Day(
                 day=f"{day.now:%Y-%m-%d}",
                 answers=part.height,
                 labelled=known.height,
-                log_loss=float(cost["log_loss"].mean()) if known.height else None,
+                loss=float(cost[task.loss].mean()) if known.height else None,
                 kpi=float(cost["kpi"].mean()) if known.height else None,
                 version=part["version"][-1] if part.height else None,
                 alarms=day.alarms,

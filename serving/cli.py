@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from larder.contracts.objective import CLASSIFICATION
 from larder.contracts.settings import Settings
 
 if TYPE_CHECKING:
@@ -75,17 +76,14 @@ def _print(results: Sequence["Asked"], answer: "Answer", server: "Server") -> No
     from rich.console import Console
     from rich.table import Table
 
-    title = f"probability: {answer.probability}; decision: {answer.decision}"
-    table = Table("request", "probability", "decision", "outcome", "doubt", title=title, box=SIMPLE)
+    columns = _columns(answer, server.model["task"])
+    title = "; ".join(f"{header}: {name}" for header, name in columns.items())
+    table = Table("request", *columns, "outcome", "doubt", title=title, box=SIMPLE)
     table.columns[0].min_width = 32
     for item in results:
-        table.add_row(
-            _request_text(item.request),
-            f"{item.answer[answer.probability]:.3f}",
-            _yes_or_no(item.answer[answer.decision]),
-            _yes_or_no(item.outcome),
-            _doubt(item.answer),
-        )
+        shown = [_text(item.answer[name]) for name in columns.values()]
+        outcome = item.outcome if answer.decision not in item.answer or item.outcome is None else bool(item.outcome)
+        table.add_row(_request_text(item.request), *shown, _text(outcome), _doubt(item.answer))
     console = Console()
     console.print(table)
     median = _latencies(results)["median"]
@@ -94,6 +92,13 @@ def _print(results: Sequence["Asked"], answer: "Answer", server: "Server") -> No
         f"median {median:.1f} ms over HTTP",
         highlight=False,
     )
+
+
+def _columns(answer: "Answer", task: str) -> dict[str, str]:
+    """Header -> name in the answer, of what was predicted."""
+    if task == CLASSIFICATION:
+        return {"probability": answer.probability, "decision": answer.decision}
+    return {"prediction": answer.prediction}
 
 
 def _request_text(request: Mapping[str, object]) -> str:
@@ -120,8 +125,10 @@ def _short(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _yes_or_no(value: bool | None) -> str:
-    return {True: "yes", False: "no", None: "unknown"}[value]
+def _text(value: bool | float | None) -> str:
+    if value is None:
+        return "unknown"
+    return ("yes" if value else "no") if isinstance(value, bool) else f"{value:.5g}"
 
 
 def _report(results: Sequence["Asked"], server: "Server", *, at: str) -> dict[str, Any]:

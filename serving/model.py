@@ -11,12 +11,13 @@ import numpy.typing as npt
 
 from larder.contracts.bundle import MODEL_FILES, Manifest, bundle_plan, read_files, read_manifest
 from larder.contracts.errors import InvalidDataError, SchemaMismatchError
+from larder.contracts.objective import CLASSIFICATION
 from larder.contracts.plan import FeaturePlan
 
 Floats = npt.NDArray[np.float32]
 Strings = npt.NDArray[np.object_]
 Scorer = Callable[[Floats, Strings], Floats]
-"""`numbers` [N, n] and `strings` [N, m] -> N probabilities."""
+"""`numbers` [N, n] and `strings` [N, m] -> N predictions."""
 
 NUMBERS, STRINGS = "numbers", "strings"
 _NUMERIC = ("int32", "int64", "float32", "float64", "bool")
@@ -24,9 +25,10 @@ _NUMERIC = ("int32", "int64", "float32", "float64", "bool")
 
 @dataclass(frozen=True)
 class Scores:
-    """One probability per row, and which inputs lie outside the range seen in training."""
+    """One prediction per row, and which inputs lie outside the range seen in training."""
 
-    probabilities: list[float]
+    predicted: list[float]
+    """The probability of a yes, or a number."""
     out_of_bounds: list[list[str]]
 
 
@@ -44,7 +46,7 @@ class Model:
     high: Floats
 
     def scores(self, values: Sequence[Sequence[Any]]) -> Scores:
-        """Probabilities for rows of feature values in the order of the plan's columns; None is a null."""
+        """Predictions for rows of feature values in the order of the plan's columns; None is a null."""
         if not values:
             return Scores([], [])
         # 1e308 becomes infinity in float32: out of bounds, and no reason for a warning.
@@ -86,7 +88,7 @@ def load_model(bundle: Path) -> Model:
         low=_limits(manifest, "low", -np.inf),
         high=_limits(manifest, "high", np.inf),
     )
-    _check_probability(model)
+    _check_answer(model)
     return model
 
 
@@ -101,19 +103,21 @@ def _check_columns(manifest: Manifest, plan: FeaturePlan) -> None:
         )
 
 
-def _check_probability(model: Model) -> None:
+def _check_answer(model: Model) -> None:
     """Score one row of nulls: what the runtime would refuse is refused at load, not at the first request."""
+    manifest = model.manifest
     try:
-        [probability] = model.scores([[None] * len(model.plan.columns)]).probabilities
+        [answer] = model.scores([[None] * len(model.plan.columns)]).predicted
     except Exception as problem:
         raise SchemaMismatchError(
-            f"Version {model.manifest.version} of {model.manifest.model!r} cannot score a row with the inputs of its "
-            f"manifest: {problem}. Promote the model again."
+            f"Version {manifest.version} of {manifest.model!r} cannot score a row with the inputs of its manifest: "
+            f"{problem}. Promote the model again."
         ) from problem
-    if not 0 <= probability <= 1:
+    is_probability = manifest.task == CLASSIFICATION
+    if not (0 <= answer <= 1 if is_probability else np.isfinite(answer)):
         raise SchemaMismatchError(
-            f"Version {model.manifest.version} of {model.manifest.model!r} answers {probability} where a probability "
-            "from 0 to 1 belongs. Promote the model again."
+            f"Version {manifest.version} of {manifest.model!r} answers {answer} where "
+            f"{'a probability from 0 to 1' if is_probability else 'a finite number'} belongs. Promote the model again."
         )
 
 
@@ -136,12 +140,12 @@ def _onnx_scorer(data: bytes, manifest: Manifest) -> Scorer:
             f"The ONNX graph of {manifest.model!r} version {manifest.version} cannot be loaded: {problem}"
         ) from problem
     inputs = [item.name for item in session.get_inputs()]
-    output = session.get_outputs()[-1].name  # skl2onnx gives the label first, then the probabilities
+    output = session.get_outputs()[-1].name  # of a classifier the label comes first, then the probabilities
 
     def score(numbers: Floats, strings: Strings) -> Floats:
         given = {NUMBERS: numbers, STRINGS: strings}
-        [probabilities] = session.run([output], {name: given[name] for name in inputs})
-        return np.asarray(probabilities)[:, 1]
+        [found] = session.run([output], {name: given[name] for name in inputs})
+        return np.asarray(found)[:, -1]
 
     return score
 
@@ -158,7 +162,9 @@ def _sklearn_scorer(data: bytes, manifest: Manifest) -> Scorer:
         if manifest.strings:
             texts = pd.DataFrame(strings, columns=list(manifest.strings), dtype=object)
             frame = pd.concat([frame, texts], axis=1)
-        return np.asarray(pipeline.predict_proba(frame)[:, 1])
+        if manifest.task == CLASSIFICATION:
+            return np.asarray(pipeline.predict_proba(frame)[:, 1])
+        return np.asarray(pipeline.predict(frame)).reshape(len(frame))
 
     return score
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from larder.contracts.errors import SchemaMismatchError
+from larder.contracts.objective import CLASSIFICATION, PREDICTED
 from larder.contracts.plan import Feature, FeaturePlan
 from larder.contracts.tables import LIVE
 from serving.model import Model
@@ -192,11 +193,21 @@ def _rows(answers: Sequence[LoggedAnswer]) -> Any:
             "missing": pa.array([prediction.missing for prediction in predictions], texts),
             "stale": pa.array([prediction.stale for prediction in predictions], texts),
             "out_of_bounds": pa.array([prediction.out_of_bounds for prediction in predictions], texts),
-            "probability": pa.array([prediction.probability for prediction in predictions], pa.float64()),
-            "decision": [prediction.decision for prediction in predictions],
+            **_answered(model, predictions),
             "confidence": [prediction.confidence for prediction in predictions],
         }
     )
+
+
+def _answered(model: Model, predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """A probability and the decision, or a number."""
+    import pyarrow as pa
+
+    predicted = pa.array([prediction.predicted for prediction in predictions], pa.float64())
+    found = {PREDICTED[model.manifest.task]: predicted}
+    if model.manifest.task == CLASSIFICATION:
+        found["decision"] = pa.array([prediction.decision for prediction in predictions], pa.bool_())
+    return found
 
 
 def _request_fields(plan: FeaturePlan) -> list[Feature]:

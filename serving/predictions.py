@@ -1,4 +1,4 @@
-"""From feature values to predictions: probability, decision, and how far to trust them."""
+"""From feature values to predictions: a probability and a decision, or a number; and how far to trust them."""
 
 from typing import Any
 
@@ -15,8 +15,10 @@ HIGH, LOW = "high", "low"
 class Prediction(msgspec.Struct, frozen=True):
     """The answer to one row."""
 
-    probability: float
-    decision: bool
+    predicted: float
+    """The probability of a yes, or a number."""
+    decision: bool | None
+    """Whether the probability reaches the model's threshold; None of a number."""
     confidence: str
     """`high` or `low`, by the rules of the use case's `Answer`."""
     missing: list[str]
@@ -32,8 +34,8 @@ def predictions(model: Model, answer: Answer, features: FeatureRows) -> list[Pre
     scores, columns = model.scores(features.values), model.plan.columns
     threshold = model.manifest.threshold
     result = []
-    for probability, outside, values, statuses in zip(
-        scores.probabilities, scores.out_of_bounds, features.values, features.statuses, strict=True
+    for predicted, outside, values, statuses in zip(
+        scores.predicted, scores.out_of_bounds, features.values, features.statuses, strict=True
     ):
         # Computed features carry the worst status of their inputs; only those without a value are absent.
         nulls = [
@@ -48,8 +50,8 @@ def predictions(model: Model, answer: Answer, features: FeatureRows) -> list[Pre
         )
         result.append(
             Prediction(
-                probability=probability,
-                decision=probability >= threshold,
+                predicted=predicted,
+                decision=None if threshold is None else predicted >= threshold,
                 confidence=LOW if is_doubtful else HIGH,
                 missing=[column.name for column in missing],
                 stale=[column.name for column in stale],
@@ -61,9 +63,11 @@ def predictions(model: Model, answer: Answer, features: FeatureRows) -> list[Pre
 
 def rendered(prediction: Prediction, answer: Answer) -> dict[str, Any]:
     """A prediction as the caller sees it, under the use case's names."""
-    return {
-        answer.probability: prediction.probability,
-        answer.decision: prediction.decision,
+    if prediction.decision is None:
+        said: dict[str, Any] = {answer.prediction: prediction.predicted}
+    else:
+        said = {answer.probability: prediction.predicted, answer.decision: prediction.decision}
+    return said | {
         "confidence": prediction.confidence,
         "missing": prediction.missing,
         "stale": prediction.stale,

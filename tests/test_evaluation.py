@@ -5,11 +5,13 @@ import pyarrow as pa
 import pytest
 
 from larder.contracts.errors import InvalidDataError
-from larder.contracts.objective import METRICS, Kpi, Slice
-from larder.evaluation import calibration_curve, evaluation, mean_cost, metrics, outcomes, slice_scores
+from larder.contracts.objective import CLASSIFICATION, METRICS, Kpi, Slice
+from larder.evaluation import calibration_curve, evaluation, slice_scores
+from larder.evaluation.classification import Classification
 from tests.training.shop import shop_objective
 
 KPI = Kpi("cost", "EUR", false_alarm=1.0, miss=3.0, description="")
+TASK = Classification(KPI)
 OUTCOME = np.array([0, 0, 1, 1], dtype=np.int8)
 ROWS = pa.table({"came_back": [False, False, True, True], "shop": ["north", "south", None, "south"]})
 
@@ -21,13 +23,13 @@ def test_the_threshold_is_where_acting_and_not_acting_cost_the_same():
 
 def test_the_cost_counts_false_alarms_and_misses_per_decision():
     # acts on rows 1 and 2: one false alarm (1 EUR), one miss (3 EUR), four decisions
-    assert mean_cost(OUTCOME, np.array([0.1, 0.25, 0.9, 0.2]), KPI) == 1.0
+    assert TASK.losses(OUTCOME, np.array([0.1, 0.25, 0.9, 0.2]))["kpi"].mean() == 1.0
 
 
 def test_every_declared_metric_is_computed_and_right_for_a_perfect_model():
-    found = metrics(OUTCOME, np.array([0.0, 0.0, 1.0, 1.0]), KPI)
+    found = TASK.metrics(OUTCOME, np.array([0.0, 0.0, 1.0, 1.0]))
 
-    assert set(found) == set(METRICS)
+    assert set(found) == set(METRICS[CLASSIFICATION])
     assert (found["roc_auc"], found["brier"], found["calibration_error"], found["kpi"]) == (1, 0, 0, 0)
 
 
@@ -55,8 +57,8 @@ def test_references_without_a_model_are_none_and_doing_without_a_model_is_priced
 def test_slices_judge_each_value_and_leave_small_ones_out():
     predicted = np.array([0.1, 0.3, 0.8, 0.9])
 
-    scores = slice_scores(Slice("shop", "shop", minimum_rows=1), ROWS, OUTCOME, predicted, KPI)
-    large = slice_scores(Slice("shop", "shop", minimum_rows=2), ROWS, OUTCOME, predicted, KPI)
+    scores = slice_scores(Slice("shop", "shop", minimum_rows=1), ROWS, TASK, OUTCOME, predicted)
+    large = slice_scores(Slice("shop", "shop", minimum_rows=2), ROWS, TASK, OUTCOME, predicted)
 
     assert [(score.value, score.rows) for score in scores] == [("missing", 1), ("north", 1), ("south", 2)]
     assert [score.metrics["roc_auc"] for score in scores] == [None, None, 1.0]
@@ -67,7 +69,7 @@ def test_a_slice_of_instants_is_named_by_its_function():
     at = pa.array([datetime(2024, 1, 31, tzinfo=UTC)] * 2 + [datetime(2024, 2, 1, tzinfo=UTC)] * 2)
     part = Slice("month", "at", value=lambda instant: f"{instant:%Y-%m}", minimum_rows=1)
 
-    scores = slice_scores(part, ROWS.append_column("at", at), OUTCOME, np.full(4, 0.5), KPI)
+    scores = slice_scores(part, ROWS.append_column("at", at), TASK, OUTCOME, np.full(4, 0.5))
 
     assert [score.value for score in scores] == ["2024-01", "2024-02"]
 
@@ -81,4 +83,4 @@ def test_test_labels_of_one_kind_are_refused():
 
 def test_a_label_that_is_neither_true_nor_false_is_refused():
     with pytest.raises(InvalidDataError, match=r"\[2.0\]"):
-        outcomes(pa.table({"came_back": [0, 1, 2]}), "came_back")
+        TASK.outcomes(pa.table({"came_back": [0, 1, 2]}), "came_back")

@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow as pa
 
 from larder.contracts.monitoring import Baseline, NumberBaseline, StringBaseline
-from larder.evaluation import Evaluation, Outcomes, Probabilities
-from training.model import NULL_STRING, Columns, Floats, inputs
+from larder.evaluation import Evaluation, Floats, Outcomes, Task
+from training.model import NULL_STRING, Columns, Float32s, answers, inputs
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -23,7 +23,7 @@ DEPENDENCE_STRINGS = 100
 
 
 def baseline(
-    rows: pa.Table, columns: Columns, *, outcome: Outcomes, predicted: Probabilities, evaluation: Evaluation
+    rows: pa.Table, columns: Columns, task: Task, *, outcome: Outcomes, predicted: Floats, evaluation: Evaluation
 ) -> Baseline:
     """The baseline of a model that learned from `rows` and was judged on `outcome` beside `predicted`.
 
@@ -37,7 +37,7 @@ def baseline(
         prediction=number_baseline(predicted),
         judged_rows=len(outcome),
         metrics=dict(evaluation.metrics),
-        positives=float(outcome.mean()),
+        constant={name: float(of_rows.mean()) for name, of_rows in task.constant_losses(outcome).items()},
     )
 
 
@@ -89,7 +89,7 @@ def dependence(
         if number.quantiles:
             middles = np.array([*_middles(number), np.nan], dtype=np.float32)
             found[name] = _mean_answers(pipeline, frame, name, middles)
-    rest = float(pipeline.predict_proba(frame)[:, 1].mean())
+    rest = float(answers(pipeline, frame).mean())
     for name, string in usual.strings.items():
         known = list(string.counts)[:DEPENDENCE_STRINGS]
         values = np.array([*known, NULL_STRING], dtype=object)
@@ -99,10 +99,10 @@ def dependence(
 
 
 def _mean_answers(pipeline: "Pipeline", frame: pd.DataFrame, name: str, values: npt.NDArray[Any]) -> list[float]:
-    """Per value the mean probability when all rows of the frame have it as input `name`."""
+    """Per value the mean prediction when all rows of the frame have it as input `name`."""
     repeated = pd.concat([frame] * len(values), ignore_index=True)
     repeated[name] = np.repeat(values, len(frame))
-    means: list[float] = pipeline.predict_proba(repeated)[:, 1].reshape(len(values), -1).mean(axis=1).tolist()
+    means: list[float] = answers(pipeline, repeated).reshape(len(values), -1).mean(axis=1).tolist()
     return means
 
 
@@ -115,21 +115,21 @@ def _middles(number: NumberBaseline) -> list[float]:
     return [float(np.median(values)) if len(values) else low for values, low in zip(own, least, strict=True)]
 
 
-def _edges(ordered: Floats) -> Floats:
+def _edges(ordered: Float32s) -> Float32s:
     """Inner edges; none at the least value, since the bin below it would be empty."""
     if not len(ordered):
         return ordered
     candidates = ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))]  # each distinct value
     if len(candidates) > BINS:
         candidates = np.unique(ordered[np.arange(1, BINS) * len(ordered) // BINS])
-    edges: Floats = candidates[candidates > ordered[0]]
+    edges: Float32s = candidates[candidates > ordered[0]]
     return edges
 
 
-def _quantiles(ordered: Floats) -> Floats:
+def _quantiles(ordered: Float32s) -> Float32s:
     """Values that occur, at even steps of rank from 0 to 1."""
     if not len(ordered):
         return ordered
     ranks: npt.NDArray[np.intp] = np.linspace(0, len(ordered) - 1, QUANTILES).round().astype(np.intp)
-    found: Floats = ordered[ranks]
+    found: Float32s = ordered[ranks]
     return found

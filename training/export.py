@@ -12,20 +12,21 @@ import numpy as np
 import pyarrow as pa
 
 from larder.contracts.bundle import Manifest
-from larder.evaluation import Probabilities
-from training.model import Columns, numbers, probabilities, strings
+from larder.evaluation import Floats
+from training.model import Columns, numbers, predictions, strings
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 TOLERANCE = 1e-5
-"""Largest difference of a probability between ONNX and scikit-learn, on any row."""
+"""Largest difference of a prediction between ONNX and scikit-learn, on any row: of a probability as it is, of a number
+as a share of the largest one, since a graph in float32 keeps seven digits."""
 
 NUMBERS, STRINGS = "numbers", "strings"
 """Inputs of the graph: float32 [rows, numbers] and string [rows, strings]; one without columns is absent."""
 
 
-Scorer = Callable[[pa.Table], Probabilities]
+Scorer = Callable[[pa.Table], Floats]
 """Rows -> what serving answers for them."""
 
 
@@ -48,16 +49,19 @@ def export(pipeline: "Pipeline", columns: Columns, rows: pa.Table) -> Export:
         served = loaded("onnx", graph, columns)(rows)
     except Exception as problem:  # skl2onnx and ONNX Runtime have no error type in common
         return _scikit_learn(pipeline, rows, f"ONNX cannot express it: {problem}")
-    difference = float(np.max(np.abs(served - probabilities(pipeline, rows, columns))))
-    if not difference <= TOLERANCE:
-        return _scikit_learn(pipeline, rows, f"ONNX differs by up to {difference:.2g}, more than {TOLERANCE:g}")
+    trained = predictions(pipeline, rows, columns)
+    difference = float(np.max(np.abs(served - trained)))
+    allowed = TOLERANCE * max(1.0, float(np.max(np.abs(trained))))
+    if not difference <= allowed:
+        return _scikit_learn(pipeline, rows, f"ONNX differs by up to {difference:.2g}, more than {allowed:.2g}")
     return Export("onnx", graph, rows.num_rows, difference)
 
 
 def onnx_graph(pipeline: "Pipeline", columns: Columns) -> bytes:
-    """The pipeline as an ONNX graph with outputs `label` and `probabilities` (float32 [rows, 2])."""
+    """The pipeline as an ONNX graph; its last output is float32: probabilities [rows, 2], or numbers [rows, 1]."""
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+    from sklearn.base import is_classifier
 
     types = []
     if columns.numbers:
@@ -67,7 +71,8 @@ def onnx_graph(pipeline: "Pipeline", columns: Columns) -> bytes:
     with warnings.catch_warnings():
         # skl2onnx hands onnx a bool where it will want an int one day; the graph is checked on real rows.
         warnings.filterwarnings("ignore", "Field onnx.AttributeProto", DeprecationWarning)
-        graph = to_onnx(pipeline, initial_types=types, options={"zipmap": False})
+        options = {"zipmap": False} if is_classifier(pipeline) else None
+        graph = to_onnx(pipeline, initial_types=types, options=options)
     return bytes(graph.SerializeToString())
 
 
@@ -94,10 +99,10 @@ def loaded(runtime: str, model: bytes, columns: Columns) -> Scorer:
     if runtime == "onnx":
         return _loaded_graph(model, columns)
     pipeline = joblib.load(io.BytesIO(model))
-    return lambda rows: probabilities(pipeline, rows, columns)
+    return lambda rows: predictions(pipeline, rows, columns)
 
 
-def bundle_probabilities(manifest: Manifest, model: bytes, rows: pa.Table) -> Probabilities:
+def bundle_predictions(manifest: Manifest, model: bytes, rows: pa.Table) -> Floats:
     """What a bundle's model, its hash checked by the caller, answers for `rows`."""
     return loaded(manifest.runtime, model, Columns(manifest.numbers, manifest.strings))(rows)
 
@@ -107,10 +112,12 @@ def _loaded_graph(graph: bytes, columns: Columns) -> Scorer:
 
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
 
-    def answers(rows: pa.Table) -> Probabilities:
+    output = session.get_outputs()[-1].name  # of a classifier the label comes first, then the probabilities
+
+    def answers(rows: pa.Table) -> Floats:
         feed = {NUMBERS: numbers(rows, columns), STRINGS: strings(rows, columns)}
         feed = {item.name: feed[item.name] for item in session.get_inputs()}
-        return np.asarray(session.run(["probabilities"], feed)[0][:, 1], dtype=np.float64)
+        return np.asarray(session.run([output], feed)[0][:, -1], dtype=np.float64)
 
     return answers
 

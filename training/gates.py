@@ -7,7 +7,7 @@ import numpy as np
 
 from larder.contracts.errors import GateError
 from larder.contracts.objective import CHAMPION, Gate
-from larder.evaluation import Evaluation, Outcomes, Probabilities, log_losses
+from larder.evaluation import Evaluation, Floats, Outcomes, Task
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,18 @@ def gate_results(gates: Sequence[Gate], evaluation: Evaluation) -> list[GateResu
 
 
 def champion_evidence(
-    results: Sequence[GateResult], outcome: Outcomes, predicted: Probabilities, champion: Probabilities | None
+    results: Sequence[GateResult], task: Task, outcome: Outcomes, predicted: Floats, champion: Floats | None
 ) -> list[GateResult]:
-    """The results, the one on log loss against the champion with the paired interval of their difference.
+    """The results, the one on the task's loss against the champion with the paired interval of their difference.
 
     A declared limit decides, the interval tells whether as many rows could tell the two apart at all.
     """
     if champion is None:
         return list(results)
-    gap = log_losses(outcome, predicted) - log_losses(outcome, champion)
+    gap = task.losses(outcome, predicted)[task.loss] - task.losses(outcome, champion)[task.loss]
     mean, reach = float(gap.mean()), 1.96 * float(gap.std()) / np.sqrt(len(gap))
     said = f"difference {mean:+.4f}, 95% interval {mean - reach:+.4f} to {mean + reach:+.4f} on {len(gap):,} rows"
-    name = Gate("log_loss", "<=", 0.0, relative_to=CHAMPION).name
+    name = Gate(task.loss, "<=", 0.0, relative_to=CHAMPION).name
     return [replace(result, evidence=said) if result.name == name else result for result in results]
 
 

@@ -16,10 +16,11 @@ from training.labels import LabelSelection, label_parts
 class LabelCounts:
     learnable: int
     """Labels to learn from."""
-    learnable_true: int
+    learnable_values: int
+    """Different values among them."""
     judged: int
     """Labels to be judged on."""
-    judged_true: int
+    judged_values: int
     new: int
     """Labels to learn from whose prediction came after the newest one learned before; late ones are not counted."""
 
@@ -40,8 +41,14 @@ def label_counts(
     rows = pl.DataFrame(rows_of(table, [EVENT_TIMESTAMP, KNOWN_AT, selection.column]))
     is_learned, is_judged = label_parts(selection)
     is_new = is_learned if newest is None else is_learned & (pl.col(EVENT_TIMESTAMP) > newest.astimezone(UTC))
-    is_true = pl.col(selection.column).cast(pl.Boolean)
-    parts = [is_learned, is_learned & is_true, is_judged, is_judged & is_true, is_new]
-    is_known = is_true.is_not_null() & (pl.col(KNOWN_AT) <= selection.known_by.astimezone(UTC))
-    counts = rows.filter(is_known).select(part.sum().alias(str(index)) for index, part in enumerate(parts))
-    return LabelCounts(*counts.row(0))
+    label = pl.col(selection.column)
+    is_known = label.is_not_null() & (pl.col(KNOWN_AT) <= selection.known_by.astimezone(UTC))
+    known = rows.filter(is_known)
+    counts = known.select(
+        is_learned.sum().alias("learnable"),
+        label.filter(is_learned).n_unique().alias("learnable_values"),
+        is_judged.sum().alias("judged"),
+        label.filter(is_judged).n_unique().alias("judged_values"),
+        is_new.sum().alias("new"),
+    )
+    return LabelCounts(**counts.row(0, named=True))

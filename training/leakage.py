@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from sklearn.metrics import log_loss
 
 from larder.compute.definition import INSTANT
 from larder.contracts.errors import InvalidDataError
@@ -17,13 +17,13 @@ from larder.contracts.objective import Objective
 from larder.contracts.plan import FeaturePlan
 from larder.contracts.settings import Settings
 from larder.contracts.tables import EVENT_TIMESTAMP, Lake
-from larder.evaluation import Outcomes, outcomes
+from larder.evaluation import Outcomes, task_of
 from larder.leakage.auc import Gain, gain, ranking
 from larder.leakage.compare import FeatureLeakage, FeatureValues, Limits, feature_leakage, is_better
 from larder.leakage.service import ServiceColumns, gold_until, service_columns
 from larder.versions.pins import version_to_read
 from training.labels import label_selection, read_labels
-from training.model import Columns, fit, probabilities
+from training.model import Columns, fit, predictions
 from training.training_set import TrainingSet, model_columns, service_plan
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ class Sample:
     """Label rows in order of prediction instant, with their features three ways."""
 
     rows: pa.Table
-    outcome: Outcomes
+    is_above: npt.NDArray[np.bool_]
+    """What features are to tell apart: true labels, or numbers above their median."""
     columns: ServiceColumns
     plan: FeaturePlan
     left_out: int
@@ -48,11 +49,13 @@ class ModelLeakage:
 
     rows: int
     auc_looks_like: float
-    """ROC-AUC on the training set's columns."""
+    """ROC-AUC on the training set's columns; of numbers, how well it tells those above their median."""
     auc_serves_as: float
     """ROC-AUC of the same model on what was known."""
-    log_loss_looks_like: float
-    log_loss_serves_as: float
+    loss: str
+    """`log_loss`, or `mae` where numbers are predicted."""
+    loss_looks_like: float
+    loss_serves_as: float
     gain: Gain
     is_flagged: bool
 
@@ -81,7 +84,7 @@ def sampled_columns(
     chosen = answered.take(stratified(answered.num_rows, rows, seed=seed))
     return Sample(
         rows=chosen,
-        outcome=_both_outcomes(chosen, objective),
+        is_above=task_of(objective).is_above(_outcomes(chosen, objective)),
         columns=service_columns(store, plan, chosen, at=EVENT_TIMESTAMP, known=known),
         plan=plan,
         left_out=every.num_rows - answered.num_rows,
@@ -112,7 +115,7 @@ def answered_for(labels: pa.Table, until: datetime | None) -> pa.Table:
 def feature_leakages(sample: Sample, limits: Limits) -> list[FeatureLeakage]:
     """One verdict per model input, in the service's order."""
     return [
-        feature_leakage(name, _values(sample.columns, name), sample.outcome.astype(bool), limits)
+        feature_leakage(name, _values(sample.columns, name), sample.is_above, limits)
         for name in sample.columns.training.column_names
     ]
 
@@ -121,27 +124,30 @@ def model_leakage(sample: Sample, data: TrainingSet, objective: Objective, limit
     """Fit the declared pipeline to the training rows and judge it on the sample's test rows, both ways."""
     columns = model_columns(sample.plan)
     is_test = pc.greater_equal(sample.rows[EVENT_TIMESTAMP], pa.scalar(objective.split_at.astimezone(UTC), INSTANT))
-    outcome = _both_outcomes(sample.rows.filter(is_test), objective)
-    pipeline = fit(objective.pipeline, data.train, columns, data.label)
+    task, outcome = task_of(objective), _outcomes(sample.rows.filter(is_test), objective)
+    pipeline = fit(objective, data.train, columns)
     looks_like, serves_as = (
-        probabilities(pipeline, _inputs(table.filter(is_test), columns), columns)
+        predictions(pipeline, _inputs(table.filter(is_test), columns), columns)
         for table in (sample.columns.training, sample.columns.known_time)
     )
-    offline, served = (ranking(predicted, outcome.astype(bool)) for predicted in (looks_like, serves_as))
+    is_above = task.is_above(outcome)
+    offline, served = (ranking(predicted, is_above) for predicted in (looks_like, serves_as))
     difference = gain(offline, served)
     return ModelLeakage(
         rows=len(outcome),
         auc_looks_like=offline.auc,
         auc_serves_as=served.auc,
-        log_loss_looks_like=float(log_loss(outcome, looks_like)),
-        log_loss_serves_as=float(log_loss(outcome, serves_as)),
+        loss=task.loss,
+        loss_looks_like=task.metrics(outcome, looks_like)[task.loss],
+        loss_serves_as=task.metrics(outcome, serves_as)[task.loss],
         gain=difference,
         is_flagged=is_better(difference, limits),
     )
 
 
-def _both_outcomes(rows: pa.Table, objective: Objective) -> Outcomes:
-    outcome = outcomes(rows, objective.label.column)
+def _outcomes(rows: pa.Table, objective: Objective) -> Outcomes:
+    """Not all the same."""
+    outcome = task_of(objective).outcomes(rows, objective.label.column)
     if len(np.unique(outcome)) < 2:
         raise InvalidDataError(
             f"All {len(outcome)} labels {objective.label.column!r} looked at are the same, so nothing ranks them. "

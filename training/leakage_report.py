@@ -7,6 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from larder.contracts.objective import TITLES
 from larder.leakage.compare import FeatureLeakage, Limits, Verdict
 from training.leakage import ModelLeakage, Sample
 
@@ -54,8 +55,9 @@ def print_model(console: Console, model: ModelLeakage, limits: Limits) -> None:
     style = "red" if model.is_flagged else "green"
     console.print(
         f"[{style}]The model looks like ROC-AUC {model.auc_looks_like:.4f} and serves as {model.auc_serves_as:.4f}[/] "
-        f"(difference {model.gain.gain:+.4f} ± {limits.deviations * model.gain.error:.4f}, log loss "
-        f"{model.log_loss_looks_like:.4f} and {model.log_loss_serves_as:.4f}) on {model.rows:,} test rows.",
+        f"(difference {model.gain.gain:+.4f} ± {limits.deviations * model.gain.error:.4f}, "
+        f"{TITLES[model.loss].lower()} {model.loss_looks_like:.4f} and {model.loss_serves_as:.4f}) "
+        f"on {model.rows:,} test rows.",
         highlight=False,
     )
 

@@ -13,14 +13,14 @@ import pyarrow.compute as pc
 
 from larder.contracts.bundle import Bounds
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError
-from larder.contracts.objective import PipelineFactory
+from larder.contracts.objective import CLASSIFICATION, Objective
 from larder.contracts.tables import EVENT_TIMESTAMP
-from larder.evaluation import Outcomes, Probabilities, outcomes
+from larder.evaluation import Floats, Outcomes, Task, task_of
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-Floats = npt.NDArray[np.float32]
+Float32s = npt.NDArray[np.float32]
 
 NULL_STRING = ""
 """A null string as the model sees it; serving replaces null by the same."""
@@ -52,7 +52,7 @@ class Columns:
         )
 
 
-def numbers(rows: pa.Table, columns: Columns) -> Floats:
+def numbers(rows: pa.Table, columns: Columns) -> Float32s:
     """Matrix of `columns.numbers` as float32, NaN for null: what serving and ONNX see."""
     matrix = np.empty((rows.num_rows, len(columns.numbers)), dtype=np.float32)
     for position, name in enumerate(columns.numbers):
@@ -76,19 +76,19 @@ def inputs(rows: pa.Table, columns: Columns) -> pd.DataFrame:
     return pd.concat([frame, pd.DataFrame(strings(rows, columns), columns=list(columns.strings), dtype=object)], axis=1)
 
 
-def fit(
-    factory: PipelineFactory, rows: pa.Table, columns: Columns, label: str, *, half_life: timedelta | None = None
-) -> "Pipeline":
-    """A new pipeline fitted to `rows`; with a half-life, a row that much older than the newest weighs half.
+def fit(objective: Objective, rows: pa.Table, columns: Columns, *, half_life: timedelta | None = None) -> "Pipeline":
+    """The declared pipeline fitted to `rows`; with a half-life, a row that much older than the newest weighs half.
 
-    Raises InvalidDataError where there is nothing to learn from, ConfigurationError for classes of one's own and for
-    an estimator that cannot weigh rows.
+    Raises InvalidDataError where there is nothing to learn from, ConfigurationError for classes of one's own, for an
+    estimator of another task and for one that cannot weigh rows.
     """
-    _require_learnable(rows, columns, label)
-    pipeline = factory(columns.numbers, columns.strings)
+    outcome = task_of(objective).outcomes(rows, objective.label.column)
+    _require_learnable(rows, columns, outcome, objective.label.column)
+    pipeline = objective.pipeline(columns.numbers, columns.strings)
     _require_library_classes(pipeline)
+    _require_estimator_of(objective.task, pipeline)
     weights = {} if half_life is None else {_weight_parameter(pipeline): row_weights(rows, half_life)}
-    return pipeline.fit(inputs(rows, columns), outcomes(rows, label), **weights)
+    return pipeline.fit(inputs(rows, columns), outcome, **weights)
 
 
 def row_weights(rows: pa.Table, half_life: timedelta) -> npt.NDArray[np.float64]:
@@ -98,10 +98,17 @@ def row_weights(rows: pa.Table, half_life: timedelta) -> npt.NDArray[np.float64]
     return weights
 
 
-def probabilities(pipeline: "Pipeline", rows: pa.Table, columns: Columns) -> Probabilities:
-    """Probability that the label is true, one per row."""
-    positive: Probabilities = pipeline.predict_proba(inputs(rows, columns))[:, 1].astype(np.float64)
-    return positive
+def predictions(pipeline: "Pipeline", rows: pa.Table, columns: Columns) -> Floats:
+    """Per row the probability that the label is true, or the predicted number."""
+    return answers(pipeline, inputs(rows, columns))
+
+
+def answers(pipeline: "Pipeline", frame: pd.DataFrame) -> Floats:
+    """The same for what `inputs` returns."""
+    from sklearn.base import is_classifier
+
+    found = pipeline.predict_proba(frame)[:, 1] if is_classifier(pipeline) else pipeline.predict(frame)
+    return np.asarray(found, dtype=np.float64).reshape(len(frame))
 
 
 def training_bounds(rows: pa.Table, columns: Columns, quantiles: tuple[float, float]) -> dict[str, Bounds]:
@@ -117,9 +124,9 @@ def training_bounds(rows: pa.Table, columns: Columns, quantiles: tuple[float, fl
 
 
 def importance(
-    pipeline: "Pipeline", rows: pa.Table, columns: Columns, outcome: Outcomes, *, seed: int
+    pipeline: "Pipeline", rows: pa.Table, columns: Columns, task: Task, outcome: Outcomes, *, seed: int
 ) -> dict[str, float]:
-    """How much ROC-AUC is lost when one input's values are shuffled, largest first; over a sample of the rows."""
+    """How much of ROC-AUC, or of R², is lost when one input's values are shuffled, largest first; over a sample."""
     from sklearn.inspection import permutation_importance
 
     sample = np.random.default_rng(seed).permutation(rows.num_rows)[:IMPORTANCE_ROWS]
@@ -129,7 +136,7 @@ def importance(
         pipeline,
         inputs(rows.take(sample), columns),
         outcome[sample],
-        scoring="roc_auc",
+        scoring=task.ranking,
         n_repeats=1,
         random_state=seed,
     )
@@ -150,7 +157,7 @@ def _weight_parameter(pipeline: "Pipeline") -> str:
     return f"{name}__sample_weight"
 
 
-def _require_learnable(rows: pa.Table, columns: Columns, label: str) -> None:
+def _require_learnable(rows: pa.Table, columns: Columns, outcome: Outcomes, label: str) -> None:
     if not columns.names:
         raise ConfigurationError("The feature service has no model input. Add a view with features to it.")
     empty = [name for name in columns.names if rows[name].null_count == rows.num_rows]
@@ -159,10 +166,21 @@ def _require_learnable(rows: pa.Table, columns: Columns, label: str) -> None:
             f"No training row has a value of {empty}. Run `larder features` and check that the views reach back "
             "to the training months, or drop these features from the feature service."
         )
-    if len(np.unique(outcomes(rows, label))) < 2:
+    if len(np.unique(outcome)) < 2:
         raise InvalidDataError(
             f"All {rows.num_rows} training labels {label!r} are the same, so there is nothing to tell apart. "
             "Check the labels table and split_at in the training file."
+        )
+
+
+def _require_estimator_of(task: str, pipeline: "Pipeline") -> None:
+    from sklearn.base import is_classifier, is_regressor
+
+    is_fitting = is_classifier if task == CLASSIFICATION else is_regressor
+    if not is_fitting(pipeline):
+        raise ConfigurationError(
+            f"The pipeline ends with {type(pipeline.steps[-1][1]).__name__}, but the objective asks for {task}: a "
+            "Label needs one of scikit-learn's classifiers, a NumberLabel one of its regressors."
         )
 
 

@@ -1,10 +1,11 @@
-"""The three pictures of a model, as PNG."""
+"""The pictures of a model, as PNG."""
 
 import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from larder.evaluation import CalibrationCurve, Evaluation, RocCurve
+from larder.contracts.objective import CLASSIFICATION, TITLES
+from larder.evaluation import CalibrationCurve, Evaluation, RocCurve, Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,13 +14,15 @@ if TYPE_CHECKING:
 LARGEST = 25
 
 
-def plots(evaluation: Evaluation, importance: Mapping[str, float]) -> dict[str, bytes]:
+def plots(task: Task, evaluation: Evaluation, importance: Mapping[str, float]) -> dict[str, bytes]:
     """File name -> PNG."""
-    return {
-        "roc.png": _png(roc_plot(evaluation.roc, evaluation.metrics["roc_auc"])),
-        "calibration.png": _png(calibration_plot(evaluation.calibration)),
-        "importance.png": _png(importance_plot(importance)),
+    found = {
+        "calibration.png": _png(calibration_plot(task, evaluation.calibration)),
+        "importance.png": _png(importance_plot(task, importance)),
     }
+    if evaluation.roc is not None:
+        found["roc.png"] = _png(roc_plot(evaluation.roc, evaluation.metrics["roc_auc"]))
+    return found
 
 
 def roc_plot(curve: RocCurve, area: float) -> "Figure":
@@ -30,17 +33,23 @@ def roc_plot(curve: RocCurve, area: float) -> "Figure":
     return figure
 
 
-def calibration_plot(curve: CalibrationCurve) -> "Figure":
-    figure, axes = _figure("Calibration on the test window", "Mean predicted probability", "Observed share")
+def calibration_plot(task: Task, curve: CalibrationCurve) -> "Figure":
+    """Over a diagonal on which predictions mean what they say: from 0 to 1, or over the numbers that occur."""
+    if task.name == CLASSIFICATION:
+        figure, axes = _figure("Calibration on the test window", "Mean predicted probability", "Observed share")
+        ends = [0.0, 1.0]
+    else:
+        figure, axes = _figure("Calibration on the test window", "Mean prediction", "Mean outcome")
+        ends = [min(curve.predicted + curve.observed), max(curve.predicted + curve.observed)]
     axes.plot(curve.predicted, curve.observed, "o-", label="challenger, bins of equal size")
-    axes.plot([0, 1], [0, 1], "--", color="grey", label="perfect")
+    axes.plot(ends, ends, "--", color="grey", label="perfect")
     axes.legend(loc="upper left")
     return figure
 
 
-def importance_plot(importance: Mapping[str, float]) -> "Figure":
+def importance_plot(task: Task, importance: Mapping[str, float]) -> "Figure":
     largest = sorted(importance.items(), key=lambda pair: pair[1])[-LARGEST:]
-    figure, axes = _figure("Permutation importance", "Loss of ROC-AUC when shuffled", "")
+    figure, axes = _figure("Permutation importance", f"Loss of {TITLES[task.ranking]} when shuffled", "")
     axes.barh([name for name, _ in largest], [value for _, value in largest])
     return figure
 

@@ -163,9 +163,9 @@ def _row_refusals(policy: Retraining, facts: Facts) -> Iterator[str]:
             f"{labels.learnable:,} labels can be learned from, at least {policy.minimum_rows:,} are needed "
             f"(those of the last {kept} are kept to judge by)"
         )
-    elif labels.learnable_true in (0, labels.learnable):
+    elif labels.learnable_values < 2:
         yield f"all {labels.learnable:,} labels to learn from are the same, so there is nothing to tell apart"
-    if labels.judged_true in (0, labels.judged):
+    if labels.judged_values < 2:
         seen = f"all {labels.judged:,} labels are the same" if labels.judged else "no label is known"
         yield f"a new model could not be judged: {seen} of the last {kept}"
 

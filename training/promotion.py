@@ -15,14 +15,14 @@ from larder.contracts.bundle import (
     write_bundle,
 )
 from larder.contracts.errors import MissingTableError, SchemaMismatchError
-from larder.contracts.objective import CHAMPION, Objective
+from larder.contracts.objective import CHAMPION, Kpi, Objective
 from larder.contracts.retraining import Release
 from larder.contracts.settings import Settings
-from larder.evaluation import Evaluation, Probabilities, evaluation
-from training.export import Export, bundle_probabilities, export
+from larder.evaluation import Evaluation, Floats, evaluation
+from training.export import Export, bundle_predictions, export
 from training.fitness import fitness
 from training.gates import GateResult, gate_results
-from training.model import probabilities
+from training.model import predictions
 from training.tracking import Challenger, load_challenger
 from training.training_set import TrainingData, model_columns
 
@@ -63,12 +63,12 @@ def candidate(
 def evaluated_again(challenger: Challenger, settings: Settings, objective: Objective) -> Evaluation:
     """The challenger and today's champion, both on the rows that the challenger was tested on."""
     test, columns = challenger.test, challenger.description.columns
-    champion = champion_probabilities(settings, challenger.version.model, test)
-    again = evaluation(objective, test, probabilities(challenger.pipeline, test, columns), {CHAMPION: champion})
+    champion = champion_predictions(settings, challenger.version.model, test)
+    again = evaluation(objective, test, predictions(challenger.pipeline, test, columns), {CHAMPION: champion})
     return replace(again, references=challenger.description.evaluation.references | again.references)
 
 
-def champion_probabilities(settings: Settings, model: str, rows: pa.Table) -> Probabilities | None:
+def champion_predictions(settings: Settings, model: str, rows: pa.Table) -> Floats | None:
     """What the serving champion answers for `rows`; None without a champion, or when rows lack its inputs."""
     try:
         bundle = champion_bundle(settings.bundles, model)
@@ -78,7 +78,7 @@ def champion_probabilities(settings: Settings, model: str, rows: pa.Table) -> Pr
     if not {*manifest.numbers, *manifest.strings} <= set(rows.column_names):
         return None
     files = read_files(bundle, manifest)
-    return bundle_probabilities(manifest, files[MODEL_FILES[manifest.runtime]], rows)
+    return bundle_predictions(manifest, files[MODEL_FILES[manifest.runtime]], rows)
 
 
 def frozen(store: "FeatureStore", settings: Settings, objective: Objective, chosen: Candidate) -> Path:
@@ -103,7 +103,8 @@ def frozen(store: "FeatureStore", settings: Settings, objective: Objective, chos
         numbers=description.columns.numbers,
         strings=description.columns.strings,
         bounds=description.bounds,
-        threshold=objective.kpi.threshold,
+        task=objective.task,
+        threshold=objective.kpi.threshold if isinstance(objective.kpi, Kpi) else None,
         parity=served.max_difference,
         created_at=settings.clock().isoformat(),
     )

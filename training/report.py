@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from larder.contracts.objective import Objective
-from larder.evaluation import Evaluation
+from larder.evaluation import Evaluation, task_of
 from training.gates import GateResult
 from training.release.begin import Promotion
 from training.training_run import TrainingRun
@@ -19,7 +19,7 @@ def print_metrics(console: Console, objective: Objective, evaluation: Evaluation
     others = {name: metrics for name, metrics in evaluation.references.items() if metrics is not None}
     title = f"Judged on {evaluation.rows:,} test rows"
     table = Table("metric", "challenger", *others, title=title, title_justify="left")
-    for metric in objective.metrics:
+    for metric in objective.shown_metrics:
         values = [evaluation.metrics[metric], *(metrics[metric] for metrics in others.values())]
         name = f"{objective.kpi.name}, {objective.kpi.unit}" if metric == "kpi" else metric
         table.add_row(name, *(f"{value:.4f}" for value in values))
@@ -40,10 +40,11 @@ def train_report(
     objective: Objective, data: TrainingSet, run: TrainingRun, *, use_case: str, training_set_seconds: float
 ) -> dict[str, Any]:
     """The content of `train.json`."""
-    judged = run.evaluation
+    judged, task = run.evaluation, task_of(objective)
     return {
         "use_case": use_case,
         "question": objective.question,
+        "task": {"name": task.name, "ranking": task.ranking, "loss": task.loss, "no_skill": task.no_skill},
         "model": {"name": run.version.model, "version": run.version.number, "run_id": run.version.run_id},
         "metrics": {**judged.metrics, "rows": judged.rows},
         "references": judged.references,
@@ -51,12 +52,12 @@ def train_report(
         "test_window": [objective.split_at.isoformat(), objective.test_until.isoformat()],
         "rows": {"train": data.train.num_rows, "test": data.test.num_rows},
         "curves": {
-            "roc": asdict(judged.roc),
+            "roc": None if judged.roc is None else asdict(judged.roc),
             "calibration": asdict(judged.calibration),
             "importance": [{"feature": name, "value": value} for name, value in run.importance.items()],
         },
         "slices": [
-            {"slice": part.slice, "value": part.value, "rows": part.rows, "roc_auc": part.metrics.get("roc_auc")}
+            {"slice": part.slice, "value": part.value, "rows": part.rows, "ranking": part.metrics.get(task.ranking)}
             for part in judged.slices
         ],
         "kpi": {

@@ -163,13 +163,16 @@ def _experiment(settings: Settings, model: str) -> Iterator[Any]:
 
 
 def _log_model(mlflow: Any, pipeline: "Pipeline", sample: "pd.DataFrame") -> Any:
+    from sklearn.base import is_classifier
+
+    method = "predict_proba" if is_classifier(pipeline) else "predict"
     return mlflow.sklearn.log_model(
         pipeline,
         name="model",
         serialization_format="skops",
         skops_trusted_types=foreign_types(dumped(pipeline)),
-        signature=mlflow.models.infer_signature(sample, pipeline.predict_proba(sample)),
-        pyfunc_predict_fn="predict_proba",
+        signature=mlflow.models.infer_signature(sample, getattr(pipeline, method)(sample)),
+        pyfunc_predict_fn=method,
         # Named here, since MLflow would find them out by loading the model in another process.
         pip_requirements=["scikit-learn", "skops", "numpy", "pandas"],
     )

@@ -10,16 +10,16 @@ import msgspec
 import numpy as np
 
 from larder.contracts.monitoring import Baseline, Monitoring
-from larder.contracts.objective import CHAMPION, CONSTANT, Objective
+from larder.contracts.objective import CHAMPION, CONSTANT, ErrorKpi, Kpi, Objective
 from larder.contracts.settings import Settings
 from larder.contracts.tables import EVENT_TIMESTAMP
-from larder.evaluation import Evaluation, Outcomes, Probabilities, evaluation, outcomes
+from larder.evaluation import Evaluation, Floats, Outcomes, evaluation, task_of
 from larder.usual_windows import with_usual_windows
 from training.baseline import baseline, dependence, number_baseline
 from training.gates import GateResult, champion_evidence, gate_results
-from training.model import fit, importance, probabilities, training_bounds
+from training.model import fit, importance, predictions, training_bounds
 from training.plots import plots
-from training.promotion import champion_probabilities
+from training.promotion import champion_predictions
 from training.record import label_parameters
 from training.tracking import Description, Version, log_challenger
 from training.training_set import TrainingSet
@@ -37,7 +37,7 @@ class TrainingRun:
     evaluation: Evaluation
     gates: list[GateResult]
     importance: dict[str, float]
-    """Loss of ROC-AUC per shuffled input, largest first."""
+    """Loss of ROC-AUC, or of R², per shuffled input, largest first."""
     fit_seconds: float
     evaluate_seconds: float
 
@@ -48,9 +48,9 @@ class Fitted:
 
     pipeline: "Pipeline"
     outcome: Outcomes
-    """Labels of the judged rows, in their order; the probabilities stand beside them."""
-    predicted: Probabilities
-    champion: Probabilities | None
+    """Labels of the judged rows, in their order; the predictions stand beside them."""
+    predicted: Floats
+    champion: Floats | None
     """What the serving champion says of the same rows; None without one."""
     evaluation: Evaluation
     half_life: timedelta | None
@@ -64,10 +64,11 @@ def train(
     """Fit, judge beside the references, explain, and register as challenger, whether or not the gates pass."""
     done = fitted(settings, objective, data, model=model)
     started = time.monotonic()
-    shuffled = importance(done.pipeline, data.test, data.columns, done.outcome, seed=objective.seed)
+    task = task_of(objective)
+    shuffled = importance(done.pipeline, data.test, data.columns, task, done.outcome, seed=objective.seed)
     explained = time.monotonic() - started
     version = registered(
-        settings, objective, data, done, model=model, limits=limits, plots=plots(done.evaluation, shuffled)
+        settings, objective, data, done, model=model, limits=limits, plots=plots(task, done.evaluation, shuffled)
     )
     return TrainingRun(
         version,
@@ -92,7 +93,7 @@ def retrained(
     done = fitted(settings, objective, data, model=model, half_life=half_life)
     version = registered(settings, objective, data, done, model=model, limits=limits)
     gates = gate_results(objective.gates, done.evaluation)
-    gates = champion_evidence(gates, done.outcome, done.predicted, done.champion)
+    gates = champion_evidence(gates, task_of(objective), done.outcome, done.predicted, done.champion)
     return TrainingRun(version, done.evaluation, gates, {}, done.fit_seconds, done.evaluate_seconds)
 
 
@@ -101,15 +102,15 @@ def fitted(
 ) -> Fitted:
     """Fit to the training rows, newer ones weighing more with a half-life, and judge beside the references."""
     started = time.monotonic()
-    pipeline = fit(objective.pipeline, data.train, data.columns, data.label, half_life=half_life)
+    pipeline = fit(objective, data.train, data.columns, half_life=half_life)
     learned = time.monotonic()
-    predicted = probabilities(pipeline, data.test, data.columns)
-    champion = champion_probabilities(settings, model, data.test)
+    predicted = predictions(pipeline, data.test, data.columns)
+    champion = champion_predictions(settings, model, data.test)
     references = _references(objective, data, half_life) | {CHAMPION: champion}
     judged = evaluation(objective, data.test, predicted, references)
     return Fitted(
         pipeline,
-        outcomes(data.test, data.label),
+        task_of(objective).outcomes(data.test, data.label),
         predicted,
         champion,
         judged,
@@ -154,10 +155,15 @@ def registered(
 
 def _baseline(objective: Objective, data: TrainingSet, done: Fitted, limits: Monitoring) -> Baseline:
     counted = baseline(
-        data.train, data.columns, outcome=done.outcome, predicted=done.predicted, evaluation=done.evaluation
+        data.train,
+        data.columns,
+        task_of(objective),
+        outcome=done.outcome,
+        predicted=done.predicted,
+        evaluation=done.evaluation,
     )
     moved = dependence(done.pipeline, data.train, data.columns, counted, seed=objective.seed)
-    fitted = probabilities(done.pipeline, data.train, data.columns)
+    fitted = predictions(done.pipeline, data.train, data.columns)
     return with_usual_windows(
         msgspec.structs.replace(counted, dependence=moved),
         data.train,
@@ -170,16 +176,14 @@ def _baseline(objective: Objective, data: TrainingSet, done: Fitted, limits: Mon
     )
 
 
-def _references(
-    objective: Objective, data: TrainingSet, half_life: timedelta | None
-) -> dict[str, Probabilities | None]:
-    """Probabilities for the test rows: of the training share, and of every declared plainer model."""
-    share = float(outcomes(data.train, data.label).mean())
-    found: dict[str, Probabilities | None] = {CONSTANT: np.full(data.test.num_rows, share)}
+def _references(objective: Objective, data: TrainingSet, half_life: timedelta | None) -> dict[str, Floats | None]:
+    """Predictions for the test rows: the mean of the training labels, and those of every declared plainer model."""
+    mean = float(task_of(objective).outcomes(data.train, data.label).mean())
+    found: dict[str, Floats | None] = {CONSTANT: np.full(data.test.num_rows, mean)}
     for name, features in objective.references.items():
         columns = data.columns.only(features)
-        plainer = fit(objective.pipeline, data.train, columns, data.label, half_life=half_life)
-        found[name] = probabilities(plainer, data.test, columns)
+        plainer = fit(objective, data.train, columns, half_life=half_life)
+        found[name] = predictions(plainer, data.test, columns)
     return found
 
 
@@ -201,7 +205,15 @@ def _parameters(objective: Objective, data: TrainingSet, done: Fitted) -> dict[s
             "test_rows": data.test.num_rows,
             "features": len(data.columns.names),
             "feature_service": data.lineage.service,
-            "threshold": objective.kpi.threshold,
+            **_kpi_parameters(objective),
             "seed": objective.seed,
         }
     )
+
+
+def _kpi_parameters(objective: Objective) -> dict[str, object]:
+    match objective.kpi:
+        case Kpi(threshold=threshold):
+            return {"threshold": threshold}
+        case ErrorKpi(quantile=quantile):
+            return {"quantile": quantile}

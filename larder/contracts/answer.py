@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Answer:
-    """How a probability is named, turned into a decision and, where too little is known, doubted.
+    """How a prediction is named and, where too little is known, doubted.
 
-    The decision is true from the threshold on that the champion brings along. Confidence is "low" when any
-    of the three rules below fires, else "high"; a doubtful answer is still given, with the reasons.
+    A probability comes with a decision, true from the threshold on that the champion brings along. Confidence is
+    "low" when any of the three rules below fires, else "high"; a doubtful answer is still given, with the reasons.
     """
 
     label_table: str
@@ -18,6 +18,8 @@ class Answer:
     """Name of the probability in the answer."""
     decision: str = "decision"
     """Name of the decision in the answer."""
+    prediction: str = "prediction"
+    """Name of the predicted number, where the objective asks for one; there is no decision then."""
     essential: tuple[str, ...] = ()
     """Feature views of which no feature may be missing or stale."""
     max_absent_share: float = 0.5

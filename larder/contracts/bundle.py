@@ -21,6 +21,7 @@ import msgspec
 
 from larder.contracts.errors import InvalidDataError, MissingTableError
 from larder.contracts.monitoring import Baseline, decoded_baseline, encoded_baseline
+from larder.contracts.objective import CLASSIFICATION
 from larder.contracts.plan import FeaturePlan, decoded, encoded
 
 MANIFEST, PLAN, BASELINE = "manifest.json", "plan.json", "baseline.json"
@@ -41,7 +42,7 @@ class Manifest(msgspec.Struct, frozen=True):
     run_id: str
     """MLflow run that trained the model."""
     label: str
-    """What the probability speaks of: the label column of training."""
+    """What the prediction speaks of: the label column of training."""
     runtime: str
     """`onnx`, or `sklearn` where the ONNX graph does not reproduce the model within 1e-5."""
     numbers: tuple[str, ...]
@@ -49,11 +50,13 @@ class Manifest(msgspec.Struct, frozen=True):
     strings: tuple[str, ...]
     """Columns of the string input `strings`, in order; may be empty."""
     bounds: dict[str, Bounds]
-    threshold: float
-    """Probability from which acting is cheaper than not acting, by the cost matrix."""
+    threshold: float | None
+    """Probability from which acting is cheaper than not acting, by the cost matrix; None where a number is answered."""
     parity: float
     """Largest difference between the served runtime and scikit-learn over real rows."""
     created_at: str
+    task: str = CLASSIFICATION
+    """`classification` or `regression`."""
     hashes: dict[str, str] = {}
     """File name -> SHA-256, of every other file in the bundle."""
 

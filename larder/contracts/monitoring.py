@@ -16,7 +16,7 @@ MONITORS = (
     "expected_quality", "service",
 )  # fmt: skip
 PREDICTION = "prediction"
-"""Subject of the findings about the model's probabilities, beside those about its inputs."""
+"""Subject of the findings about what the model answers, beside those about its inputs."""
 
 
 class Verdict(StrEnum):
@@ -67,6 +67,8 @@ class Monitoring:
     effect: float = 0.02
     """How far the drift of one input must move the answers to be an alarm, in probability, beyond what windows of
     training moved them; drift of what the model hardly looks at is reported and wakes nobody."""
+    number_effect: float = 0.1
+    """The same where numbers are predicted, in standard deviations of the model's answers when it was judged."""
     false_alarms: float = 0.01
     """Share of quiet windows in which any of all features may alarm by chance (Benjamini-Hochberg)."""
     lag: timedelta = timedelta(hours=1)
@@ -138,14 +140,14 @@ class Baseline(msgspec.Struct, frozen=True):
     numbers: dict[str, NumberBaseline]
     strings: dict[str, StringBaseline]
     prediction: NumberBaseline
-    """Probabilities for the rows that the model was judged on, which it had not learned from."""
+    """Predictions for the rows that the model was judged on, which it had not learned from."""
     judged_rows: int
     metrics: dict[str, float]
     """Quality on the judged rows, as `larder.contracts.objective.METRICS`."""
-    positives: float
-    """Share of true labels among the judged rows."""
+    constant: dict[str, float] = {}
+    """Each loss as the best constant answer would have had it there; empty in bundles from before it was kept."""
     dependence: dict[str, list[float]] = {}
-    """Partial dependence (Friedman 2001): input -> the mean probability over a sample of training rows when all of them
+    """Partial dependence (Friedman 2001): input -> the mean prediction over a sample of training rows when all of them
     have the same value of the input, one for each bin of a number and then for null; of a string for each of its
     `counts`, then for all others, then for null."""
     usual: dict[str, dict[str, float]] = {}

@@ -10,11 +10,34 @@ from typing import Any, Literal
 
 from larder.contracts.errors import ConfigurationError
 
-METRICS = ("roc_auc", "average_precision", "log_loss", "brier", "calibration_error", "kpi")
+CLASSIFICATION, REGRESSION = "classification", "regression"
+"""What a model answers: the probability of a yes, or a number."""
+
+PREDICTED = {CLASSIFICATION: "probability", REGRESSION: "prediction"}
+"""Column of the prediction log with what the model answered."""
+
+METRICS = {
+    CLASSIFICATION: ("roc_auc", "average_precision", "log_loss", "brier", "calibration_error", "kpi"),
+    REGRESSION: ("r2", "mae", "rmse", "bias", "kpi"),
+}
 """What is computed for every model, over the test rows."""
 
+TITLES = {
+    "roc_auc": "ROC-AUC",
+    "average_precision": "Average precision",
+    "log_loss": "Log loss",
+    "brier": "Brier score",
+    "calibration_error": "Calibration error",
+    "r2": "R²",
+    "mae": "Mean absolute error",
+    "rmse": "Root mean squared error",
+    "bias": "Bias",
+    "kpi": "KPI",
+}
+"""Metric -> what people call it."""
+
 CONSTANT, CHAMPION = "constant", "champion"
-"""References that exist without being declared: the training share of positives, and the model that serves."""
+"""References that exist without being declared: the mean of the training labels, and the model that serves."""
 
 PipelineFactory = Callable[[Sequence[str], Sequence[str]], Any]
 """(number columns, string columns) -> unfitted scikit-learn Pipeline, made of library classes only.
@@ -26,7 +49,7 @@ that an ONNX graph knows. Numbers are float32 with NaN for null, strings have ""
 
 @dataclass(frozen=True)
 class Label:
-    """Where the outcome lies. One row per entity and prediction instant (`event_timestamp`)."""
+    """Where the answer to a yes-or-no question lies. One row per entity and prediction instant (`event_timestamp`)."""
 
     table: str
     """Name below `labels/` in the lake."""
@@ -37,6 +60,20 @@ class Label:
     matures_after: timedelta = timedelta(days=2)
     """Age from which a prediction should have its label. Where models are compared or watched, younger predictions
     are left out, also those whose label is known: what is known early is not like the rest."""
+
+
+@dataclass(frozen=True)
+class NumberLabel:
+    """Where the number that is asked for lies. One row per entity and prediction instant (`event_timestamp`)."""
+
+    table: str
+    """Name below `labels/` in the lake."""
+    column: str
+    """Any number, finite; null where the outcome never became known."""
+    unit: str
+    """Unit of the number, in words."""
+    matures_after: timedelta = timedelta(days=2)
+    """As that of `Label`."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +100,32 @@ class Kpi:
     def threshold(self) -> float:
         """Probability from which acting costs less than not acting."""
         return self.false_alarm / (self.false_alarm + self.miss)
+
+
+@dataclass(frozen=True)
+class ErrorKpi:
+    """What it costs that a predicted number is wrong, in proportion to how wrong it is."""
+
+    name: str
+    unit: str
+    """Unit of the KPI's value, which is the mean cost per prediction: lower is better."""
+    too_low: float
+    """Cost, in `unit`, of each unit of the label by which the prediction lies below the outcome."""
+    too_high: float
+    """The same where it lies above."""
+    description: str
+
+    def __post_init__(self) -> None:
+        if self.too_low <= 0 or self.too_high <= 0:
+            raise ConfigurationError(
+                f"KPI {self.name!r} has costs {self.too_low} (too low) and {self.too_high} (too high); both must be "
+                "positive, or the best prediction would be without bound."
+            )
+
+    @property
+    def quantile(self) -> float:
+        """The quantile of the outcomes that costs least as a prediction for all of them (the newsvendor's)."""
+        return self.too_low / (self.too_low + self.too_high)
 
 
 @dataclass(frozen=True)
@@ -99,9 +162,11 @@ class Gate:
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
+    """A yes-or-no question has a `Label` and a `Kpi`, the question for a number a `NumberLabel` and an `ErrorKpi`."""
+
     question: str
-    label: Label
-    kpi: Kpi
+    label: Label | NumberLabel
+    kpi: Kpi | ErrorKpi
     split_at: datetime
     """Training uses labels known before this instant (time zone required); testing, predictions from it on."""
     test_until: datetime
@@ -111,8 +176,8 @@ class Objective:
     references: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Name -> features of a plainer model, fitted by the same pipeline, that the challenger is compared with."""
     slices: tuple[Slice, ...] = ()
-    metrics: tuple[str, ...] = METRICS
-    """Metrics to show, the most important first."""
+    metrics: tuple[str, ...] = ()
+    """Metrics to show, the most important first; empty for all that the task has."""
     bounds: tuple[float, float] = (0.001, 0.999)
     """Quantiles of the training values between which a numeric input counts as ordinary."""
     seed: int = 0
@@ -124,11 +189,26 @@ class Objective:
             raise ConfigurationError(f"test_until {self.test_until} does not lie after split_at {self.split_at}.")
         if not 0 <= self.bounds[0] < self.bounds[1] <= 1:
             raise ConfigurationError(f"bounds are {self.bounds}; they must be two rising quantiles from 0 to 1.")
-        _require(self.metrics, METRICS, "metric")
-        _require([gate.metric for gate in self.gates], METRICS, "metric of a gate")
+        if isinstance(self.label, NumberLabel) != isinstance(self.kpi, ErrorKpi):
+            raise ConfigurationError(
+                f"The objective has a {type(self.label).__name__} and a {type(self.kpi).__name__}. A yes-or-no "
+                "question has a Label and a Kpi, the question for a number a NumberLabel and an ErrorKpi."
+            )
+        possible = METRICS[self.task]
+        _require(self.metrics, possible, f"metric of {self.task}")
+        _require([gate.metric for gate in self.gates], possible, f"metric of a gate of {self.task}")
         references = ("", CONSTANT, CHAMPION, *self.references)
         _require([gate.relative_to for gate in self.gates], references, "reference of a gate")
         _require([gate.slice for gate in self.gates], ["", *(part.name for part in self.slices)], "slice of a gate")
+
+    @property
+    def task(self) -> str:
+        """`classification` or `regression`."""
+        return REGRESSION if isinstance(self.label, NumberLabel) else CLASSIFICATION
+
+    @property
+    def shown_metrics(self) -> tuple[str, ...]:
+        return self.metrics or METRICS[self.task]
 
 
 def _require(names: Sequence[str], possible: Sequence[str], what: str) -> None:

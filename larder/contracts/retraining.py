@@ -59,11 +59,12 @@ class Release:
     """Shadow that lasts longer ends in rejection: nobody asks, or no labels come."""
     watch: timedelta = timedelta(days=7)
     """How long after a promotion the former champion answers beside the new one, ready to be rolled back to."""
-    tolerance: float = 0.003
-    """Log loss by which the challenger may be worse on average than the champion on the same rows, unless that is shown
-    beyond chance, and still be promoted."""
+    tolerance: float | None = None
+    """Log loss, or mean absolute error where numbers are predicted, by which the challenger may be worse on average
+    than the champion on the same rows, unless that is shown beyond chance, and still be promoted. None: 0.003 of log
+    loss, a hundredth of the champion's mean absolute error."""
     confidence: float = 0.95
-    """Of the interval of the paired difference in log loss that promotion and rollback are decided by."""
+    """Of the interval of the paired difference in that loss, by which promotion and rollback are decided."""
 
 
 @dataclass(frozen=True, kw_only=True)

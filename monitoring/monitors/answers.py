@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from larder.contracts.monitoring import Baseline
+from larder.contracts.objective import CLASSIFICATION
 from larder.contracts.plan import FeaturePlan
 
 Floats = npt.NDArray[np.float64]
@@ -21,6 +22,7 @@ class ServedModel:
     plan: FeaturePlan
     baseline: Baseline | None
     """None for bundles written before baselines were kept."""
+    task: str = CLASSIFICATION
 
 
 @dataclass(frozen=True)

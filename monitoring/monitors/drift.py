@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from scipy.stats import false_discovery_control
 
 from larder.contracts.monitoring import PREDICTION, Baseline, Finding, Monitoring
+from larder.contracts.objective import CLASSIFICATION, PREDICTED
 from larder.distances import Distances, as_float32, number_distances, string_counts, string_distances
 from monitoring.monitors.answers import Answers, field
 from monitoring.monitors.window import Window, verdict_of
@@ -21,11 +22,12 @@ def drift(window: Window, answers: Answers, baseline: Baseline, limits: Monitori
         evidence = f"{answers.count:,} answers; drift is judged from {limits.minimum_rows:,} on."
         return [window.unknown("drift", answers.model.plan.service, "rows", evidence)]
     distances = dict(_distances(answers, baseline, limits))
+    effect = _allowed_effect(answers, baseline, limits)
     adjusted = false_discovery_control([found.p_value for found in distances.values()])
     return [
         finding
         for (name, found), p_value in zip(distances.items(), adjusted, strict=True)
-        for finding in _findings(window, name, found, float(p_value), baseline.usual.get(name, {}), limits)
+        for finding in _findings(window, name, found, float(p_value), baseline.usual.get(name, {}), effect, limits)
     ]
 
 
@@ -40,18 +42,31 @@ def _distances(answers: Answers, baseline: Baseline, limits: Monitoring) -> Iter
             counts = string_counts(field(answers.rows, "features", name))
             nulls = answers.count - sum(counts.values())
             yield name, string_distances(counts, nulls, baseline.strings[name], dependence)
-    own = answers.own
+    own, predicted = answers.own, answers.rows[PREDICTED[answers.model.task]]
     if len(own) >= limits.minimum_rows:  # right after a promotion the new version has answered too little
-        yield PREDICTION, number_distances(as_float32(answers.rows["probability"].take(own)), baseline.prediction)
+        yield PREDICTION, number_distances(as_float32(predicted.take(own)), baseline.prediction)
+
+
+def _allowed_effect(answers: Answers, baseline: Baseline, limits: Monitoring) -> float:
+    """In the unit of the answers."""
+    if answers.model.task == CLASSIFICATION:
+        return limits.effect
+    return limits.number_effect * (baseline.prediction.deviation or 0.0)
 
 
 def _findings(
-    window: Window, name: str, found: Distances, p_value: float, usual: Mapping[str, float], limits: Monitoring
+    window: Window,
+    name: str,
+    found: Distances,
+    p_value: float,
+    usual: Mapping[str, float],
+    effect: float,
+    limits: Monitoring,
 ) -> Iterator[Finding]:
-    """`usual`: what windows of training had at most; the limits begin there."""
+    """`usual`: what windows of training had at most; the limits, `effect` among them, begin there."""
     is_significant = p_value <= limits.false_alarms
     chance = f"{'significant' if is_significant else 'not significant'}, p = {p_value:.2g}"
-    allowed_effect = usual.get("effect", 0.0) + limits.effect
+    allowed_effect = usual.get("effect", 0.0) + effect
     is_felt = found.effect is None or found.effect > allowed_effect
     judged = {
         "psi": (found.psi, limits.psi, "Population stability index"),

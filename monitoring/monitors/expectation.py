@@ -3,20 +3,18 @@
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from larder.contracts.objective import Kpi
-from larder.evaluation import Probabilities
-from monitoring.monitors.resampling import expected_losses
+from larder.evaluation import Floats, Task
 
 
-def expectation(predicted: Probabilities, kpi: Kpi) -> dict[str, float]:
-    """Of at least one row. ROC-AUC is absent where all probabilities are 0, or all are 1."""
-    found = {name: float(of_rows.mean()) for name, of_rows in expected_losses(predicted, kpi).items()}
-    if 0 < predicted.sum() < len(predicted):
+def expectation(task: Task, predicted: Floats) -> dict[str, float]:
+    """Of at least one row. ROC-AUC is absent where all probabilities are 0, or all are 1; all is, of numbers."""
+    found = {name: float(of_rows.mean()) for name, of_rows in task.expected_losses(predicted).items()}
+    if found and 0 < predicted.sum() < len(predicted):
         found["roc_auc"] = expected_roc_auc(predicted)
     return found
 
 
-def expected_roc_auc(predicted: Probabilities) -> float:
+def expected_roc_auc(predicted: Floats) -> float:
     """Needs both outcomes to be possible."""
     outcome = np.repeat([1, 0], len(predicted))
     weights = np.concatenate([predicted, 1 - predicted])

@@ -8,17 +8,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from larder.contracts.monitoring import Finding
-from larder.contracts.objective import Kpi
-from larder.evaluation import Probabilities, metrics
+from larder.contracts.objective import TITLES
+from larder.evaluation import Floats, Task
 from larder.predictions import LIVE, OUTCOME
 from monitoring.monitors.expectation import expectation
 from monitoring.monitors.quality import matured
 from monitoring.monitors.window import Window
 
-TITLES = {"log_loss": "Log loss", "brier": "Brier score", "roc_auc": "ROC-AUC", "kpi": "KPI"}
 
-
-def expected_quality(window: Window, predicted: Probabilities, kpi: Kpi) -> list[Finding]:
+def expected_quality(window: Window, predicted: Floats, task: Task) -> list[Finding]:
     """Of the live answers in the window, whatever comes of them."""
     if not len(predicted):
         return [window.unknown("expected_quality", LIVE, "rows", "No answers in the window.")]
@@ -30,17 +28,17 @@ def expected_quality(window: Window, predicted: Probabilities, kpi: Kpi) -> list
             value,
             f"{TITLES[metric]} {value:.4f} to expect of {len(predicted):,} answers if their probabilities are right.",
         )
-        for metric, value in expectation(predicted, kpi).items()
+        for metric, value in expectation(task, predicted).items()
     ]
 
 
-def expected_against_actual(window: Window, rows: pa.Table, kpi: Kpi) -> list[Finding]:
+def expected_against_actual(window: Window, rows: pa.Table, task: Task) -> list[Finding]:
     """Expected minus actual quality of the live answers that have got their outcome, as `larder.predictions.judged`."""
-    known = matured(rows.filter(pc.and_(pc.is_valid(rows[OUTCOME]), pc.equal(rows["traffic"], LIVE))))
-    if not known.has_both_outcomes:
+    known = matured(task, rows.filter(pc.and_(pc.is_valid(rows[OUTCOME]), pc.equal(rows["traffic"], LIVE))))
+    if not known.is_judgeable:
         evidence = f"{len(known.outcome):,} answers of the window have an outcome, and not both are among them."
         return [window.unknown("expected_quality", LIVE, "outcomes", evidence)]
-    expected, actual = expectation(known.predicted, kpi), metrics(known.outcome, known.predicted, kpi)
+    expected, actual = expectation(task, known.predicted), task.metrics(known.outcome, known.predicted)
     return [
         window.reported(
             "expected_quality",

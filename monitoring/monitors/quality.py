@@ -2,14 +2,14 @@
 
 Some weeks are harder than others, for every model: ROC-AUC and losses move by more than any decay worth a name. So a
 metric alarms only when its whole interval is worse, by more than the declared decay, than both of two references:
-what the model reached when it was judged, and what its own probabilities promise for these very answers. Losses that
-the model reached are taken as shares of what a constant that knows the base rate would lose, since that moves too.
-A model that answers vaguely because its inputs are gone keeps its promise; the monitors of inputs see that.
+what the model reached when it was judged, and what its own probabilities promise for these very answers (a predicted
+number promises nothing). Losses that the model reached are taken as shares of what the best constant answer would lose,
+since that moves too. A model that answers vaguely because its inputs are gone keeps its promise; the monitors of inputs
+see that.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +17,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from larder.contracts.monitoring import Baseline, Finding, Monitoring, Verdict
-from larder.contracts.objective import Kpi, Objective, Slice
-from larder.evaluation import SMALLEST, Outcomes, Probabilities, metrics, slice_values
+from larder.contracts.objective import CLASSIFICATION, REGRESSION, TITLES, Objective, Slice
+from larder.evaluation import Floats, Outcomes, Task, slice_values, task_of
 from larder.predictions import LIVE, OUTCOME, SHADOW
 from monitoring.monitors.expectation import expected_roc_auc
-from monitoring.monitors.resampling import Samples, expected_losses, interval, samples
+from monitoring.monitors.resampling import Samples, interval, samples
 from monitoring.monitors.window import Window, verdict_of
 
-Floats = npt.NDArray[np.float64]
+REPORTED = {CLASSIFICATION: ("calibration_error",), REGRESSION: ("r2", "rmse", "bias")}
+"""Never judged. A sample calibrates worse than its population, so its bootstrap would be biased; the others say in
+another way what the losses say."""
 
 _HOUR_MICROSECONDS = 3_600_000_000
 
@@ -34,12 +36,19 @@ class Matured:
     """Answers with their outcomes, and the block of time of each."""
 
     outcome: Outcomes
-    predicted: Probabilities
+    predicted: Floats
+    constant: dict[str, Floats]
+    """What each row would have lost with the constant answer that is best for all of them."""
     hours: npt.NDArray[np.int64]
 
+    def only(self, chosen: npt.NDArray[np.bool_]) -> "Matured":
+        constant = {metric: losses[chosen] for metric, losses in self.constant.items()}
+        return Matured(self.outcome[chosen], self.predicted[chosen], constant, self.hours[chosen])
+
     @property
-    def has_both_outcomes(self) -> bool:
-        return 0 < int(self.outcome.sum()) < len(self.outcome)
+    def is_judgeable(self) -> bool:
+        """Outcomes that are all the same say nothing."""
+        return len(self.outcome) > 0 and bool((self.outcome != self.outcome[0]).any())
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,10 @@ class Judge:
     limits: Monitoring
     baseline_of: Callable[[str], Baseline | None]
     """Version -> what its model reached when it was judged; None where its bundle does not say."""
+
+    @property
+    def task(self) -> Task:
+        return task_of(self.objective)
 
 
 def quality(judge: Judge, rows: pa.Table) -> list[Finding]:
@@ -68,50 +81,59 @@ def quality(judge: Judge, rows: pa.Table) -> list[Finding]:
         for traffic, subject in ((LIVE, version), (SHADOW, f"{version} shadow")):
             part = own.filter(pc.equal(own["traffic"], traffic))
             if part.num_rows:
-                found += _quality(judge, subject, matured(part), judge.baseline_of(version))
+                found += _quality(judge, subject, matured(judge.task, part), judge.baseline_of(version))
     live = rows.filter(pc.equal(rows["traffic"], LIVE))
     if live.num_rows:
         baseline = judge.baseline_of(live["version"][-1].as_py())
-        found += _quality(judge, LIVE, matured(live), baseline)
+        found += _quality(judge, LIVE, matured(judge.task, live), baseline)
         found += [finding for part in judge.objective.slices for finding in _slices(judge, part, live, baseline)]
     return found
 
 
-def matured(rows: pa.Table) -> Matured:
+def matured(task: Task, rows: pa.Table) -> Matured:
     """Of rows that all have an outcome."""
+    outcome = task.outcomes(rows, OUTCOME)
     return Matured(
-        outcome=rows[OUTCOME].to_numpy().astype(np.int8),
-        predicted=rows["probability"].to_numpy(),
+        outcome=outcome,
+        predicted=rows[task.predicted].to_numpy(),
+        constant=task.constant_losses(outcome),
         hours=rows["at"].cast(pa.int64()).to_numpy() // _HOUR_MICROSECONDS,
     )
 
 
 def _quality(judge: Judge, subject: str, rows: Matured, baseline: Baseline | None) -> Iterator[Finding]:
     window, count = judge.window, len(rows.outcome)
-    if count < judge.limits.minimum_rows or not rows.has_both_outcomes:
+    if count < judge.limits.minimum_rows or not rows.is_judgeable:
         evidence = (
-            f"{count:,} answers with an outcome, {int(rows.outcome.sum()):,} of them true; quality is judged from "
-            f"{judge.limits.minimum_rows:,} on, with both outcomes among them."
+            f"{count:,} answers with an outcome, {_told_apart(judge.task, rows)}; quality is judged from "
+            f"{judge.limits.minimum_rows:,} on, with different outcomes among them."
         )
         yield window.unknown("quality", subject, "rows", evidence)
         return
     if baseline is None:
         yield window.unknown("quality", subject, "baseline", "The bundle has no baseline; promote a newer model.")
-    values = metrics(rows.outcome, rows.predicted, judge.objective.kpi)
-    drawn = samples(rows.outcome, rows.predicted, rows.hours, judge.objective.kpi)
+    values = judge.task.metrics(rows.outcome, rows.predicted)
+    drawn = samples(judge.task, rows.outcome, rows.predicted, rows.constant, rows.hours)
     yield window.reported("quality", subject, "outcomes", count, f"{count:,} answers have an outcome.")
-    # Reported only: a sample calibrates worse than its population, so the bootstrap would be biased.
-    error = values["calibration_error"]
-    yield window.reported("quality", subject, "calibration_error", error, f"Calibration error {error:.4f}.")
-    yield _roc_auc(judge, subject, rows, values["roc_auc"], drawn, baseline)
-    for metric in ("log_loss", "brier", "kpi"):
+    for metric in REPORTED[judge.task.name]:
+        evidence = f"{TITLES[metric]} {values[metric]:.4f}."
+        yield window.reported("quality", subject, metric, values[metric], evidence)
+    if drawn.roc_auc is not None:
+        yield _roc_auc(judge, subject, rows, values["roc_auc"], drawn.roc_auc, baseline)
+    for metric in drawn.losses:
         yield _loss(judge, subject, metric, rows, values[metric], drawn, baseline)
 
 
+def _told_apart(task: Task, rows: Matured) -> str:
+    if task.name == CLASSIFICATION:
+        return f"{int(rows.outcome.sum()):,} of them true"
+    return f"{len(np.unique(rows.outcome)):,} different ones"
+
+
 def _roc_auc(
-    judge: Judge, subject: str, rows: Matured, value: float, drawn: Samples, baseline: Baseline | None
+    judge: Judge, subject: str, rows: Matured, value: float, drawn: Floats, baseline: Baseline | None
 ) -> Finding:
-    low, high = interval(drawn.roc_auc, judge.limits.confidence)
+    low, high = interval(drawn, judge.limits.confidence)
     evidence = f"ROC-AUC {value:.4f}, {judge.limits.confidence:.0%} interval {low:.4f} to {high:.4f}"
     if baseline is None:
         return judge.window.reported("quality", subject, "roc_auc", value, f"{evidence}.")
@@ -124,60 +146,81 @@ def _roc_auc(
 def _loss(
     judge: Judge, subject: str, metric: str, rows: Matured, value: float, drawn: Samples, baseline: Baseline | None
 ) -> Finding:
-    confidence, share = judge.limits.confidence, float(rows.outcome.mean())
+    confidence = judge.limits.confidence
     low, high = interval(drawn.losses[metric], confidence)
-    evidence = f"{metric} {value:.4f}, {confidence:.0%} interval {low:.4f} to {high:.4f}, with {share:.1%} true"
-    if baseline is None:
+    evidence = f"{TITLES[metric]} {value:.4f}, {confidence:.0%} interval {low:.4f} to {high:.4f}"
+    if baseline is None or metric not in baseline.constant:
         return judge.window.reported("quality", subject, metric, value, f"{evidence}.")
-    kpi, usual = judge.objective.kpi, baseline.metrics[metric]
-    skill = usual / constant_loss(metric, baseline.positives, kpi)
-    expected = float(expected_losses(rows.predicted, kpi)[metric].mean())
-    limit = max(skill * constant_loss(metric, share, kpi), expected) * (1 + judge.limits.quality_decay)
-    references = np.maximum(skill * constant_loss(metric, drawn.positives, kpi), drawn.expected[metric])
+    usual, usual_constant = baseline.metrics[metric], baseline.constant[metric]
+    skill = usual / usual_constant if usual_constant else 1.0
+    constant = float(rows.constant[metric].mean())
+    promised = judge.task.expected_losses(rows.predicted)
+    expected = float(promised[metric].mean()) if promised else 0.0
     worst = 1 + judge.limits.quality_decay
+    limit = max(skill * constant, expected) * worst
+    references = np.maximum(skill * drawn.constant[metric], drawn.expected.get(metric, 0.0))
     # Where true outcomes are rare a loss rises and falls with their number, and the references with it: the interval of
     # the loss alone may hold the limit while that of the ratio lies beyond it.
-    least, most = interval(drawn.losses[metric] / references, confidence)
+    least, most = interval(_ratios(drawn.losses[metric], references), confidence)
     evidence += (
-        f"; {usual:.4f} with {baseline.positives:.1%} when the model was judged, {expected:.4f} promised. On the "
-        f"same answers that is {least:.2f} to {most:.2f} times the larger of the two; all of it over {worst:g} alarms."
+        f"; the best constant answer would have {constant:.4f}. When the model was judged it had {usual:.4f} where a "
+        f"constant had {usual_constant:.4f}{f', and its probabilities promised {expected:.4f}' if promised else ''}. "
+        f"On the same answers that is {least:.2f} to {most:.2f} times what was to be expected; all of it over "
+        f"{worst:g} alarms."
     )
     return judge.window.judged("quality", subject, metric, value, limit, verdict_of(least > worst), evidence)
 
 
-def constant_loss(metric: str, positives: Any, kpi: Kpi) -> Any:
-    """Mean loss of the best constant where that share of outcomes is true: entropy, variance, or the cheaper act."""
-    share = np.clip(positives, SMALLEST, 1 - SMALLEST)
-    if metric == "log_loss":
-        return -(share * np.log(share) + (1 - share) * np.log(1 - share))
-    if metric == "brier":
-        return share * (1 - share)
-    return np.minimum(share * kpi.miss, (1 - share) * kpi.false_alarm)
-
-
 def _slices(judge: Judge, part: Slice, live: pa.Table, baseline: Baseline | None) -> Iterator[Finding]:
     values = slice_values(part, live[f"label_{part.column}"])
-    rows = matured(live)
+    rows = matured(judge.task, live)
     for value in sorted(set(values)):
         chosen = values == value
-        own = Matured(rows.outcome[chosen], rows.predicted[chosen], rows.hours[chosen])
-        if len(own.outcome) >= max(part.minimum_rows, judge.limits.minimum_rows) and own.has_both_outcomes:
+        own = rows.only(chosen)
+        if len(own.outcome) >= max(part.minimum_rows, judge.limits.minimum_rows) and own.is_judgeable:
             yield from _slice(judge, f"{part.name}={value}", own, baseline)
 
 
 def _slice(judge: Judge, subject: str, rows: Matured, baseline: Baseline | None) -> Iterator[Finding]:
-    """ROC-AUC, an alarm where half of what the model has over chance is lost, and the KPI."""
-    values = metrics(rows.outcome, rows.predicted, judge.objective.kpi)
-    drawn = samples(rows.outcome, rows.predicted, rows.hours, judge.objective.kpi)
-    low, high = interval(drawn.roc_auc, judge.limits.confidence)
-    value = values["roc_auc"]
+    """An alarm where half of what the model has over chance, or over a constant, is lost; and the KPI."""
+    values = judge.task.metrics(rows.outcome, rows.predicted)
+    drawn = samples(judge.task, rows.outcome, rows.predicted, rows.constant, rows.hours)
+    if drawn.roc_auc is not None:
+        yield _slice_roc_auc(judge, subject, rows, values["roc_auc"], drawn.roc_auc, baseline)
+    else:
+        yield _slice_error(judge, subject, values["mae"], drawn, baseline)
+    cost = values["kpi"]
+    yield judge.window.reported("quality", subject, "kpi", cost, f"{cost:.2f} {judge.objective.kpi.unit}.")
+
+
+def _slice_roc_auc(
+    judge: Judge, subject: str, rows: Matured, value: float, drawn: Floats, baseline: Baseline | None
+) -> Finding:
+    low, high = interval(drawn, judge.limits.confidence)
     evidence = f"ROC-AUC {value:.4f}, {judge.limits.confidence:.0%} interval {low:.4f} to {high:.4f}, among "
     evidence += f"{len(rows.outcome):,} answers."
     limit = None if baseline is None else (baseline.metrics["roc_auc"] + 0.5) / 2
     if limit is not None and high < limit:
         evidence += " Half of what the model has over chance is lost here."
-        yield judge.window.judged("quality", subject, "roc_auc", value, limit, Verdict.ALARM, evidence)
-    else:
-        yield judge.window.reported("quality", subject, "roc_auc", value, evidence)
-    cost = values["kpi"]
-    yield judge.window.reported("quality", subject, "kpi", cost, f"{cost:.2f} {judge.objective.kpi.unit}.")
+        return judge.window.judged("quality", subject, "roc_auc", value, limit, Verdict.ALARM, evidence)
+    return judge.window.reported("quality", subject, "roc_auc", value, evidence)
+
+
+def _slice_error(judge: Judge, subject: str, value: float, drawn: Samples, baseline: Baseline | None) -> Finding:
+    """Beside the constant answer that is best for all slices together, as when the model was judged."""
+    low, high = interval(_ratios(drawn.losses["mae"], drawn.constant["mae"]), judge.limits.confidence)
+    evidence = f"Mean absolute error {value:.4f}; on the same answers that is {low:.2f} to {high:.2f} times what the "
+    evidence += "best constant answer to all would have."
+    if baseline is not None and baseline.constant.get("mae"):
+        allowed = (baseline.metrics["mae"] / baseline.constant["mae"] + 1) / 2
+        if low > allowed:
+            evidence += " Half of what the model has over a constant is lost here."
+            limit = allowed * float(drawn.constant["mae"].mean())
+            return judge.window.judged("quality", subject, "mae", value, limit, Verdict.ALARM, evidence)
+    return judge.window.reported("quality", subject, "mae", value, evidence)
+
+
+def _ratios(losses: Floats, references: Floats) -> Floats:
+    """NaN where there is nothing to compare with."""
+    found: Floats = np.divide(losses, references, out=np.full(len(references), np.nan), where=references > 0)
+    return found

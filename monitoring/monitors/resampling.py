@@ -4,14 +4,15 @@ Rows of one hour share their fate (a storm, a strike), so whole hours are drawn 
 sample is then a number of times that each hour counts, and a metric of all samples is a product of matrices.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from larder.contracts.objective import Kpi
-from larder.evaluation import SMALLEST, Outcomes, Probabilities, losses
+from larder.contracts.objective import CLASSIFICATION
+from larder.evaluation import Outcomes, Task
 
 Floats = npt.NDArray[np.float64]
 
@@ -23,42 +24,35 @@ RANK_BINS = 1_000
 
 @dataclass(frozen=True)
 class Samples:
-    """Metrics of all samples, one value each; NaN where a sample lacks one of the outcomes."""
+    """Metrics of all samples, one value each; losses are those of the task."""
 
-    roc_auc: Floats
     losses: dict[str, Floats]
-    """log_loss, brier and kpi."""
+    constant: dict[str, Floats]
+    """The same losses of a constant answer."""
     expected: dict[str, Floats]
-    """The same losses as the probabilities themselves promise them."""
-    positives: Floats
-    """Share of true outcomes."""
+    """The same losses as the predictions themselves promise them; empty where they promise nothing."""
+    roc_auc: Floats | None
+    """None where numbers are predicted; NaN where a sample lacks one of the outcomes."""
 
 
-def samples(outcome: Outcomes, predicted: Probabilities, hours: npt.NDArray[np.int64], kpi: Kpi) -> Samples:
-    """`hours`: any whole number per row, the same for rows of one block."""
+def samples(
+    task: Task, outcome: Outcomes, predicted: Floats, constant: Mapping[str, Floats], hours: npt.NDArray[np.int64]
+) -> Samples:
+    """`constant`: losses per row of a constant answer; `hours`: any whole number, the same for rows of one block."""
     _, block = np.unique(hours, return_inverse=True)
     blocks = int(block.max()) + 1
     draws = np.random.default_rng(SEED).multinomial(blocks, np.full(blocks, 1 / blocks), SAMPLES).astype(np.float64)
     rows = draws @ np.bincount(block)
 
-    def mean(per_row: Floats) -> Floats:
-        result: Floats = (draws @ np.bincount(block, per_row)) / rows
-        return result
+    def means(losses: Mapping[str, Floats]) -> dict[str, Floats]:
+        return {name: (draws @ np.bincount(block, per_row)) / rows for name, per_row in losses.items()}
 
     return Samples(
-        roc_auc=_roc_auc(draws, block, outcome, predicted),
-        losses={name: mean(of_rows) for name, of_rows in losses(outcome, predicted, kpi).items()},
-        expected={name: mean(of_rows) for name, of_rows in expected_losses(predicted, kpi).items()},
-        positives=mean(outcome.astype(np.float64)),
+        losses=means(task.losses(outcome, predicted)),
+        constant=means(constant),
+        expected=means(task.expected_losses(predicted)),
+        roc_auc=_roc_auc(draws, block, outcome, predicted) if task.name == CLASSIFICATION else None,
     )
-
-
-def expected_losses(predicted: Probabilities, kpi: Kpi) -> dict[str, Floats]:
-    """Per row what it costs on average if the probability is right."""
-    chance = np.clip(predicted, SMALLEST, 1 - SMALLEST)
-    entropy = -(chance * np.log(chance) + (1 - chance) * np.log(1 - chance))
-    cost = np.where(predicted >= kpi.threshold, (1 - predicted) * kpi.false_alarm, predicted * kpi.miss)
-    return {"log_loss": entropy, "brier": predicted * (1 - predicted), "kpi": cost}
 
 
 def interval(values: Floats, confidence: float) -> tuple[float, float]:
@@ -70,7 +64,7 @@ def interval(values: Floats, confidence: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _roc_auc(draws: Floats, block: npt.NDArray[np.int64], outcome: Outcomes, predicted: Probabilities) -> Floats:
+def _roc_auc(draws: Floats, block: npt.NDArray[np.int64], outcome: Outcomes, predicted: Floats) -> Floats:
     """Share of pairs in the right order, ties counting half."""
     edges = np.unique(np.quantile(predicted, np.linspace(0, 1, RANK_BINS + 1)[1:-1]))
     place = np.searchsorted(edges, predicted, side="right")

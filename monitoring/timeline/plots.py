@@ -17,7 +17,7 @@ from monitoring.timeline.lines import Line, Point, line_plot
 from monitoring.timeline.served import Mark, Served
 
 MOST_FEATURES = 24
-QUALITY = ("roc_auc", "log_loss", "kpi", "brier", "calibration_error")
+QUALITY = ("roc_auc", "log_loss", "r2", "mae", "kpi", "brier", "calibration_error", "rmse", "bias")
 SHADOW = " shadow"
 
 

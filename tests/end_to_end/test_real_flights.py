@@ -100,7 +100,7 @@ def test_the_notebook_runs(flights: Project):
 def offline_probabilities(flights: Project, requests: pd.DataFrame) -> np.ndarray:
     """What scikit-learn says of the as-of join, without anything of the serving path."""
     from larder.registry import feature_store
-    from training.model import probabilities
+    from training.model import predictions
     from training.tracking import load_challenger
 
     with pytest.MonkeyPatch.context() as patch:
@@ -111,7 +111,7 @@ def offline_probabilities(flights: Project, requests: pd.DataFrame) -> np.ndarra
             entity_df=requests.drop(columns=["is_late", "known_at"]), features=store.get_feature_service("flight_delay")
         ).to_arrow()
     champion = load_challenger(flights.settings, "flight_delay")
-    return probabilities(champion.pipeline, features, champion.description.columns)
+    return predictions(champion.pipeline, features, champion.description.columns)
 
 
 def served_probabilities(flights: Project, requests: pd.DataFrame) -> np.ndarray:

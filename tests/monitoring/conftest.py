@@ -38,8 +38,8 @@ TRAIN = {
         ],
     },
     "slices": [
-        {"slice": "branch", "value": "north", "rows": 5000, "roc_auc": 0.77},
-        {"slice": "branch", "value": "south", "rows": 3000, "roc_auc": 0.741},
+        {"slice": "branch", "value": "north", "rows": 5000, "ranking": 0.77},
+        {"slice": "branch", "value": "south", "rows": 3000, "ranking": 0.741},
     ],
     "kpi": {
         "name": "cost of reminders and losses", "unit": "EUR per loan", "value": 0.2124, "reference": 0.301,

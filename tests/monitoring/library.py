@@ -14,7 +14,7 @@ from larder.contracts.objective import Kpi, Label, Objective, Slice
 from larder.contracts.plan import Column, Feature, FeaturePlan, ViewPlan
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
-from larder.evaluation import metrics
+from larder.evaluation.classification import Classification
 from monitoring.monitors.answers import Answers, ServedModel
 from monitoring.monitors.window import Window
 
@@ -23,6 +23,7 @@ NOW = datetime(2024, 3, 15, tzinfo=UTC)
 WINDOW = Window.before(NOW, timedelta(days=1), run_at=NOW)
 GENRES = ("crime", "poetry", "travel")
 KPI = Kpi("cost", "EUR per loan", 1.0, 4.0, "A reminder costs 1 EUR, a late book 4 EUR")
+TASK = Classification(KPI)
 OBJECTIVE = Objective(
     question="Will the book come back late?",
     label=Label("loans", "is_late", "the book comes back late"),
@@ -166,8 +167,8 @@ def baseline(seed: int = 1, rows: int = 20_000) -> Baseline:
         strings={"genre": StringBaseline({name: values["genre"].count(name) for name in GENRES}, 0)},
         prediction=number_baseline(predicted),
         judged_rows=rows,
-        metrics=metrics(outcome, predicted, KPI),
-        positives=float(outcome.mean()),
+        metrics=TASK.metrics(outcome, predicted),
+        constant={name: float(of_rows.mean()) for name, of_rows in TASK.constant_losses(outcome).items()},
     )
 
 

@@ -24,8 +24,8 @@ def test_a_withheld_feature_says_why_instead_of_its_value():
 
 
 def test_the_probability_is_found_under_the_name_that_the_use_case_gave_it():
-    assert example(answered(is_late_expected=True, late_probability=0.8, confidence="high"), []).probability == 0.8
-    assert example(answered(error="overloaded"), []).probability is None
+    assert example(answered(is_late_expected=True, late_probability=0.8, confidence="high"), []).prediction == 0.8
+    assert example(answered(error="overloaded"), []).prediction is None
 
 
 def test_only_a_few_features_are_shown():

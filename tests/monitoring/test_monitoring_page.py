@@ -9,6 +9,7 @@ import pytest
 from larder.contracts.monitoring import Finding, Verdict
 from larder.contracts.objective import Kpi, Label, Objective
 from larder.contracts.settings import Settings
+from larder.evaluation import task_of
 from larder.findings import append_findings
 from larder.ledger import Act, ledger_of
 from monitoring.monitoring_page import NAME, Releases, monitoring_page, write_monitoring_page
@@ -80,7 +81,9 @@ def test_every_text_is_escaped():
     acts = [replace(mark, version=EVIL, reason=EVIL) for mark in ACTS]
     releases = Releases([replace(item, version=EVIL) for item in SERVED], acts)
 
-    parser = Parsed(monitoring_page(evil, model=EVIL, question=EVIL, at=START, releases=releases))
+    parser = Parsed(
+        monitoring_page(evil, model=EVIL, question=EVIL, at=START, task=task_of(OBJECTIVE), releases=releases)
+    )
 
     assert "script" not in {tag for tag, _ in parser.tags}
     assert parser.text.count("alert") > 20
@@ -235,7 +238,8 @@ def several(*, days: int, features: int) -> list[Finding]:
 
 
 def page(findings: list[Finding], **others: object) -> str:
-    return monitoring_page(findings, model="books", question="Late?", at=START, **others)  # type: ignore[arg-type]
+    task = task_of(OBJECTIVE)
+    return monitoring_page(findings, model="books", question="Late?", at=START, task=task, **others)  # type: ignore[arg-type]
 
 
 def parsed(findings: list[Finding], **others: object) -> Parsed:

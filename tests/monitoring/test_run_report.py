@@ -50,12 +50,12 @@ def test_a_model_trained_after_the_promotion_is_not_called_champion(results: dic
 
 def test_an_undefined_metric_stays_unknown(results: dict[str, Any]):
     results["train"]["metrics"]["roc_auc"] = None
-    results["train"]["slices"][0]["roc_auc"] = None
+    results["train"]["slices"][0]["ranking"] = None
 
     report = run_report(results, at=AT)
 
     assert report.roc_auc is None
-    assert report.slices[0].roc_auc is None
+    assert report.slices[0].ranking is None
 
 
 def test_a_damaged_result_is_refused_with_its_field_named(results: dict[str, Any]):

@@ -16,8 +16,9 @@ REPEATED = Noticed("repeated_files of orders from 11 Mar", None, None, None, 1)
 
 
 def lived(policy: str, log_loss: float | None = 0.4466) -> Result:
+    metrics = {"log_loss": log_loss, "roc_auc": 0.7771, "brier": 0.14, "kpi": 75.7} if log_loss else {}
     return Result(
-        policy, FIRST, LAST, 308_070, 299_281, log_loss, 0.7771, 0.14, 0.01, 75.7, 10, 9, 1, 0, 42, 40,
+        policy, FIRST, LAST, 308_070, 299_281, "roc_auc", "log_loss", metrics, 10, 9, 1, 0, 42, 40,
         [STOPPED, REPEATED], [], [],
     )  # fmt: skip
 
@@ -36,9 +37,9 @@ def test_four_policies_fit_into_a_terminal_with_every_figure_whole():
 
 
 def test_what_was_never_judged_is_a_dash():
-    [line] = [line for line in shown(comparison_table([lived("never", None)])).splitlines() if "log loss" in line]
+    [line] = [line for line in shown(comparison_table([lived("never", None)])).splitlines() if "Log loss" in line]
 
-    assert line.split() == ["log", "loss", "-"]
+    assert line.split() == ["Log", "loss", "-"]
 
 
 def test_each_incident_names_its_first_alarm_or_none():

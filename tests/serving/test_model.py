@@ -32,7 +32,7 @@ def bundle(tmp_path: Path, manifest: Manifest, plan: FeaturePlan, graph: bytes) 
 
 
 def test_a_bundle_scores_like_scikit_learn(bundle: Path, expected: Callable[..., float]):
-    assert load_model(bundle).scores([ROW]).probabilities == pytest.approx(
+    assert load_model(bundle).scores([ROW]).predicted == pytest.approx(
         [expected([30, 40, 50, 12, 20], "east")], abs=1e-5
     )
 
@@ -41,9 +41,7 @@ def test_a_null_is_scored_as_a_null_and_not_as_zero(bundle: Path, expected: Call
     nan = float("nan")
     row = [30.0, 40, None, 50.0, None, None]
 
-    assert load_model(bundle).scores([row]).probabilities == pytest.approx(
-        [expected([30, 40, 50, nan, nan], "")], abs=1e-5
-    )
+    assert load_model(bundle).scores([row]).predicted == pytest.approx([expected([30, 40, 50, nan, nan], "")], abs=1e-5)
 
 
 def test_a_bundle_with_scikit_learn_inside_scores_as_well(
@@ -53,7 +51,7 @@ def test_a_bundle_with_scikit_learn_inside_scores_as_well(
     sklearn = msgspec.structs.replace(manifest, runtime="sklearn")
     bundle = write_bundle(tmp_path, sklearn, plan, (tmp_path / "model").read_bytes())
 
-    assert load_model(bundle).scores([ROW]).probabilities == pytest.approx(
+    assert load_model(bundle).scores([ROW]).predicted == pytest.approx(
         [expected([30, 40, 50, 12, 20], "east")], abs=1e-9
     )
 

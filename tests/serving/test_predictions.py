@@ -47,4 +47,4 @@ def test_confidence_is_low_when_too_large_a_share_is_absent(model: Model):
 def test_the_decision_is_made_from_the_threshold_on(model: Model):
     prediction = _one(model, VALUES, PRESENT)
 
-    assert prediction.decision is (prediction.probability >= model.manifest.threshold)
+    assert prediction.decision is (prediction.predicted >= model.manifest.threshold)

@@ -9,10 +9,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 
 from larder.contracts.errors import ConfigurationError
-from larder.evaluation import evaluation, outcomes
-from tests.training.shop import COLUMNS
+from larder.evaluation import evaluation, task_of
+from tests.training.shop import COLUMNS, shop_objective
 from training.baseline import baseline, dependence, number_baseline, string_baseline
-from training.model import fit, inputs, probabilities, row_weights
+from training.model import fit, inputs, predictions, row_weights
 from training.tracking import load_challenger
 from training.training_run import train
 
@@ -93,11 +93,11 @@ def test_a_challenger_brings_its_baseline_along(settings, objective, data):
 
 
 def test_partial_dependence_is_scikit_learns_own(objective, data):
-    pipeline = fit(objective.pipeline, data.train, COLUMNS, "came_back")
-    evaluated = evaluation(objective, data.test, probabilities(pipeline, data.test, COLUMNS), {})
-    usual = baseline(
-        data.train, COLUMNS, outcome=outcomes(data.test, "came_back"), predicted=np.ones(400), evaluation=evaluated
-    )
+    pipeline = fit(objective, data.train, COLUMNS)
+    evaluated = evaluation(objective, data.test, predictions(pipeline, data.test, COLUMNS), {})
+    task = task_of(objective)
+    outcome = task.outcomes(data.test, "came_back")
+    usual = baseline(data.train, COLUMNS, task, outcome=outcome, predicted=np.ones(400), evaluation=evaluated)
 
     found = dependence(pipeline, data.train.slice(0, 150), COLUMNS, usual, seed=1)
 
@@ -129,8 +129,8 @@ def test_newer_rows_weigh_more_in_the_fit(objective, data):
     flipped = pa.concat_tables([data.train.slice(0, 300).set_column(4, "came_back", turned), data.train.slice(300)])
 
     def quality(half_life: timedelta | None) -> float:
-        pipeline = fit(objective.pipeline, flipped, COLUMNS, "came_back", half_life=half_life)
-        return pipeline.score(inputs(data.test, COLUMNS), outcomes(data.test, "came_back"))
+        pipeline = fit(objective, flipped, COLUMNS, half_life=half_life)
+        return pipeline.score(inputs(data.test, COLUMNS), task_of(objective).outcomes(data.test, "came_back"))
 
     assert quality(timedelta(hours=8)) > quality(None) + 0.1
 
@@ -142,4 +142,4 @@ def test_an_estimator_that_cannot_weigh_rows_is_refused(data):
         return Pipeline([("neighbours", KNeighborsClassifier())])
 
     with pytest.raises(ConfigurationError, match=r"KNeighborsClassifier takes no weights.*half_life to None"):
-        fit(neighbours, data.train, numbers, "came_back", half_life=timedelta(days=1))
+        fit(shop_objective(pipeline=neighbours), data.train, numbers, half_life=timedelta(days=1))

@@ -9,9 +9,10 @@ from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 
 import training.export
 from larder.contracts.bundle import Manifest
-from tests.training.shop import COLUMNS, pipeline
-from training.export import TOLERANCE, bundle_probabilities, export, loaded, onnx_graph
-from training.model import Columns, fit, probabilities
+from larder.contracts.objective import Label
+from tests.training.shop import COLUMNS, shop_objective
+from training.export import TOLERANCE, bundle_predictions, export, loaded, onnx_graph
+from training.model import Columns, fit, predictions
 
 
 def manifest(runtime: str, columns: Columns) -> Manifest:
@@ -24,7 +25,7 @@ def manifest(runtime: str, columns: Columns) -> Manifest:
     ids=["both", "numbers", "strings"],
 )
 def test_the_graph_answers_as_scikit_learn_does_with_nulls_and_unknown_strings(data, columns):
-    model = fit(pipeline, data.train, columns, "came_back")
+    model = fit(shop_objective(), data.train, columns)
     unknown = pa.array(["gold", None, ""] + ["iron"] * (data.test.num_rows - 3))
     rows = data.test.drop_columns(["metal"]).append_column("metal", unknown)
 
@@ -32,8 +33,8 @@ def test_the_graph_answers_as_scikit_learn_does_with_nulls_and_unknown_strings(d
 
     assert (exported.runtime, exported.reason, exported.rows) == ("onnx", "", rows.num_rows)
     assert exported.max_difference <= TOLERANCE
-    served = bundle_probabilities(manifest("onnx", columns), exported.model, rows)
-    assert served == pytest.approx(probabilities(model, rows, columns), abs=TOLERANCE)
+    served = bundle_predictions(manifest("onnx", columns), exported.model, rows)
+    assert served == pytest.approx(predictions(model, rows, columns), abs=TOLERANCE)
 
 
 def arbitrary_function(numbers, strings) -> Pipeline:
@@ -42,13 +43,13 @@ def arbitrary_function(numbers, strings) -> Pipeline:
 
 def test_a_pipeline_that_onnx_cannot_express_is_served_by_scikit_learn(data):
     columns = Columns(("age_years",))
-    model = fit(arbitrary_function, data.train, columns, "came_back")
+    model = fit(shop_objective(pipeline=arbitrary_function), data.train, columns)
 
     exported = export(model, columns, data.test)
 
     assert exported.runtime == "sklearn" and "cannot express" in exported.reason
-    served = bundle_probabilities(manifest("sklearn", columns), exported.model, data.test)
-    assert served.tolist() == probabilities(model, data.test, columns).tolist()
+    served = bundle_predictions(manifest("sklearn", columns), exported.model, data.test)
+    assert served.tolist() == predictions(model, data.test, columns).tolist()
 
 
 def test_thresholds_between_neighbouring_float32_values_are_kept():
@@ -56,17 +57,19 @@ def test_thresholds_between_neighbouring_float32_values_are_kept():
     low = np.float32(10) + np.spacing(np.float32(10)) * np.arange(200, dtype=np.float32)
     rows = pa.table({"size": np.tile(low, 20), "label": np.tile(np.arange(200) % 2 == 0, 20)})
     columns = Columns(("size",))
-    model = fit(lambda numbers, strings: Pipeline([("trees", deep_trees())]), rows, columns, "label")
+    objective = shop_objective(label=Label("sizes", "label", positive="odd"), pipeline=deep_trees)
+    model = fit(objective, rows, columns)
 
     exported = export(model, columns, rows)
 
     plain = loaded("onnx", onnx_graph(model, columns), columns)(rows)
-    assert np.abs(plain - probabilities(model, rows, columns)).max() > 0.1
+    assert np.abs(plain - predictions(model, rows, columns)).max() > 0.1
     assert (exported.runtime, exported.max_difference < TOLERANCE) == ("onnx", True)
 
 
-def deep_trees() -> HistGradientBoostingClassifier:
-    return HistGradientBoostingClassifier(max_iter=50, max_leaf_nodes=None, min_samples_leaf=1, early_stopping=False)
+def deep_trees(numbers, strings):
+    trees = HistGradientBoostingClassifier(max_iter=50, max_leaf_nodes=None, min_samples_leaf=1, early_stopping=False)
+    return Pipeline([("trees", trees)])
 
 
 def test_a_graph_that_differs_is_not_served(data):
@@ -77,17 +80,17 @@ def test_a_graph_that_differs_is_not_served(data):
         trees = HistGradientBoostingClassifier(categorical_features=[0], max_iter=20, early_stopping=False)
         return Pipeline([("encode", encoder), ("trees", trees)])
 
-    model = fit(categorical, data.train, COLUMNS, "came_back")
+    model = fit(shop_objective(pipeline=categorical), data.train, COLUMNS)
     served = loaded("onnx", onnx_graph(model, COLUMNS), COLUMNS)(data.test)
 
     exported = export(model, COLUMNS, data.test)
 
-    assert np.abs(served - probabilities(model, data.test, COLUMNS)).max() > 0.01
+    assert np.abs(served - predictions(model, data.test, COLUMNS)).max() > 0.01
     assert exported.runtime == "sklearn" and "differs by up to" in exported.reason
 
 
 def test_a_graph_that_answers_nothing_sensible_is_not_served(data, monkeypatch):
-    model = fit(pipeline, data.train, COLUMNS, "came_back")
+    model = fit(shop_objective(), data.train, COLUMNS)
     monkeypatch.setattr(training.export, "loaded", lambda *_: lambda rows: np.full(rows.num_rows, np.nan))
 
     assert export(model, COLUMNS, data.test).runtime == "sklearn"

@@ -6,11 +6,12 @@ import pytest
 
 from larder.contracts.errors import ConfigurationError, GateError
 from larder.contracts.objective import Gate
-from larder.evaluation import SliceScore, evaluation
+from larder.evaluation import SliceScore, evaluation, task_of
 from tests.training.shop import shop_objective
 from training.gates import champion_evidence, gate_results, require_passed
 
 ROWS = pa.table({"came_back": [False, True, False, True], "shop": ["north"] * 4})
+TASK = task_of(shop_objective())
 SLICES = [SliceScore("shop", "north", 900, {"roc_auc": 0.9}), SliceScore("shop", "south", 900, {"roc_auc": 0.6})]
 
 
@@ -77,7 +78,7 @@ def test_the_difference_to_the_champion_comes_with_its_interval(judged):
     gates = [Gate("log_loss", "<=", 0.0, relative_to="champion"), Gate("roc_auc", ">=", 0.5)]
     outcome, better, worse = np.array([0, 1] * 50), np.array([0.1, 0.9] * 50), np.array([0.2, 0.8] * 50)
 
-    [log_loss, roc_auc] = champion_evidence(gate_results(gates, judged), outcome, better, worse)
+    [log_loss, roc_auc] = champion_evidence(gate_results(gates, judged), TASK, outcome, better, worse)
 
     assert log_loss.evidence == "difference -0.1178, 95% interval -0.1178 to -0.1178 on 100 rows"
     assert roc_auc.evidence == ""

@@ -6,9 +6,9 @@ from sklearn.pipeline import Pipeline
 
 from larder.contracts.bundle import Bounds
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError
-from larder.evaluation import outcomes
-from tests.training.shop import COLUMNS, pipeline
-from training.model import Columns, fit, importance, inputs, probabilities, training_bounds
+from larder.evaluation import task_of
+from tests.training.shop import COLUMNS, shop_objective
+from training.model import Columns, fit, importance, inputs, predictions, training_bounds
 from training.model_file import dumped, loaded
 
 
@@ -30,18 +30,17 @@ def test_numbers_come_first_and_null_is_nan_or_the_empty_string():
     assert frame["metal"].to_list() == ["iron", ""]
 
 
-def test_training_twice_gives_the_same_probabilities(data):
-    first, second = (
-        probabilities(fit(pipeline, data.train, COLUMNS, "came_back"), data.test, COLUMNS) for _ in range(2)
-    )
+def test_training_twice_gives_the_same_predictions(data):
+    first, second = (predictions(fit(shop_objective(), data.train, COLUMNS), data.test, COLUMNS) for _ in range(2))
 
     assert first.tolist() == second.tolist()
 
 
 def test_what_decides_is_important(data):
-    model = fit(pipeline, data.train, COLUMNS, "came_back")
+    model = fit(shop_objective(), data.train, COLUMNS)
 
-    found = importance(model, data.test, COLUMNS, outcomes(data.test, "came_back"), seed=0)
+    task = task_of(shop_objective())
+    found = importance(model, data.test, COLUMNS, task, task.outcomes(data.test, "came_back"), seed=0)
 
     assert list(found) == ["metal", "age_years", "weight_kg"]
 
@@ -56,7 +55,7 @@ def test_a_label_of_one_kind_is_refused(data):
     rows = data.train.filter(data.train["came_back"])
 
     with pytest.raises(InvalidDataError, match="training labels 'came_back' are the same"):
-        fit(pipeline, rows, COLUMNS, "came_back")
+        fit(shop_objective(), rows, COLUMNS)
 
 
 def test_a_feature_that_is_null_in_every_row_is_named(data):
@@ -64,7 +63,7 @@ def test_a_feature_that_is_null_in_every_row_is_named(data):
     rows = data.train.set_column(place, "weight_kg", pa.nulls(data.train.num_rows, pa.float32()))
 
     with pytest.raises(InvalidDataError, match=r"value of \['weight_kg'\]"):
-        fit(pipeline, rows, COLUMNS, "came_back")
+        fit(shop_objective(), rows, COLUMNS)
 
 
 def test_an_unknown_feature_of_a_reference_is_named():
@@ -74,15 +73,15 @@ def test_an_unknown_feature_of_a_reference_is_named():
 
 def test_a_class_of_ones_own_is_refused_before_it_is_fitted(data):
     with pytest.raises(ConfigurationError, match="OwnClassifier"):
-        fit(lambda numbers, strings: Pipeline([("own", OwnClassifier())]), data.train, COLUMNS, "came_back")
+        fit(shop_objective(pipeline=lambda numbers, strings: Pipeline([("own", OwnClassifier())])), data.train, COLUMNS)
 
 
 def test_a_dumped_model_answers_as_before(data):
-    model = fit(pipeline, data.train, COLUMNS, "came_back")
+    model = fit(shop_objective(), data.train, COLUMNS)
 
     again = loaded(dumped(model))
 
-    assert probabilities(again, data.test, COLUMNS).tolist() == probabilities(model, data.test, COLUMNS).tolist()
+    assert predictions(again, data.test, COLUMNS).tolist() == predictions(model, data.test, COLUMNS).tolist()
 
 
 def test_a_model_file_with_a_foreign_type_is_not_restored():
@@ -93,7 +92,7 @@ def test_a_model_file_with_a_foreign_type_is_not_restored():
 
 
 def test_a_damaged_model_file_is_refused(data):
-    whole = dumped(fit(pipeline, data.train, COLUMNS, "came_back"))
+    whole = dumped(fit(shop_objective(), data.train, COLUMNS))
 
     with pytest.raises(InvalidDataError, match="damaged"):
         loaded(whole[: len(whole) // 2])

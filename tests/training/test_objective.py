@@ -21,7 +21,7 @@ def test_declaring_an_objective_needs_no_scikit_learn():
         ({"split_at": datetime(2024, 2, 1)}, "time zone"),
         ({"test_until": SPLIT}, "does not lie after"),
         ({"bounds": (0.9, 0.1)}, "rising quantiles"),
-        ({"metrics": ("accuracy",)}, r"Unknown metric: \['accuracy'\]; possible are \['roc_auc'"),
+        ({"metrics": ("accuracy",)}, r"Unknown metric of classification: \['accuracy'\]; possible are \['roc_auc'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_when_it_is_declared(changes, problem):

@@ -17,7 +17,7 @@ from training.policy import Facts, Training, asked, decide, named_policy
 
 NOW = datetime(2024, 6, 15, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-LABELS = LabelCounts(learnable=23_800, learnable_true=5_000, judged=900, judged_true=200, new=0)
+LABELS = LabelCounts(learnable=23_800, learnable_values=2, judged=900, judged_values=2, new=0)
 DRIFT = Trigger("drift", "psi", k=3, n=5)
 OK, ALARM, UNKNOWN = Verdict.OK, Verdict.ALARM, Verdict.UNKNOWN
 
@@ -84,7 +84,7 @@ def test_without_a_champion_the_first_model_is_due():
 
 
 def test_the_first_model_needs_the_least_number_of_labels():
-    few = replace(LABELS, learnable=999, learnable_true=10)
+    few = replace(LABELS, learnable=999)
 
     decision = decide(Retraining(), facts(champion=None, champion_training=None, trainings=(), labels=few))
 
@@ -96,8 +96,8 @@ def test_the_first_model_needs_the_least_number_of_labels():
     ("labels", "refusal"),
     [
         (LabelCounts(0, 0, 0, 0, 0), "no label is known of the last 7 days"),
-        (replace(LABELS, judged_true=0), "all 900 labels are the same of the last 7 days"),
-        (replace(LABELS, learnable_true=23_800), "all 23,800 labels to learn from are the same"),
+        (replace(LABELS, judged_values=1), "all 900 labels are the same of the last 7 days"),
+        (replace(LABELS, learnable_values=1), "all 23,800 labels to learn from are the same"),
     ],
     ids=["none", "one class to judge by", "one class to learn from"],
 )

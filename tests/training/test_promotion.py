@@ -23,9 +23,9 @@ from larder.contracts.objective import Gate
 from larder.contracts.reports import read_report
 from larder.ledger import ledger_of
 from tests.training.shop import COLUMNS, shop_candidate, shop_data, shop_objective, shop_rows, write_shop
-from training.export import bundle_probabilities
-from training.model import probabilities
-from training.promotion import champion_probabilities
+from training.export import bundle_predictions
+from training.model import predictions
+from training.promotion import champion_predictions
 from training.release.begin import Promotion
 from training.tracking import MODEL, ROWS, load_challenger
 from training.training_run import train
@@ -70,7 +70,7 @@ def test_the_challenger_comes_back_as_it_was_logged(settings, objective, data):
     assert challenger.description.columns == COLUMNS
     assert challenger.description.evaluation == run.evaluation
     assert challenger.test.equals(data.test)
-    again = probabilities(challenger.pipeline, challenger.test, COLUMNS)
+    again = predictions(challenger.pipeline, challenger.test, COLUMNS)
     assert training.promotion.evaluated_again(challenger, settings, objective).metrics == run.evaluation.metrics
     assert len(again) == run.evaluation.rows
 
@@ -100,8 +100,8 @@ def test_a_challenger_that_passes_serves_in_the_bundle_exactly_as_trained(store,
     assert (manifest.runtime, manifest.numbers, manifest.strings) == ("onnx", COLUMNS.numbers, COLUMNS.strings)
     assert manifest.threshold == 0.25 and set(manifest.bounds) == set(COLUMNS.numbers)
     model = read_files(done.bundle, manifest)[MODEL_FILES["onnx"]]
-    trained = probabilities(load_challenger(settings, MODEL_NAME).pipeline, data.test, COLUMNS)
-    assert np.abs(bundle_probabilities(manifest, model, data.test) - trained).max() <= 1e-5
+    trained = predictions(load_challenger(settings, MODEL_NAME).pipeline, data.test, COLUMNS)
+    assert np.abs(bundle_predictions(manifest, model, data.test) - trained).max() <= 1e-5
     assert all(gate.passed for gate in done.gates)
 
 
@@ -148,14 +148,14 @@ def test_a_tampered_champion_is_not_compared_with(store, settings, objective, da
     (bundle / "model.onnx").write_bytes(b"evil")
 
     with pytest.raises(InvalidDataError, match="does not have the hash"):
-        champion_probabilities(settings, MODEL_NAME, data.test)
+        champion_predictions(settings, MODEL_NAME, data.test)
 
 
 def test_a_champion_whose_inputs_are_gone_is_no_reference(store, settings, objective, data):
     train(settings, objective, data, model=MODEL_NAME)
     promote(store, settings, objective, model=MODEL_NAME)
 
-    assert champion_probabilities(settings, MODEL_NAME, data.test.drop_columns(["metal"])) is None
+    assert champion_predictions(settings, MODEL_NAME, data.test.drop_columns(["metal"])) is None
 
 
 def test_an_older_version_can_be_promoted_by_its_number(store, settings, objective, data):

@@ -15,7 +15,7 @@ from larder.contracts.errors import MissingTableError
 from larder.contracts.objective import Objective
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
-from larder.evaluation import Outcomes, Probabilities, log_losses, metrics, slice_scores
+from larder.evaluation import Floats, Outcomes, Task, slice_scores, task_of
 from larder.predictions import OUTCOME, judged, read_predictions
 
 NEWER, OLDER = "newer", "older"
@@ -34,8 +34,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Log loss of the newer version minus that of the older, over rows that both answered: below 0 it is better."""
+    """The loss of the newer version minus that of the older, over rows that both answered: below 0 it is better."""
 
+    loss: str
+    """Which: `log_loss`, or `mae` where numbers are predicted."""
     answered: int
     """Rows that both answered."""
     rows: int
@@ -48,7 +50,7 @@ class Comparison:
     """Metrics, as `larder.contracts.objective.METRICS`; empty where nothing was judged."""
     older: dict[str, float]
     slices: dict[str, dict[str, Any]]
-    """`name=value` -> rows, and the log loss of `newer` and `older` there; slices with enough rows only."""
+    """`name=value` -> rows, and the loss of `newer` and `older` there; slices with enough rows only."""
 
 
 def paired_answers(
@@ -58,14 +60,15 @@ def paired_answers(
 
     Only rows that are old enough to have their label: what is known early is not like the rest.
 
-    One row each, in order of time: `at`, the probabilities `newer` and `older`, `outcome` (null while unknown) and
+    One row each, in order of time: `at`, the predictions `newer` and `older`, `outcome` (null while unknown) and
     `label_<column>` for every slice.
     """
     lake = Lake(settings.lake)
     matured = now - objective.label.matures_after
-    columns = ["version", "request", "probability"]
+    predicted = task_of(objective).predicted
+    columns = ["version", "request", predicted]
     log = read_predictions(lake.predictions(model), since=since, until=matured, columns=columns)
-    answers = pl.DataFrame(log.drop_columns(["request"])).with_row_index("position").drop_nulls("probability")
+    answers = pl.DataFrame(log.drop_columns(["request"])).with_row_index("position").drop_nulls(predicted)
     key = ["answer_id", "row"]
     # A write that was acknowledged too late may lie in the log twice.
     new, old = (
@@ -74,37 +77,40 @@ def paired_answers(
     )
     pairs = new.join(old, on=key, how="inner", suffix="_older", maintain_order="left")
     rows = log.take(pairs["position"].to_arrow().cast(pa.int64()))
-    rows = rows.append_column(NEWER, pairs["probability"].to_arrow())
-    rows = rows.append_column(OLDER, pairs["probability_older"].to_arrow())
+    rows = rows.append_column(NEWER, pairs[predicted].to_arrow())
+    rows = rows.append_column(OLDER, pairs[f"{predicted}_older"].to_arrow())
     others = [part.column for part in objective.slices]
     place = lake.labels(objective.label.table)
     try:
         return judged(rows, place, objective.label.column, now=now, others=others).rows
     except MissingTableError:  # no label was ever stored, so none is known
-        return rows.append_column(OUTCOME, pa.nulls(rows.num_rows, pa.int8()))
+        return rows.append_column(OUTCOME, pa.nulls(rows.num_rows, pa.float64()))
 
 
 def comparison(pairs: pa.Table, objective: Objective, *, minimum_rows: int, confidence: float) -> Comparison:
     """Judge `paired_answers`, if `minimum_rows` of them have an outcome."""
+    task = task_of(objective)
     known = pairs.filter(pc.is_valid(pairs[OUTCOME]))
-    outcome = known[OUTCOME].to_numpy().astype(np.int8)
+    outcome = task.outcomes(known, OUTCOME)
     days = known["at"].to_numpy().astype("datetime64[D]").astype(np.int64)
     counts = (pairs.num_rows, known.num_rows, len(np.unique(days)))
     unjudged = _unjudged(outcome, minimum_rows)
     if unjudged:
-        return Comparison(*counts, None, unjudged, {}, {}, {})
+        return Comparison(task.loss, *counts, None, unjudged, {}, {}, {})
     new, old = known[NEWER].to_numpy(), known[OLDER].to_numpy()
+    gap = task.losses(outcome, new)[task.loss] - task.losses(outcome, old)[task.loss]
     return Comparison(
+        task.loss,
         *counts,
-        paired_interval(log_losses(outcome, new) - log_losses(outcome, old), days, confidence),
+        paired_interval(gap, days, confidence),
         "",
-        metrics(outcome, new, objective.kpi),
-        metrics(outcome, old, objective.kpi),
-        _slices(objective, known, outcome, new, old),
+        task.metrics(outcome, new),
+        task.metrics(outcome, old),
+        _slices(objective, task, known, outcome, new, old),
     )
 
 
-def paired_interval(differences: Probabilities, days: npt.NDArray[np.int64], confidence: float) -> Interval:
+def paired_interval(differences: Floats, days: npt.NDArray[np.int64], confidence: float) -> Interval:
     """Mean and two-sided Student interval; `days` holds each row's day. Without a second day the interval is unbounded.
 
     The rows of a day count as one observation (cluster-robust variance of a mean: Cameron and Miller, A Practitioner's
@@ -126,18 +132,18 @@ def _unjudged(outcome: Outcomes, minimum_rows: int) -> str:
     if len(outcome) < max(minimum_rows, 2):
         return f"only {len(outcome):,} of {max(minimum_rows, 2):,} answers of both have a known outcome"
     if len(np.unique(outcome)) < 2:
-        return f"all {len(outcome):,} known outcomes are {bool(outcome[0])}"
+        return f"all {len(outcome):,} known outcomes are the same"
     return ""
 
 
 def _slices(
-    objective: Objective, known: pa.Table, outcome: Outcomes, new: Probabilities, old: Probabilities
+    objective: Objective, task: Task, known: pa.Table, outcome: Outcomes, new: Floats, old: Floats
 ) -> dict[str, dict[str, Any]]:
     found = {}
     for part in objective.slices:
         rows = pa.table({part.column: known[f"label_{part.column}"]})
-        both = (slice_scores(part, rows, outcome, predicted, objective.kpi) for predicted in (new, old))
+        both = (slice_scores(part, rows, task, outcome, predicted) for predicted in (new, old))
         for newer, older in zip(*both, strict=True):
-            scores = {"newer": newer.metrics.get("log_loss"), "older": older.metrics.get("log_loss")}
+            scores = {"newer": newer.metrics.get(task.loss), "older": older.metrics.get(task.loss)}
             found[f"{part.name}={newer.value}"] = {"rows": newer.rows} | scores
     return found

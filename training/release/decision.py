@@ -1,6 +1,6 @@
 """When a challenger is promoted or rejected, and a promotion confirmed or rolled back: one rule for both.
 
-A version is worse when the whole interval of its log loss minus the other's lies above 0, over five days at least. A
+A version is worse when the whole interval of its loss minus the other's lies above 0, over five days at least. A
 challenger is good enough when it is not worse and its mean is at most the tolerance above: it has learned from more and
 newer labels, so in doubt it is given the chance, under watch. A promoted version must be shown worse to be rolled back.
 """
@@ -8,10 +8,15 @@ newer labels, so in doubt it is given the chance, under watch. A promoted versio
 from dataclasses import dataclass
 from datetime import datetime
 
+from larder.contracts.objective import TITLES
 from larder.contracts.retraining import Release
 from larder.ledger import Act
 from training.release.comparison import FEW_DAYS, Comparison
 from training.release.state import Shadow, Watch
+
+LOG_LOSS_TOLERATED = 0.003
+SHARE_TOLERATED = 0.01
+"""Of the older version's loss, where that has the unit of the label."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,14 @@ def is_worse(found: Comparison) -> bool:
 
 
 def is_good_enough(found: Comparison, policy: Release) -> bool:
-    return found.difference is not None and not is_worse(found) and found.difference.mean <= policy.tolerance
+    return found.difference is not None and not is_worse(found) and found.difference.mean <= tolerated(found, policy)
+
+
+def tolerated(found: Comparison, policy: Release) -> float:
+    """By how much the newer version may lose more, in the unit of the loss."""
+    if policy.tolerance is not None:
+        return policy.tolerance
+    return LOG_LOSS_TOLERATED if found.loss == "log_loss" else SHARE_TOLERATED * found.older[found.loss]
 
 
 def described(found: Comparison, policy: Release, *, newer: str, older: str) -> str:
@@ -60,7 +72,8 @@ def described(found: Comparison, policy: Release, *, newer: str, older: str) -> 
         return f"cannot tell version {newer} from version {older}, because {found.unjudged}"
     gap = found.difference
     return (
-        f"log loss of version {newer} minus that of {older} is {gap.mean:+.4f}, {policy.confidence:.0%} interval "
-        f"{gap.low:+.4f} to {gap.high:+.4f} ({policy.tolerance:.4f} is tolerated), "
+        f"{TITLES[found.loss].lower()} of version {newer} minus that of {older} is {gap.mean:+.4f}, "
+        f"{policy.confidence:.0%} interval {gap.low:+.4f} to {gap.high:+.4f} ({tolerated(found, policy):.4f} is "
+        f"tolerated), "
         f"on {found.rows:,} requests of {found.days} days"
     )

@@ -13,11 +13,11 @@ from larder.contracts.monitoring import Baseline, Monitoring, Verdict
 from larder.predictions import Judged
 from monitoring.monitors.expected import expectation, expected_against_actual, expected_quality
 from monitoring.monitors.labels import labels
-from monitoring.monitors.quality import Judge, constant_loss, quality
+from monitoring.monitors.quality import Judge, quality
 from monitoring.monitors.resampling import samples
 from tests.monitoring.library import (
-    KPI,
     OBJECTIVE,
+    TASK,
     WINDOW,
     alarms,
     answers_table,
@@ -104,7 +104,7 @@ def test_with_one_class_only_nothing_can_be_told(outcome: int):
     rows = outcome_rows(lambda random, predicted: np.full(len(predicted), outcome))
 
     assert set(unknown(quality(judge(), rows))) == {("quality", "1", "rows"), ("quality", "live", "rows")}
-    assert unknown(expected_against_actual(WINDOW, rows, KPI)) == [("expected_quality", "live", "outcomes")]
+    assert unknown(expected_against_actual(WINDOW, rows, TASK)) == [("expected_quality", "live", "outcomes")]
 
 
 def test_without_outcomes_or_with_few_nothing_can_be_told():
@@ -138,35 +138,37 @@ def test_samples_scatter_about_the_metric_itself():
     predicted = probabilities(random, ROWS)
     outcome = as_predicted(random, predicted)
 
-    drawn = samples(outcome, predicted, np.arange(ROWS) // 18, KPI)
+    drawn = samples(TASK, outcome, predicted, TASK.constant_losses(outcome), np.arange(ROWS) // 18)
 
+    assert drawn.roc_auc is not None
     assert np.median(drawn.roc_auc) == pytest.approx(roc_auc_score(outcome, predicted), abs=0.003)
-    assert np.median(drawn.positives) == pytest.approx(outcome.mean(), abs=0.003)
+    assert np.median(drawn.constant["brier"]) == pytest.approx(outcome.mean() * (1 - outcome.mean()), abs=0.003)
     assert 0.008 < drawn.roc_auc.std() < 0.014  # as long as rows are independent, sqrt(1 / rows) of them
 
 
 @pytest.mark.parametrize(("metric", "worst"), [("log_loss", np.log(2)), ("brier", 0.25), ("kpi", 0.8)])
 def test_what_a_constant_loses_is_greatest_where_nothing_is_known(metric: str, worst: float):
-    losses = constant_loss(metric, np.array([0.0, 0.2, 0.5, 1.0]), KPI)
+    outcomes = [np.repeat([1, 0], [true, 10 - true]) for true in (0, 2, 5, 10)]
+    losses = [TASK.constant_losses(outcome)[metric].mean() for outcome in outcomes]
 
-    assert losses.max() == pytest.approx(worst) and losses[0] == pytest.approx(0, abs=1e-9)
+    assert max(losses) == pytest.approx(worst) and losses[0] == pytest.approx(0, abs=1e-9)
 
 
 def test_expected_quality_of_a_calibrated_model_is_what_comes():
     rows = outcome_rows(as_predicted, rows=20_000)
 
-    gaps = {item.metric: item.value for item in expected_against_actual(WINDOW, rows, KPI)}
+    gaps = {item.metric: item.value for item in expected_against_actual(WINDOW, rows, TASK)}
 
     assert gaps == pytest.approx({"log_loss_gap": 0, "brier_gap": 0, "roc_auc_gap": 0, "kpi_gap": 0}, abs=0.015)
 
 
 def test_expected_quality_weighs_each_answer_as_both_outcomes():
-    assert expectation(np.array([0.5, 0.5]), KPI)["log_loss"] == pytest.approx(np.log(2))
-    assert expectation(np.array([1.0, 0.0, 1.0]), KPI) == pytest.approx(
+    assert expectation(TASK, np.array([0.5, 0.5]))["log_loss"] == pytest.approx(np.log(2))
+    assert expectation(TASK, np.array([1.0, 0.0, 1.0])) == pytest.approx(
         {"log_loss": 0, "brier": 0, "kpi": 0, "roc_auc": 1}
     )
-    assert "roc_auc" not in expectation(np.zeros(3), KPI)
-    assert unknown(expected_quality(WINDOW, np.array([]), KPI)) == [("expected_quality", "live", "rows")]
+    assert "roc_auc" not in expectation(TASK, np.zeros(3))
+    assert unknown(expected_quality(WINDOW, np.array([]), TASK)) == [("expected_quality", "live", "rows")]
 
 
 @pytest.mark.parametrize(("settled", "is_alarm"), [(1_000, False), (900, False), (850, True)])

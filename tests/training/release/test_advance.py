@@ -88,7 +88,7 @@ def test_answers_whose_labels_are_not_known_yet_do_not_count(settings, ledger, s
 def test_with_one_class_of_outcomes_nobody_can_tell(settings, ledger, step):
     write_answers(settings, {"1": SAME, "2": BETTER}, live="1", same_outcome=True)
 
-    assert said(step(3)).endswith("because all 394 known outcomes are True")
+    assert said(step(3)).endswith("because all 394 known outcomes are the same")
 
 
 def test_answers_from_before_the_shadow_do_not_count(settings, ledger, step):

@@ -5,14 +5,16 @@ import pytest
 from scipy import stats
 from sklearn.metrics import log_loss
 
-from larder.evaluation import log_losses
+from larder.evaluation import task_of
+from tests.training.shop import shop_objective
 from training.release.comparison import paired_interval
 
 
 def test_log_losses_average_to_scikit_learns():
     outcome, predicted = np.array([1, 0, 1], np.int8), np.array([0.9, 0.2, 0.0])
 
-    assert log_losses(outcome, predicted).mean() == pytest.approx(log_loss(outcome, predicted))
+    found = task_of(shop_objective()).losses(outcome, predicted)["log_loss"]
+    assert found.mean() == pytest.approx(log_loss(outcome, predicted))
 
 
 def test_one_day_says_nothing_of_other_days():
