@@ -42,7 +42,8 @@ def test_every_setting_that_a_page_names_exists(page: Path):
 
 def test_the_walk_through_shows_the_files_that_the_tests_run():
     page = ROOT / "docs" / "use_your_own_data.md"
-    sources = [path.read_text() for path in (ROOT / "tests" / "second_use_case").rglob("*.py")]
+    files = [*(ROOT / "tests" / "second_use_case").rglob("*.py"), ROOT / "tests" / "training" / "solder.py"]
+    sources = [path.read_text() for path in files]
 
     shown = blocks(page, "python")
 

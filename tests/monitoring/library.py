@@ -10,7 +10,7 @@ from deltalake import write_deltalake
 
 from larder.contracts.bundle import Manifest, write_bundle
 from larder.contracts.monitoring import Baseline, Finding, NumberBaseline, StringBaseline, Verdict
-from larder.contracts.objective import Kpi, Label, Objective, Slice
+from larder.contracts.objective import CLASSIFICATION, Kpi, Label, Objective, Slice
 from larder.contracts.plan import Column, Feature, FeaturePlan, ViewPlan
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
@@ -172,7 +172,7 @@ def baseline(seed: int = 1, rows: int = 20_000) -> Baseline:
     )
 
 
-def write_model(settings: Settings, usual: Baseline | None, *, version: str = "1") -> None:
+def write_model(settings: Settings, usual: Baseline | None, *, version: str = "1", task: str = CLASSIFICATION) -> None:
     manifest = Manifest(
         model=MODEL,
         version=version,
@@ -185,6 +185,7 @@ def write_model(settings: Settings, usual: Baseline | None, *, version: str = "1
         threshold=0.2,
         parity=0.0,
         created_at="2024-01-01",
+        task=task,
     )
     write_bundle(settings.bundles, manifest, PLAN, b"no graph", usual)
 
