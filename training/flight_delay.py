@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline
 
-from larder.contracts.objective import Gate, Kpi, Label, Objective, Slice
+from larder.contracts.objective import Card, Gate, Kpi, Label, Objective, Slice
 from larder.contracts.retraining import Retraining, TrainingWindow, Trigger
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -77,6 +77,14 @@ objective = Objective(
         Slice("month", "event_timestamp", value=lambda at: f"{at.astimezone(NEW_YORK):%Y-%m}"),
     ),
     seed=SEED,
+    card=Card(
+        intended_use="Airlines and airports look one hour ahead at a departure from New York and decide whether to "
+        "hold connections, gate and crew ready.",
+        out_of_scope="Flights from elsewhere, hours other than the last before departure, and decisions about single "
+        "persons: no passenger is known to the model.",
+        considerations="Whoever is not prepared for waits longer. Carriers and airports differ in how well they are "
+        "foretold; the slices say by how much. The costs are assumptions.",
+    ),
 )
 
 retraining = Retraining(

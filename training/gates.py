@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from larder.contracts.errors import GateError
-from larder.contracts.objective import CHAMPION, Gate
+from larder.contracts.objective import CHAMPION, FAIRNESS, Gate
 from larder.evaluation import Evaluation, Floats, Outcomes, Task
+
+FAIRNESS_METRICS = {metric for metrics in FAIRNESS.values() for metric in metrics}
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,11 @@ def _result(gate: Gate, evaluation: Evaluation) -> GateResult:
 
 
 def _value(gate: Gate, evaluation: Evaluation) -> float | None:
-    """The metric, or its worst among the slice's values; None where no value has enough rows."""
+    """The metric, or its worst among the slice's values; None where too few values have enough rows."""
     if not gate.slice:
         return evaluation.metrics[gate.metric]
+    if gate.metric in FAIRNESS_METRICS:
+        return evaluation.fairness.get(gate.slice, {}).get(gate.metric)
     found = [score.metrics.get(gate.metric) for score in evaluation.slices if score.slice == gate.slice]
     values = [value for value in found if value is not None]
     if not values:

@@ -1,6 +1,7 @@
-"""`larder models history | rollback | advance`: which version served when, and who decides about the next one."""
+"""`larder models history | card | rollback | advance`: which version served when, what it is, and what comes next."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -81,6 +82,32 @@ def advance_command(settings: Settings) -> None:
     )
     about = f"{model} version {step.version}" if step.version else model
     click.echo(f"{about}: {step.act or 'no change'}. {step.reason}")
+
+
+@models.command("card")
+@click.argument("version", required=False)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the card to this file.")
+@click.pass_obj
+def card_command(settings: Settings, version: str | None, output: Path | None) -> None:
+    """The model card, as Markdown: what it is for, what it learned from, how good it is and for whom, where it stands.
+
+    VERSION is by default the champion, or while nothing serves the challenger.
+    """
+    from larder.contracts.bundle import champion_version
+    from larder.ledger import ledger_of
+    from larder.whole_file import write_whole
+    from training.model_card import model_card
+    from training.tracking import load_challenger
+
+    model, objective = use_case_name(settings), declared("training", Objective, settings)
+    number = version or champion_version(settings.bundles, model)
+    challenger = load_challenger(settings, model, number)
+    card = model_card(challenger, objective, ledger_of(settings).entries(subject=model))
+    if output is None:
+        click.echo(card)
+        return
+    write_whole(output, card.encode())
+    click.echo(f"The card of {model} version {challenger.version.number} is {output}")
 
 
 def _under_way(state: "ReleaseState") -> str:

@@ -60,6 +60,7 @@ def train_report(
             {"slice": part.slice, "value": part.value, "rows": part.rows, "ranking": part.metrics.get(task.ranking)}
             for part in judged.slices
         ],
+        "fairness": judged.fairness,
         "kpi": {
             "name": objective.kpi.name,
             "unit": objective.kpi.unit,

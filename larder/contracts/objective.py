@@ -22,6 +22,12 @@ METRICS = {
 }
 """What is computed for every model, over the test rows."""
 
+FAIRNESS = {
+    CLASSIFICATION: ("demographic_parity_ratio", "equalized_odds_difference"),
+    REGRESSION: ("mae_difference", "bias_difference"),
+}
+"""What is computed for every protected slice: how far its values are treated alike."""
+
 TITLES = {
     "roc_auc": "ROC-AUC",
     "average_precision": "Average precision",
@@ -32,6 +38,10 @@ TITLES = {
     "mae": "Mean absolute error",
     "rmse": "Root mean squared error",
     "bias": "Bias",
+    "demographic_parity_ratio": "Demographic parity, ratio",
+    "equalized_odds_difference": "Equalized odds, difference",
+    "mae_difference": "Mean absolute error, difference",
+    "bias_difference": "Bias, difference",
     "kpi": "KPI",
 }
 """Metric -> what people call it."""
@@ -138,6 +148,8 @@ class Slice:
     """From a value of the column (timestamps as datetime, UTC) to the slice's value."""
     minimum_rows: int = 500
     """Values with fewer test rows are not reported: their metrics are noise."""
+    is_protected: bool = False
+    """Whether people must be treated alike whatever their value is; fairness is then computed between the values."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +157,7 @@ class Gate:
     """One condition of promotion: `metric` `direction` limit.
 
     With `relative_to`, `limit` is added to that reference's metric; with `slice`, the worst value of the slice counts.
+    A metric of FAIRNESS needs the name of a protected slice, and compares its values with one another.
     """
 
     metric: str
@@ -158,6 +171,20 @@ class Gate:
     def name(self) -> str:
         of = f" of the worst {self.slice}" if self.slice else ""
         return f"{self.metric}{of}" + (f" against {self.relative_to}" if self.relative_to else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a model card says that no figure can tell; in whole sentences."""
+
+    intended_use: str
+    """What the predictions are for, and who uses them."""
+    out_of_scope: str = ""
+    """What they must not be used for."""
+    considerations: str = ""
+    """Risks, harms and whom they meet; what is done about them."""
+    owner: str = ""
+    """Who answers for the model, and how to reach them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +208,7 @@ class Objective:
     bounds: tuple[float, float] = (0.001, 0.999)
     """Quantiles of the training values between which a numeric input counts as ordinary."""
     seed: int = 0
+    card: Card | None = None
 
     def __post_init__(self) -> None:
         if self.split_at.tzinfo is None or self.test_until.tzinfo is None:
@@ -196,7 +224,15 @@ class Objective:
             )
         possible = METRICS[self.task]
         _require(self.metrics, possible, f"metric of {self.task}")
-        _require([gate.metric for gate in self.gates], possible, f"metric of a gate of {self.task}")
+        fairness = FAIRNESS[self.task]
+        _require([gate.metric for gate in self.gates], (*possible, *fairness), f"metric of a gate of {self.task}")
+        protected = [part.name for part in self.slices if part.is_protected]
+        for gate in self.gates:
+            if gate.metric in fairness and (gate.slice not in protected or gate.relative_to):
+                raise ConfigurationError(
+                    f"A gate on {gate.metric} compares the values of one protected slice: give it `slice`, one of "
+                    f"{protected} (slices with is_protected=True), and no `relative_to`."
+                )
         references = ("", CONSTANT, CHAMPION, *self.references)
         _require([gate.relative_to for gate in self.gates], references, "reference of a gate")
         _require([gate.slice for gate in self.gates], ["", *(part.name for part in self.slices)], "slice of a gate")

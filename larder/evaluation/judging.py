@@ -1,26 +1,17 @@
 """A model judged: its metrics beside those of others, and where it is better and worse."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from larder.contracts.errors import InvalidDataError
-from larder.contracts.objective import CLASSIFICATION, Objective, Slice
+from larder.contracts.objective import CLASSIFICATION, Objective
 from larder.evaluation.curves import CalibrationCurve, RocCurve, calibration_curve, roc_curve
-from larder.evaluation.task import Floats, Outcomes, Task, task_of
-
-
-@dataclass(frozen=True)
-class SliceScore:
-    """Quality on the test rows where `slice` has `value`. `kpi` alone where all outcomes there are the same."""
-
-    slice: str
-    value: str
-    rows: int
-    metrics: dict[str, float | None]
+from larder.evaluation.fairness import fairness
+from larder.evaluation.slices import SliceScore, slice_scores
+from larder.evaluation.task import Floats, task_of
 
 
 @dataclass(frozen=True)
@@ -35,6 +26,8 @@ class Evaluation:
     roc: RocCurve | None
     """None where numbers are predicted."""
     calibration: CalibrationCurve
+    fairness: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Protected slice -> metric of `larder.contracts.objective.FAIRNESS` -> value."""
 
 
 def evaluation(
@@ -61,29 +54,5 @@ def evaluation(
         slices=[score for part in objective.slices for score in slice_scores(part, test, task, outcome, predicted)],
         roc=roc_curve(outcome, predicted) if task.name == CLASSIFICATION else None,
         calibration=calibration_curve(outcome, predicted),
+        fairness=fairness(objective, test, outcome, predicted),
     )
-
-
-def slice_scores(part: Slice, test: pa.Table, task: Task, outcome: Outcomes, predicted: Floats) -> list[SliceScore]:
-    values = slice_values(part, test[part.column])
-    scores = []
-    for value in sorted(set(values)):
-        chosen = values == value
-        rows = int(chosen.sum())
-        if rows >= part.minimum_rows:
-            found = _metrics_if_any(task, outcome[chosen], predicted[chosen])
-            scores.append(SliceScore(part.name, value, rows, found))
-    return scores
-
-
-def slice_values(part: Slice, column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
-    """The slice's value of each row; `missing` for null."""
-    encoded = column.combine_chunks().dictionary_encode()
-    names = np.array([part.value(value) for value in encoded.dictionary.to_pylist()] + ["missing"], dtype=object)
-    return np.asarray(names[encoded.indices.fill_null(len(names) - 1).to_numpy()], dtype=object)
-
-
-def _metrics_if_any(task: Task, outcome: Outcomes, predicted: Floats) -> dict[str, float | None]:
-    if len(np.unique(outcome)) >= 2:
-        return dict(task.metrics(outcome, predicted))
-    return {task.ranking: None, "kpi": float(task.losses(outcome, predicted)["kpi"].mean())}
