@@ -1,0 +1,95 @@
+"""The server's manifests: valid, and about what the server has."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from larder.cli import larder
+from larder.contracts.settings import Settings, load_settings
+from serving.server import SECONDS_TO_DRAIN
+
+ROOT = Path(__file__).parent.parent.parent
+KUBERNETES = ROOT / "infra" / "kubernetes"
+
+
+def items(name: str) -> list[dict[str, Any]]:
+    return yaml.safe_load((KUBERNETES / name).read_text())["items"]
+
+
+@pytest.fixture(scope="module")
+def deployment() -> dict[str, Any]:
+    return next(item for item in items("serving.yaml") if item["kind"] == "Deployment")
+
+
+@pytest.fixture(scope="module")
+def container(deployment: dict[str, Any]) -> dict[str, Any]:
+    (found,) = deployment["spec"]["template"]["spec"]["containers"]
+    return found
+
+
+@pytest.mark.parametrize("name", ["serving.yaml", "settings.yaml", "cronjobs.yaml"])
+def test_every_object_is_valid(name: str):
+    for item in items(name):
+        kubernetes_validate.validate(item, "1.30", strict=True)
+
+
+def test_every_setting_exists_and_says_what_it_said():
+    shared = {item["kind"]: item for item in items("settings.yaml")}
+    given = shared["ConfigMap"]["data"] | shared["Secret"]["stringData"]
+
+    assert set(given) <= {item.metadata.get("variable", f"LARDER_{item.name.upper()}") for item in fields(Settings)}
+    settings = load_settings(given | {"LARDER_HOME": "/project"})
+    assert str(settings.state) == "/state" and settings.redis.startswith("redis://")
+    assert settings.registry.startswith("sqlite:")  # empty means the default
+
+
+def test_all_pods_take_the_same_settings_and_the_same_volume(deployment: dict[str, Any]):
+    pods = [deployment["spec"]["template"]["spec"]]
+    pods += [job["spec"]["jobTemplate"]["spec"]["template"]["spec"] for job in items("cronjobs.yaml")]
+
+    names = {(item["kind"], item["metadata"]["name"]) for item in items("settings.yaml")}
+    for pod in pods:
+        (one,) = pod["containers"]
+        sources = {(kind, value["name"]) for source in one["envFrom"] for kind, value in source.items()}
+        assert sources == {("configMapRef", "larder"), ("secretRef", "larder")}
+        claims = {
+            ("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"])
+            for volume in pod["volumes"]
+            if "persistentVolumeClaim" in volume
+        }
+        assert claims and claims <= names
+        assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] == 10001
+
+
+def test_the_probes_ask_what_the_server_answers(container: dict[str, Any]):
+    asked = {container[probe]["httpGet"]["path"] for probe in ("readinessProbe", "livenessProbe", "startupProbe")}
+
+    routes = re.findall(r'Route\("(/\w+)"', (ROOT / "serving" / "app.py").read_text())
+    assert asked == {"/ready", "/health"} and asked <= set(routes)
+    assert container["ports"][0]["containerPort"] == Settings.__dataclass_fields__["port"].default
+
+
+def test_the_container_runs_a_command_that_exists(container: dict[str, Any]):
+    command, *options = container["args"]
+
+    shown = CliRunner().invoke(larder, [command, "--help"]).output
+    assert all(option in shown for option in options if option.startswith("--"))
+
+
+def test_a_pod_has_time_to_answer_what_is_under_way(deployment: dict[str, Any]):
+    assert deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > SECONDS_TO_DRAIN + 10
+
+
+def test_service_budget_and_autoscaler_mean_the_deployment(deployment: dict[str, Any]):
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    found = {item["kind"]: item["spec"] for item in items("serving.yaml")}
+
+    assert found["Service"]["selector"] == labels
+    assert found["PodDisruptionBudget"]["selector"]["matchLabels"] == labels
+    assert found["HorizontalPodAutoscaler"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
