@@ -72,13 +72,14 @@ def _follow(store: "FeatureStore", settings: Settings, console: "Console") -> No
 def _brought_up(
     store: "FeatureStore", settings: Settings, instant: datetime, report: "Callable[[Materialized], None]"
 ) -> "list[Materialized]":
-    """Every view, and what the ledger keeps of it."""
+    """Every view, and what the ledger keeps of it; then gold is compacted, when all values are online."""
     from larder.compute.ledger_entries import features_entry
-    from larder.compute.materialize import materialize
+    from larder.compute.materialize import compact_gold, materialize
     from larder.ledger import ledger_of
 
     results = materialize(store, instant, report)
     features_entry(ledger_of(settings), results, at=settings.clock())
+    compact_gold(store)
     return results
 
 
