@@ -17,7 +17,7 @@ from larder.compute.compaction import compact
 from larder.compute.declaration import window_definition
 from larder.compute.gold import Refresh
 from larder.compute.job import FinishedJob, Materialized, materialized
-from larder.compute.ledger_entries import features_entry
+from larder.compute.ledger_entries import features_entry, unrecorded_rows
 from larder.compute.position import gold_position
 from larder.compute.push import push_latest
 from larder.compute.refresh_on_spark import ROWS_PER_TASK
@@ -78,7 +78,8 @@ class SparkFeatureEngine(ComputeEngine):
             self.report(result)
         else:
             print(result)
-            features_entry(self._ledger, [result], at=self._settings.clock())
+            unrecorded = unrecorded_rows(self._ledger, [result])
+            features_entry(self._ledger, [result], at=self._settings.clock(), unrecorded=unrecorded)
             self.compact(view)
         return FinishedJob(task, result)
 

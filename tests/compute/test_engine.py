@@ -222,6 +222,8 @@ def test_what_plain_feast_materialized_is_on_record_and_the_view_without_news_is
 ) -> None:
     (entry,) = ledger_of(project.settings).entries()
 
+    # What `materialized` did before it wrote no entries, as a run that was cut off.
+    assert entry.outcome["views"]["shop_sales"]["unrecorded"] == 3
     assert (entry.act, list(entry.outcome["views"])) == (Act.FEATURES, ["shop_sales"])
     assert entry.inputs["events"]["shop_sales"]["table"] == f"{project.settings.lake}/silver/sales"
 
