@@ -62,10 +62,10 @@ def champions(bundles: Path) -> list[tuple[str, str]]:
 def _redis_status(settings: Settings) -> str:
     from larder.contracts.errors import LarderError
     from larder.online.server.connection import connect, redis_failures, without_password
-    from larder.online.server.embedded import online_address
+    from larder.online.server.project import project_address
 
     try:
-        address = online_address(settings)
+        address = project_address(settings)
         client = connect(address)
         with redis_failures(client):
             entries = client.dbsize()

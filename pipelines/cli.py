@@ -35,7 +35,7 @@ def ingest(settings: Settings, files: tuple[Path, ...], raw: Path | None) -> Non
     from larder.spark.session import spark_session
     from pipelines.ingest import ingest as ingest_files
     from pipelines.ledger_entries import ingestion_entry
-    from pipelines.raw import given_paths, other_paths, patterns, provide_example, raw_paths
+    from pipelines.raw import RawFolder, given_paths, patterns, provide_example, raw_folder
 
     started = time.monotonic()
     ingestion = declared("pipelines", Ingestion, settings)
@@ -43,9 +43,9 @@ def ingest(settings: Settings, files: tuple[Path, ...], raw: Path | None) -> Non
         settings = replace(settings, raw=raw.absolute())
     elif not files:
         provide_example(ingestion, settings)
-    paths = given_paths(files, ingestion.raw) if files else raw_paths(settings.raw, ingestion.raw)
-    others = [] if files else other_paths(settings.raw, ingestion.raw)
-    if not any(paths.values()):
+    given = RawFolder(given_paths(files, ingestion.raw), []) if files else raw_folder(settings.raw, ingestion.raw)
+    others = given.others
+    if not any(given.by_table.values()):
         raise InvalidDataError(
             f"No file in {settings.raw} matches {patterns(ingestion.raw)}; it holds {len(others)} other files. "
             "Put raw files there or name them."
@@ -53,7 +53,7 @@ def ingest(settings: Settings, files: tuple[Path, ...], raw: Path | None) -> Non
     console, ledger = Console(), ledger_of(settings)
     ledger.require_writable()
     with console.status("Raw files to bronze, silver and labels on Spark ..."):
-        result = ingest_files(ingestion, paths, settings, lambda: spark_session(settings))
+        result = ingest_files(ingestion, given.by_table, settings, lambda: spark_session(settings))
     ingestion_entry(ledger, ingestion, result, settings, at=settings.clock())
     seconds = time.monotonic() - started
     write_report(settings, "ingest", asdict(result) | {"seconds": seconds})

@@ -18,18 +18,23 @@ def ingestion_entry(
 ) -> Entry | None:
     """One entry for all files and tables; None, and no entry, where nothing was new and all is on record."""
     files = len(result.new_files)
-    reason = f"{files} new file{'' if files == 1 else 's'}." if files else "A run was completed that was cut off."
+    reasons = [f"{files} new file{'' if files == 1 else 's'}."] if files else []
     tables = {item.table: _written(item, settings) for item in result.tables}
-    if not tables:
-        tables = _unrecorded(ledger, ingestion, settings)
-        reason = (
-            "Tables stand at versions that no entry tells of: a run was cut off before it was recorded, or something "
-            "else wrote them."
+    if tables and not files:
+        reasons = ["A run was completed that was cut off."]
+    unrecorded = {name: at for name, at in _unrecorded(ledger, ingestion, settings).items() if name not in tables}
+    if unrecorded:
+        reasons.append(
+            f"{'Other tables' if tables else 'Tables'} stand at versions that no entry tells of: a run was cut off "
+            "before it was recorded, or something else wrote them."
         )
+    tables |= unrecorded
     if not tables:
         return None
     inputs = {"files": result.new_files}
-    return ledger.append(Act.INGESTION, "ingestion", at=at, reason=reason, inputs=inputs, outcome={"tables": tables})
+    return ledger.append(
+        Act.INGESTION, "ingestion", at=at, reason=" ".join(reasons), inputs=inputs, outcome={"tables": tables}
+    )
 
 
 def _written(item: TableResult, settings: Settings) -> dict[str, Any]:

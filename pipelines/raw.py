@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from pipelines.parquet_file import parquet_to_csv
 _PACKED = (".zip", ".gz")
 _TO_CSV = {".parquet": parquet_to_csv, ".jsonl": json_lines_to_csv, ".ndjson": json_lines_to_csv}
 """By the end of the name; a file with any other is CSV itself."""
+_NO_TABLE = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,16 @@ class RefusedFile:
     reason: str
 
 
+@dataclass(frozen=True)
+class RawFolder:
+    """The files of a raw folder, sorted by path."""
+
+    by_table: dict[str, list[Path]]
+    """By the table whose pattern they match."""
+    others: list[Path]
+    """Relative to the folder, those that match none: a misspelt name would go unnoticed."""
+
+
 def provide_example(ingestion: Ingestion, settings: Settings) -> None:
     """Copy the use case's example files to `settings.raw`, all or none, when that folder is absent or empty."""
     if ingestion.example is None or (settings.raw.is_dir() and any(settings.raw.iterdir())):
@@ -63,16 +74,18 @@ def provide_example(ingestion: Ingestion, settings: Settings) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def raw_paths(folder: Path, tables: Sequence[RawTable]) -> dict[str, list[Path]]:
-    """Files below `folder` by the table whose pattern they match, sorted by path; others are left out."""
+def raw_folder(folder: Path, tables: Sequence[RawTable]) -> RawFolder:
+    """The files below `folder`, found in one walk; those that begin with a dot are not looked at."""
     if not folder.is_dir():
         raise ConfigurationError(f"There is no folder {folder} with raw files. Create it, or name files to ingest.")
-    return _by_table((path for path in _visible(folder) if _table_of(path, tables)), tables)
+    found = _by_table((path for path in sorted(folder.rglob("*")) if _is_visible(path)), tables)
+    others = [path.relative_to(folder) for path in found.pop(_NO_TABLE, [])]
+    return RawFolder(found, others)
 
 
-def other_paths(folder: Path, tables: Sequence[RawTable]) -> list[Path]:
-    """Files below `folder`, relative to it, that `raw_paths` leaves out: a misspelt name would go unnoticed."""
-    return [path.relative_to(folder) for path in _visible(folder) if not _table_of(path, tables)]
+def raw_paths(folder: Path, tables: Sequence[RawTable]) -> dict[str, list[Path]]:
+    """Files below `folder` by the table whose pattern they match, sorted by path; others are left out."""
+    return raw_folder(folder, tables).by_table
 
 
 def given_paths(paths: Sequence[Path], tables: Sequence[RawTable]) -> dict[str, list[Path]]:
@@ -80,11 +93,11 @@ def given_paths(paths: Sequence[Path], tables: Sequence[RawTable]) -> dict[str, 
     for path in paths:
         if not path.is_file():
             raise ConfigurationError(f"There is no file {path}. Check the path.")
-        if not _table_of(path, tables):
+        if _table_of(path, tables) == _NO_TABLE:
             raise ConfigurationError(
                 f"{path.name} matches no raw table; the patterns are {patterns(tables)}. Rename the file."
             )
-    return _by_table(iter(paths), tables)
+    return _by_table(paths, tables)
 
 
 def patterns(tables: Sequence[RawTable]) -> str:
@@ -109,19 +122,19 @@ def checked_file(path: Path, table: RawTable, *, root: Path, staging: Path) -> R
     return RawFile(name, contents.columns, content_hash, contents.has_rows, staged)
 
 
-def _visible(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+def _is_visible(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".")
 
 
-def _by_table(paths: Iterator[Path], tables: Sequence[RawTable]) -> dict[str, list[Path]]:
+def _by_table(paths: Iterable[Path], tables: Sequence[RawTable]) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {table.name: [] for table in tables}
     for path in paths:
-        found[_table_of(path, tables)].append(path)
+        found.setdefault(_table_of(path, tables), []).append(path)
     return found
 
 
 def _table_of(path: Path, tables: Sequence[RawTable]) -> str:
-    return next((table.name for table in tables if _plain(path).match(table.files)), "")
+    return next((table.name for table in tables if _plain(path).match(table.files)), _NO_TABLE)
 
 
 def _plain(path: Path) -> Path:

@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Feast switches this library to its mode for several processes; what is imported before stays as it is in serving.
+# Feast switches this library to its mode for several processes, also in those that this one starts (xdist's workers);
+# what is imported before stays as it is in serving.
+os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 import prometheus_client  # noqa: F401
 import pytest
 

@@ -26,7 +26,7 @@ def train(settings: Settings) -> None:
 
     from larder.ledger import ledger_of
     from larder.registry import feature_store
-    from training.ledger_entries import evaluation_entry, training_entry
+    from training.ledger_entries import evaluation_entry, record_unrecorded, training_entry
     from training.report import print_gates, print_metrics, train_report
     from training.training_run import train as train_challenger
     from training.training_set import training_set
@@ -34,6 +34,7 @@ def train(settings: Settings) -> None:
     console, model = Console(), use_case_name(settings)
     objective, ledger = declared("training", Objective, settings), ledger_of(settings)
     ledger.require_writable()
+    record_unrecorded(ledger, settings, model, at=settings.clock())
     started = time.monotonic()
     with console.status("Joining labels with the features known at their instant"):
         data = training_set(feature_store(settings), settings, objective, service=model)
@@ -68,6 +69,7 @@ def promote(settings: Settings, number: str | None, reason: str) -> None:
 
     from larder.ledger import ledger_of
     from larder.registry import feature_store
+    from training.ledger_entries import record_unrecorded
     from training.promotion import candidate
     from training.release.begin import promote as promote_candidate
     from training.release.settle import settle
@@ -78,6 +80,7 @@ def promote(settings: Settings, number: str | None, reason: str) -> None:
     objective = declared("training", Objective, settings)
     release = declared_or("training", Retraining(), settings).release
     settle(settings, model, ledger)
+    record_unrecorded(ledger, settings, model, at=settings.clock())
     store = feature_store(settings)
     with console.status("Checking the gates"):
         chosen = candidate(

@@ -5,8 +5,10 @@ from datetime import datetime
 
 import pyarrow.compute as pc
 
+from larder.contracts.settings import Settings
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.ledger import Act, Entry, Ledger
+from larder.model_registry import model_pins
 from training.tracking import Version
 from training.training_run import TrainingRun
 from training.training_set import TrainingSet
@@ -36,6 +38,29 @@ def training_entry(
         },
         outcome={"run_id": run.version.run_id, "version": run.version.number},
     )
+
+
+def record_unrecorded(ledger: Ledger, settings: Settings, model: str, *, at: datetime) -> list[Entry]:
+    """An entry for each version in MLflow that has none: its training was cut off before it was recorded.
+
+    It has the tables; what else the version was learned from, and how it was judged, its MLflow run tells. Raises what
+    `model_pins` raises.
+    """
+    recorded = {entry.subject for entry in ledger.entries(subject=model, acts=(Act.TRAINING,))}
+    trained = [pins for pins in model_pins(settings) if pins.model.rpartition("/")[0] == model and pins.tables]
+    reason = "Registered in MLflow without an entry: its training was cut off before it was recorded."
+    return [
+        ledger.append(
+            Act.TRAINING,
+            pins.model,
+            at=at,
+            reason=reason,
+            inputs={"tables": pins.tables},
+            outcome={"version": pins.model.rpartition("/")[2]},
+        )
+        for pins in trained
+        if pins.model not in recorded
+    ]
 
 
 def evaluation_entry(ledger: Ledger, run: TrainingRun, *, at: datetime, reason: str) -> Entry:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -32,10 +33,12 @@ def features(settings: Settings, until: str | None, follow: bool) -> None:
         raise click.UsageError("--follow keeps up with the present: leave out --until, and unset LARDER_CLOCK.")
     from rich.console import Console
 
+    from larder.compute.ledger_entries import unrecorded_rows
     from larder.compute.materialize import apply_definitions
     from larder.ledger import ledger_of
 
-    ledger_of(settings).require_writable()
+    ledger = ledger_of(settings)
+    ledger.require_writable()
     instant = parsed_instant(until, name="--until") if until else settings.clock()
     console = Console()
     with console.status("Applying the definitions"):
@@ -45,7 +48,7 @@ def features(settings: Settings, until: str | None, follow: bool) -> None:
         def report(view: "Materialized") -> None:
             progress.update(f"Materialized {view.view}")
 
-        results = _brought_up(store, settings, instant, report)
+        results = _brought_up(store, settings, instant, report, partial(unrecorded_rows, ledger))
     _print_table(console, results, instant.isoformat(), time.monotonic() - started)
     if follow:
         _follow(store, settings, console)
@@ -60,7 +63,8 @@ def _follow(store: "FeatureStore", settings: Settings, console: "Console") -> No
     for _ in grid_instants(slide, settings.clock, time.sleep):
         instant = settings.clock()
         try:
-            results = _brought_up(store, settings, instant, lambda _: None)
+            # What this process did is on record; only its first run may follow one that was cut off.
+            results = _brought_up(store, settings, instant, lambda _: None, lambda _: {})
         except LarderError as problem:
             console.print(f"{instant:%Y-%m-%d %H:%M:%S}Z {problem}", style="red", highlight=False, soft_wrap=True)
             continue
@@ -70,15 +74,20 @@ def _follow(store: "FeatureStore", settings: Settings, console: "Console") -> No
 
 
 def _brought_up(
-    store: "FeatureStore", settings: Settings, instant: datetime, report: "Callable[[Materialized], None]"
+    store: "FeatureStore",
+    settings: Settings,
+    instant: datetime,
+    report: "Callable[[Materialized], None]",
+    unrecorded: "Callable[[list[Materialized]], dict[str, int]]",
 ) -> "list[Materialized]":
-    """Every view, and what the ledger keeps of it."""
+    """Every view, and what the ledger keeps of it; then gold is compacted, when all values are online."""
     from larder.compute.ledger_entries import features_entry
-    from larder.compute.materialize import materialize
+    from larder.compute.materialize import compact_gold, materialize
     from larder.ledger import ledger_of
 
     results = materialize(store, instant, report)
-    features_entry(ledger_of(settings), results, at=settings.clock())
+    features_entry(ledger_of(settings), results, at=settings.clock(), unrecorded=unrecorded(results))
+    compact_gold(store)
     return results
 
 

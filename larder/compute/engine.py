@@ -11,13 +11,17 @@ from feast.infra.common.materialization_job import MaterializationJob, Materiali
 from feast.infra.compute_engines.base import ComputeEngine
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
+from pydantic import NonNegativeInt
 
+from larder.compute.compaction import compact
+from larder.compute.declaration import window_definition
 from larder.compute.gold import Refresh
 from larder.compute.job import FinishedJob, Materialized, materialized
-from larder.compute.ledger_entries import features_entry
+from larder.compute.ledger_entries import features_entry, unrecorded_rows
 from larder.compute.position import gold_position
 from larder.compute.push import push_latest
 from larder.compute.refresh_on_spark import ROWS_PER_TASK
+from larder.compute.task import gold_schema
 from larder.compute.view import refresh_view
 from larder.contracts.settings import Settings, load_settings
 from larder.ledger import Ledger, ledger_of
@@ -34,6 +38,8 @@ class SparkFeatureEngineConfig(FeastConfigBaseModel):
     spark_from_rows: int = ROWS_PER_TASK
     """A refresh with about so many events to compute with and rows to compare, or more, runs on Spark, a smaller one in
     this process, to the same bytes; 0: always on Spark."""
+    compact_from_files: NonNegativeInt = 100
+    """So many small files of a gold table are put together into one, after a refresh and its push; 0: never."""
 
 
 class SparkFeatureEngine(ComputeEngine):
@@ -44,7 +50,8 @@ class SparkFeatureEngine(ComputeEngine):
     """
 
     report: Callable[[Materialized], None] | None = None
-    """Called with the result of each view; None, as under Feast's own commands: it is printed and recorded."""
+    """Called with the result of each view. None, as under Feast's own commands: it is printed and recorded, and gold is
+    compacted."""
 
     def update(self, project: str, *views_and_entities: Any, **more: Any) -> None:
         """Nothing to prepare: tables appear with their first rows."""
@@ -67,12 +74,21 @@ class SparkFeatureEngine(ComputeEngine):
             refresh = self._refresh(view, task.start_time.astimezone(UTC), instant)
         push = push_latest(view, self.repo_config, self._settings, instant=instant) if view.online else None
         result = materialized(view.name, instant, refresh, push, time.monotonic() - started)
-        (self.report or self._print_and_record)(result)
+        if self.report is not None:
+            self.report(result)
+        else:
+            print(result)
+            unrecorded = unrecorded_rows(self._ledger, [result])
+            features_entry(self._ledger, [result], at=self._settings.clock(), unrecorded=unrecorded)
+            self.compact(view)
         return FinishedJob(task, result)
 
-    def _print_and_record(self, result: Materialized) -> None:
-        print(result)
-        features_entry(self._ledger, [result], at=self._settings.clock())
+    def compact(self, view: FeatureView) -> None:
+        """Put small files of the view's gold together where there are many; see `larder.compute.compaction`."""
+        if isinstance(view, StreamFeatureView) and view.aggregations:
+            schema = gold_schema(window_definition(view))
+            gold = history_of(view, self.repo_config).table
+            compact(gold, schema, from_files=self.repo_config.batch_engine.compact_from_files)
 
     def _refresh(self, view: StreamFeatureView, start: datetime, until: datetime) -> Refresh:
         previous = gold_position(history_of(view, self.repo_config).table)

@@ -32,6 +32,8 @@ class Refresh:
     position: GoldPosition
     appended: int
     """Rows added to gold."""
+    before: int | None = 0
+    """Rows that gold had before; None where its files do not say."""
     live_since: datetime | None = None
     """The refresh before a live one: rows after it count as known only from this one on. None for a backfill."""
 
@@ -56,6 +58,7 @@ def refresh_gold(
     """
     stored = opened_gold(gold)
     previous = None if stored is None else position_in(stored)
+    before = 0 if stored is None else _row_count(stored)
     events = open_table(source.table, source.version)
     check_events(source, pa.schema(events.schema().to_arrow()), definition)
     if stored is not None and previous is not None:
@@ -63,7 +66,7 @@ def refresh_gold(
         _check_layout(stored, gold)
         is_same_source = (previous.source, previous.source_version) == (source.table, events.version())
         if is_same_source and until <= previous.instant:
-            return Refresh(previous, 0)
+            return Refresh(previous, 0, before)
     position = _next_position(previous, source, events, definition, until)
     inputs = inputs_of(definition, source, events, stored, previous)
     reached = None if previous is None else microseconds(previous.instant)
@@ -74,10 +77,15 @@ def refresh_gold(
     else:
         files = written_on_spark(session(), definition, run, inputs, gold, work=work)
     if previous is not None and until < previous.instant and not files.num_rows:
-        return Refresh(previous, 0)
+        return Refresh(previous, 0, before)
     commit_files(files, gold, gold_schema(definition), position, onto=stored)
     live_since = previous.instant if previous is not None and is_live else None
-    return Refresh(position, sum(files["rows"].to_pylist()), live_since)
+    return Refresh(position, sum(files["rows"].to_pylist()), before, live_since)
+
+
+def _row_count(table: DeltaTable) -> int | None:
+    rows = pa.table(table.get_add_actions())["num_records"]
+    return None if rows.null_count else sum(rows.to_pylist())
 
 
 def _next_position(

@@ -28,7 +28,7 @@ FILES = pa.schema([("path", pa.string()), ("size", pa.int64()), ("rows", pa.int6
 APPLICATION = "larder.compute"
 
 
-def write_file(rows: pa.Table, gold: str) -> pa.RecordBatch:
+def write_file(rows: pa.Table, gold: str, *, rows_per_group: int | None = None) -> pa.RecordBatch:
     """Write rows into a new file in the folder of the table; what `commit_files` needs of it, with the schema FILES."""
     filesystem, folder = filesystem_of(gold, {})
     filesystem.create_dir(folder, recursive=True)
@@ -36,7 +36,7 @@ def write_file(rows: pa.Table, gold: str) -> pa.RecordBatch:
     # Floats hardly ever repeat: a dictionary of them costs a third of the time and saves nothing.
     repeating = [field.name for field in rows.schema if not pa.types.is_floating(field.type)]
     with filesystem.open_output_stream(f"{folder}/{path}") as target:
-        pq.write_table(rows, target, use_dictionary=repeating, write_page_checksum=True)
+        pq.write_table(rows, target, row_group_size=rows_per_group, use_dictionary=repeating, write_page_checksum=True)
         size = target.tell()
     return pa.record_batch([[path], [size], [rows.num_rows], [_statistics(rows)]], schema=FILES)
 
@@ -48,11 +48,7 @@ def commit_files(
 
     Raises LarderError when another refresh was committed since then.
     """
-    now = int(time.time() * 1000)
-    actions = [
-        AddAction(file["path"], file["size"], {}, now, data_change=True, stats=file["stats"])
-        for file in files.to_pylist()
-    ]
+    actions = added(files, data_change=True)
     properties = CommitProperties(
         custom_metadata={
             "userMetadata": encoded(position),
@@ -71,6 +67,15 @@ def commit_files(
             f"The rows for {gold} could not be committed: {problem}. If another run refreshed it at the same time, "
             "nothing is lost: run this one again."
         ) from problem
+
+
+def added(files: pa.Table, *, data_change: bool) -> list[AddAction]:
+    """What makes the files part of a table; `data_change` says whether their rows are new to it."""
+    now = int(time.time() * 1000)
+    return [
+        AddAction(file["path"], file["size"], {}, now, data_change=data_change, stats=file["stats"])
+        for file in files.to_pylist()
+    ]
 
 
 def _statistics(rows: pa.Table) -> str:

@@ -33,6 +33,8 @@ class Materialized:
     """Rows newly set aside because no entity can be served from them, by reason."""
     position: GoldPosition | None = None
     """How far gold has come; None for a view without windows."""
+    before: int | None = None
+    """Rows that gold had before; None for a view without windows, and where its files do not say."""
     live_since: datetime | None = None
     """The run before: values of the time since then were nowhere to be served from, and count as known only from
     `instant` on. None for a backfill, for a view without windows, and where gold was current."""
@@ -57,7 +59,13 @@ def materialized(
     """`refresh` is None for a view without windows, `push` for one that is not online."""
     done = Materialized(view, instant, None, None, seconds)
     if refresh is not None:
-        done = replace(done, appended=refresh.appended, position=refresh.position, live_since=refresh.live_since)
+        done = replace(
+            done,
+            appended=refresh.appended,
+            position=refresh.position,
+            before=refresh.before,
+            live_since=refresh.live_since,
+        )
     if push is not None:
         done = replace(done, pushed=push.written, note=push.note, removed=push.removed, quarantined=push.quarantined)
     return done

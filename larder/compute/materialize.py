@@ -36,15 +36,26 @@ def materialize(store: FeatureStore, until: datetime, report: Callable[[Material
         report(result)
 
     with _quiet_feast(Path(store.repo_path)):
-        engine = store._get_provider().batch_engine
-        if not isinstance(engine, SparkFeatureEngine):
-            raise ConfigurationError(
-                f"The batch engine is {type(engine).__name__}; `larder features` needs "
-                "batch_engine.type larder.compute.SparkFeatureEngine in feature_store.yaml."
-            )
-        engine.report = keep
+        _engine(store).report = keep
         store.materialize_incremental(until)
     return results
+
+
+def compact_gold(store: FeatureStore) -> None:
+    """After a `materialize` and apart from it, since no value waits for it; raises what `compact` raises."""
+    with _quiet_feast(Path(store.repo_path)):
+        for view in store.list_stream_feature_views():
+            _engine(store).compact(view)
+
+
+def _engine(store: FeatureStore) -> SparkFeatureEngine:
+    engine = store._get_provider().batch_engine
+    if not isinstance(engine, SparkFeatureEngine):
+        raise ConfigurationError(
+            f"The batch engine is {type(engine).__name__}; `larder features` needs "
+            "batch_engine.type larder.compute.SparkFeatureEngine in feature_store.yaml."
+        )
+    return engine
 
 
 @contextmanager

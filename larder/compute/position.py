@@ -16,6 +16,9 @@ _RECENT = 20
 _MAINTENANCE = ("OPTIMIZE", "VACUUM START", "VACUUM END")
 """Operations that change no row."""
 
+COMPACTION = "larder: small files of gold were put together"
+"""Metadata of a commit that only moves rows."""
+
 
 class GoldPosition(msgspec.Struct, frozen=True):
     """What one refresh leaves in the metadata of its commit."""
@@ -72,7 +75,7 @@ def is_untouched(position: GoldPosition, delta: DeltaTable) -> bool:
     for commit in delta.history(_RECENT):
         if _decoded(commit.get("userMetadata")) == position:
             return True
-        if commit.get("operation") not in _MAINTENANCE:
+        if commit.get("userMetadata") != COMPACTION and commit.get("operation") not in _MAINTENANCE:
             return False
     return False
 

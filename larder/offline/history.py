@@ -10,6 +10,7 @@ from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT, Lake
 from larder.views import feature_fields
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from feast import FeatureView
     from feast.data_source import DataSource
     from feast.repo_config import RepoConfig
@@ -41,6 +42,8 @@ class History:
     """How `table` is stored."""
     naive_is_utc: bool = False
     """Whether a time without a zone is an instant in UTC (Feast's FileSource) instead of refused."""
+    types: Mapping[str, "pa.DataType"] = field(default_factory=dict)
+    """Column of the table -> its declared type, for columns that only the names of Parquet files' folders tell."""
     storage_options: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Endpoint and credentials of the object store, where the source names its own."""
 
@@ -81,11 +84,14 @@ def _batch_history(
     view: "FeatureView", config: "RepoConfig", *, keys: Sequence[str], features: Sequence[str]
 ) -> History:
     from larder.offline.tables.columns import columns_by_name
+    from larder.offline.types import arrow_type
 
     source = view.batch_source
     if source is None:
         raise ConfigurationError(f"Feature view {view.name!r} has no source to read its history from. Give it one.")
-    return source_history(source, config, keys=keys, features=features, columns=columns_by_name(source))
+    history = source_history(source, config, keys=keys, features=features, columns=columns_by_name(source))
+    declared = ((field.name, arrow_type(field.dtype)) for field in (*view.entity_columns, *feature_fields(view)))
+    return replace(history, types={history.column(name): dtype for name, dtype in declared if dtype is not None})
 
 
 def source_history(

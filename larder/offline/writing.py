@@ -52,7 +52,7 @@ def _source_of(view: FeatureView, config: RepoConfig) -> History:
 
 def _stored_schema(history: History) -> pa.Schema:
     if history.format == "parquet":
-        return ParquetFiles(history.table, history.storage_options).schema
+        return ParquetFiles(history.table, history.storage_options, history.types).schema
     return table_schema(history.table, options=history.storage_options)
 
 

@@ -23,6 +23,8 @@ EntityRow = tuple[EntityKey, Mapping[str, Value], datetime, datetime | None]
 StoredRow = tuple[datetime | None, dict[str, Value] | None]
 
 SECOND = timedelta(seconds=1)
+NAN = float("nan")
+NO_VALUE = Value()
 SCALAR_FIELDS = {
     "float64": "double_val",
     "float32": "float_val",
@@ -86,20 +88,28 @@ def python_of(value: Value | None) -> Any:
     return list(content.val) if kind.endswith(("_list_val", "_set_val")) else content
 
 
-def value_of(content: Any, dtype: str) -> Value:
-    """The inverse of `python_of`. Raises InvalidDataError for what Feast's Value cannot say."""
+def values_of(view: str, feature: Feature, column: Sequence[Any]) -> list[Value]:
+    """The inverse of `python_of`. A null among floats becomes NaN, as in pandas, where training sees it as one, too.
+
+    Raises InvalidDataError for what Feast's Value cannot say: a null among values of another kind.
+    """
+    try:
+        return [NO_VALUE if content is None else _value_of(content, feature.dtype) for content in column]
+    except TypeError as problem:
+        raise InvalidDataError(
+            f"{view}:{feature.name} has a null inside a value of type {feature.dtype}, which Feast's protobuf cannot "
+            f"say ({problem}). Read it with larder.online.FeatureReader, or fill the null in the source.",
+            field=feature.name,
+        ) from problem
+
+
+def _value_of(content: Any, dtype: str) -> Value:
     if content is None:
-        return Value()
+        return NO_VALUE
     field = SCALAR_FIELDS.get(dtype)
     if field is not None:
         return _value(field, _seconds(content) if dtype == "unix_timestamp" else content)
-    try:
-        return _compound_value(content, dtype)
-    except TypeError as problem:
-        raise InvalidDataError(
-            f"Feast's protobuf has no place for a value of type {dtype}, such as a null in a list: {problem}. "
-            "Read it with larder.online.FeatureReader, or fill the null in the source."
-        ) from problem
+    return _compound_value(content, dtype)
 
 
 def _compound_value(content: Any, dtype: str) -> Value:
@@ -111,12 +121,12 @@ def _compound_value(content: Any, dtype: str) -> Value:
         return value
     if outer == "struct":
         types = {unquote(name): part for name, _, part in (field.partition(":") for field in inner)}
-        return Value(struct_val=Map(val={name: value_of(part, types[name]) for name, part in content.items()}))
+        return Value(struct_val=Map(val={name: _value_of(part, types[name]) for name, part in content.items()}))
     element, ending = inner[0], "list_val" if outer == "array" else "set_val"
     if element in SCALAR_FIELDS:
-        items = [_seconds(item) for item in content] if element == "unix_timestamp" else content
+        items = [_ITEM_OF[element](item) for item in content] if element in _ITEM_OF else content
         return _value(SCALAR_FIELDS[element].removesuffix("val") + ending, {"val": items})
-    values = [value_of(item, element) for item in content]
+    values = [_value_of(item, element) for item in content]
     if element == "map":
         return Value(map_list_val=MapList(val=[value.map_val for value in values]))
     if element.startswith("struct"):
@@ -130,6 +140,14 @@ def _value(field: str, content: Any) -> Value:
 
 def _seconds(instant: datetime | None) -> int:
     return NULL_TIMESTAMP_INT_VALUE if instant is None else (instant - EPOCH) // SECOND
+
+
+def _number(item: float | None) -> float:
+    return NAN if item is None else item
+
+
+_ITEM_OF: Mapping[str, Callable[[Any], Any]] = {"unix_timestamp": _seconds, "float64": _number, "float32": _number}
+"""Kinds of elements that have a value of their own for null."""
 
 
 def _instant(seconds: int) -> datetime | None:

@@ -185,9 +185,7 @@ class RedisOnlineStore(OnlineStore):
 
 def configured_address(config: RedisOnlineStoreConfig, settings: Settings) -> str:
     """LARDER_REDIS, else the store's connection string; starts the embedded server where that is asked for."""
-    if settings.redis == EMBEDDED and config.connection_string != EMBEDDED:
-        return config.connection_string
-    return online_address(settings)
+    return online_address(settings, config.connection_string)
 
 
 def packed_address(online: Any, settings: Settings) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from larder.contracts.errors import DifferenceError
+from larder.contracts.errors import DifferenceError, InvalidDataError
 from larder.contracts.reports import write_report
 from larder.contracts.settings import Settings
 from larder.verify.causes import MEANINGS, Cause
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 HELP = """Compare every online value with its offline value at the clock's instant.
 
 All entities of all online views, a bounded number at a time. The offline side is the as-of join that training uses.
-Prints counts per view, and per feature with the cause wherever something differs; exit code 2 on any difference.
+Prints counts per view, and per feature with the cause wherever something differs; exit code 2 on any difference, and
+where the table of a view cannot be read, which does not keep the others from being compared.
 
 \b
 Causes:
@@ -157,7 +158,7 @@ def _compared(
 
 
 def _conclude(proof: Proof, console: Console, views: "list[ViewComparison]") -> None:
-    """Print, write the report. Raises DifferenceError on any difference."""
+    """Print, write the report. Raises DifferenceError on any difference, InvalidDataError for what was not compared."""
     from larder.verify.console import as_json, print_comparison
 
     instant = proof.settings.clock()
@@ -166,10 +167,17 @@ def _conclude(proof: Proof, console: Console, views: "list[ViewComparison]") -> 
     content = {"at": instant.isoformat(), "compared": compared, "different": different}
     seconds = round(time.monotonic() - proof.started, 2)
     write_report(proof.settings, "verify", content | {"views": [as_json(view) for view in views], "seconds": seconds})
+    unread = [view.view for view in views if view.error]
+    apart = f" {len(unread)} of {len(views)} views could not be compared: {', '.join(unread)}." if unread else ""
     if different:
         raise DifferenceError(
-            f"{different:,} of {compared:,} online values differ from their offline value at {instant}. "
+            f"{different:,} of {compared:,} online values differ from their offline value at {instant}.{apart} "
             "The causes are above; `feast materialize-incremental` or `larder features` brings Redis up to the tables, "
             "`larder verify --repair` puts right what they cannot."
+        )
+    if unread:
+        raise InvalidDataError(
+            f"All {compared:,} online values that could be compared equal their offline value, but{apart} "
+            "The causes are above; put their tables right and verify again."
         )
     console.print(f"[green]All {compared:,} online values equal their offline value.[/]", highlight=False)

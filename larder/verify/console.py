@@ -18,7 +18,7 @@ def print_comparison(console: Console, views: Sequence[ViewComparison], *, title
     for column in table.columns[1:]:
         column.justify = "right"
     for view in views:
-        table.add_row(view.view, *map(_number, _totals(view)), style="red" if view.different else None)
+        table.add_row(view.view, *map(_number, _totals(view)), style="red" if view.different or view.error else None)
     console.print(table)
     for view in views:
         _print_differences(console, view)
@@ -44,6 +44,7 @@ def as_json(view: ViewComparison) -> dict[str, Any]:
         "view": view.view,
         "entities": view.entities,
         "strays": view.strays,
+        "error": view.error,
         "features": [
             {
                 "feature": item.feature,
@@ -68,6 +69,8 @@ def _number(value: int) -> str:
 
 
 def _print_differences(console: Console, view: ViewComparison) -> None:
+    if view.error:
+        _print_red(console, f"{view.view}: not compared. {view.error}")
     if view.strays:
         _print_red(console, f"{view.view}: Redis holds {view.strays:,} entities that the history does not know.")
     for item in view.features:
@@ -78,4 +81,4 @@ def _print_differences(console: Console, view: ViewComparison) -> None:
 
 def _print_red(console: Console, line: str) -> None:
     """Names as they are: to rich `:cat:` is a picture and `[x]` a style."""
-    console.print(line, style="red", markup=False, emoji=False)
+    console.print(line, style="red", markup=False, emoji=False, soft_wrap=True)

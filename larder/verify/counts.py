@@ -36,6 +36,8 @@ class ViewComparison:
     features: tuple[FeatureComparison, ...]
     strays: int = 0
     """Entities in Redis that the history has never heard of; each of their features is different."""
+    error: str = ""
+    """Why the view could not be compared; nothing is counted then."""
 
     @property
     def compared(self) -> int:

@@ -1,12 +1,14 @@
 """How much of each view is compared: everything, or a random sample."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import polars as pl
 import pyarrow as pa
 
 from larder.contracts.clock import Clock
+from larder.contracts.errors import LarderError, OnlineStoreError
 from larder.offline.reading import pinned
 from larder.verify.counts import Tally, ViewComparison
 from larder.verify.history_side import entity_keys
@@ -45,13 +47,23 @@ def sample(client: "redis.Redis", *, clock: Clock, entities: int, seed: int) -> 
 
 
 def compared(views: Sequence[VerifiedView], scope: Scope, seen: Seen) -> Iterator[ViewComparison]:
-    """One comparison per view. Raises InvalidDataError for a table that does not fit its checksums."""
+    """One comparison per view; one whose table cannot be read, or does not fit its checksums, says so in its `error`.
+
+    Raises OnlineStoreError when Redis fails, for that concerns all views.
+    """
     for view in views:
-        tally = Tally(view.name, [feature.name for feature in view.plan.features])
-        for checked in scope(view):
-            tally.add(checked.part)
-            seen(view, checked)
-        yield tally.comparison
+        names = [feature.name for feature in view.plan.features]
+        tally = Tally(view.name, names)
+        try:
+            for checked in scope(view):
+                tally.add(checked.part)
+                seen(view, checked)
+        except OnlineStoreError:
+            raise
+        except LarderError as problem:
+            yield replace(Tally(view.name, names).comparison, error=problem.message)
+        else:
+            yield tally.comparison
 
 
 def _sampled(entities: pa.Table, number: int, *, seed: int) -> pa.Table:

@@ -28,12 +28,18 @@ class Metrics:
             ["view", "feature", "cause"],
             registry=self.registry,
         )
-        self.failures = Counter("larder_verify_failures", "Rounds that could not be finished.", registry=self.registry)
+        self.failures = Counter(
+            "larder_verify_failures", "Rounds, or views in a round, that could not be compared.", registry=self.registry
+        )
         self.last_run = Gauge(
-            "larder_verify_last_run_timestamp_seconds", "When the last round ended well.", registry=self.registry
+            "larder_verify_last_run_timestamp_seconds",
+            "When the last round compared every view.",
+            registry=self.registry,
         )
 
     def count(self, view: ViewComparison) -> None:
+        if view.error:
+            self.failures.inc()
         for item in view.features:
             for cause, number in item.causes.items():
                 self.different.labels(view.view, item.feature, cause).inc(number)
@@ -67,9 +73,11 @@ def watch(
     with _on_end(ended):
         while not ended.is_set():
             try:
-                for view in round_():
+                views = round_()
+                for view in views:
                     metrics.count(view)
-                metrics.last_run.set_to_current_time()
+                if not any(view.error for view in views):
+                    metrics.last_run.set_to_current_time()
             except LarderError as problem:
                 metrics.failures.inc()
                 failed(problem)

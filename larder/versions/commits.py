@@ -9,7 +9,7 @@ from deltalake import DeltaTable
 
 from larder.contracts.errors import MissingTableError
 
-_ADDED = ("numOutputRows", "num_added_rows")
+_ADDED, _MOVED = ("numOutputRows", "num_added_rows"), ("num_moved_rows",)
 _MERGED = {
     "inserted": ("numTargetRowsInserted", "num_target_rows_inserted"),
     "updated": ("numTargetRowsUpdated", "num_target_rows_updated"),
@@ -100,7 +100,7 @@ def _change(operation: str, entry: dict[str, Any]) -> RowChange | None:
         return RowChange(updated, updated)
     if operation in ("WRITE", "STREAMING UPDATE", "CREATE TABLE") and (mode != "overwrite" or entry["version"] == 0):
         added = _metric(metrics, _ADDED)
-        return None if added is None else RowChange(added, 0)
+        return None if added is None else RowChange(added - (_metric(metrics, _MOVED) or 0), 0)
     return None
 
 

@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 from larder.compute import materialize as materialization
 from larder.compute.definition import INSTANT
 from larder.compute.job import Materialized, unserved
+from larder.compute.position import COMPACTION
 from larder.contracts.errors import ConfigurationError, MissingTableError
 from larder.contracts.settings import Settings, load_settings
 from larder.ledger import Act, ledger_of
@@ -210,11 +211,19 @@ def test_feast_materialize_backfills_as_if_every_run_had_been_on_time(
     ]
 
 
+def test_gold_is_compacted_after_feasts_own_command(project: Project, history: dict[str, Seen]) -> None:
+    table = DeltaTable(f"{project.settings.lake}/gold/shop_sales")
+
+    assert COMPACTION in [commit.get("userMetadata") for commit in table.history(1)]
+
+
 def test_what_plain_feast_materialized_is_on_record_and_the_view_without_news_is_not(
     project: Project, history: dict[str, Seen]
 ) -> None:
     (entry,) = ledger_of(project.settings).entries()
 
+    # What `materialized` did before it wrote no entries, as a run that was cut off.
+    assert entry.outcome["views"]["shop_sales"]["unrecorded"] == 3
     assert (entry.act, list(entry.outcome["views"])) == (Act.FEATURES, ["shop_sales"])
     assert entry.inputs["events"]["shop_sales"]["table"] == f"{project.settings.lake}/silver/sales"
 

@@ -13,6 +13,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from larder.compute.follow import grid_instants
+from larder.compute.position import COMPACTION
 from larder.contracts.settings import Settings, environment_of, load_settings
 from larder.online.contents import stored_records
 from larder.online.server import embedded
@@ -101,6 +102,8 @@ def test_a_new_event_reaches_redis_without_another_command_also_after_a_failure(
     wait_until(lambda: followed.has("third"))
 
     assert followed.says("counts: ")
+    gold = f"{followed.settings.lake}/gold/counts"
+    wait_until(lambda: any(commit.get("userMetadata") == COMPACTION for commit in DeltaTable(gold).history()))
 
 
 def test_a_clock_that_stands_cannot_be_followed(tmp_path: Path):

@@ -11,7 +11,7 @@ from feast.value_type import ValueType
 
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.plan import Feature
-from larder.online.feast_values import python_of, rows_table, value_of
+from larder.online.feast_values import python_of, rows_table, values_of
 from larder.online.packed.columns import decoded_columns
 from larder.online.packed.packing import packed_records, typed_rows
 from larder.online.packed.record import Layout
@@ -84,10 +84,21 @@ def test_a_null_time_of_pandas_is_a_null() -> None:
     assert rows_table(view(features=""), rows)["known_at"].to_pylist() == [None, NOON]
 
 
-def test_a_null_element_is_refused_where_feast_would_make_it_zero() -> None:
-    with pytest.raises(InvalidDataError, match=r"array<int64>.*FeatureReader"):
-        value_of([1, None], "array<int64>")
+def test_a_null_element_is_refused_by_name_where_feast_would_make_it_zero() -> None:
+    with pytest.raises(InvalidDataError, match=r"^shops:ids has a null inside .*array<int64>.*FeatureReader"):
+        values_of("shops", Feature("ids", "array<int64>"), [[1, 2], [1, None]])
+
+
+def test_a_null_element_that_feast_can_say_is_said() -> None:
     assert python_of(value_of([NOON, None], "array<unix_timestamp>")) == [NOON, None]
+    for dtype in ("array<float32>", "array<float64>", "set<float64>"):
+        assert [str(item) for item in python_of(value_of([1.5, None], dtype))] == ["1.5", "nan"]
+    assert str(python_of(value_of([[1.5, None], []], "array<array<float64>>"))) == "[[1.5, nan], []]"
+
+
+def value_of(content: Any, dtype: str) -> Value:
+    (value,) = values_of("view", Feature("value", dtype), [content])
+    return value
 
 
 def test_a_value_of_another_kind_is_refused_by_name() -> None:

@@ -243,13 +243,17 @@ def test_the_ledger_keeps_files_tables_and_rows_of_a_run_with_news_and_nothing_o
     assert entry.outcome["tables"]["silver/orders"] == {"version": 1, "new": 1, "updated": 1, "quarantined": 0}
 
 
-def test_a_run_that_was_cut_off_before_it_was_recorded_is_on_record_after_the_next(history: History, tmp_path: Path):
-    _, entry = recorded(history, tmp_path, history.late, history.again, history.again)
+@pytest.mark.parametrize("next_run", ["late", "again"])
+def test_a_run_that_was_cut_off_before_it_was_recorded_is_on_record_after_the_next(
+    history: History, tmp_path: Path, next_run: str
+):
+    (entry,) = recorded(history, tmp_path, getattr(history, next_run), history.again)
 
     assert "a run was cut off before it was recorded" in entry.reason
+    assert entry.reason.startswith("1 new file. Other tables" if next_run == "late" else "Tables")
     found = entry.outcome["tables"]["silver/customers"]
     assert found == {"version": history.versions[f"{history.shop.settings.lake}/silver/customers"]}
-    assert "silver/orders" not in entry.outcome["tables"]
+    assert entry.outcome["tables"]["silver/orders"].get("new") == (1 if next_run == "late" else None)
 
 
 def test_a_run_that_failed_or_was_interrupted_is_completed_by_the_next(shop: Project, monkeypatch: pytest.MonkeyPatch):

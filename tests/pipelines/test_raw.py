@@ -10,7 +10,7 @@ import pytest
 
 from larder.contracts.ingestion import Column, Ingestion, RawTable
 from larder.contracts.settings import load_settings
-from pipelines.raw import RawFile, RefusedFile, checked_file, other_paths, provide_example, raw_paths
+from pipelines.raw import RawFile, RefusedFile, checked_file, provide_example, raw_folder, raw_paths
 
 TABLE = RawTable("orders", files="orders*.csv", key=("order",), columns=(Column("order"), Column("price")))
 
@@ -109,15 +109,21 @@ def test_lines_may_end_as_any_system_ends_them(tmp_path: Path, staging: Path, co
     assert file.has_rows is has_rows
 
 
-def test_files_are_found_by_pattern_below_the_folder_and_others_are_left_alone(tmp_path: Path):
+def test_files_are_found_by_pattern_in_one_walk_and_others_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     for name in ("orders_2.csv", "2020/orders_1.csv.gz", "readme.txt", ".orders.csv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
 
-    found = raw_paths(tmp_path, [TABLE])["orders"]
+    walks, walk = list[Path](), Path.rglob
+    monkeypatch.setattr(Path, "rglob", lambda path, pattern: walks.append(path) or walk(path, pattern))
 
-    assert [path.name for path in found] == ["orders_1.csv.gz", "orders_2.csv"]
-    assert other_paths(tmp_path, [TABLE]) == [Path("readme.txt")]
+    found = raw_folder(tmp_path, [TABLE])
+
+    assert [path.name for path in found.by_table["orders"]] == ["orders_1.csv.gz", "orders_2.csv"]
+    assert found.others == [Path("readme.txt")]
+    assert list(found.by_table) == ["orders"] and walks == [tmp_path]
 
 
 def test_a_pattern_may_name_the_last_folders(tmp_path: Path):

@@ -3,7 +3,7 @@
 from larder.ledger import Act, ledger_of
 from tests.training.shop import END
 from tests.training.test_promotion import MODEL_NAME
-from training.ledger_entries import evaluation_entry, training_entry
+from training.ledger_entries import evaluation_entry, record_unrecorded, training_entry
 from training.training_run import train
 
 
@@ -26,3 +26,17 @@ def test_a_training_and_its_evaluation_are_on_record_with_all_that_they_rest_on(
     assert judged.outcome["passed"] == all(gate.passed for gate in run.gates)
     assert judged.outcome["metrics"]["roc_auc"] == run.evaluation.metrics["roc_auc"]
     assert ledger.problem() is None
+
+
+def test_a_training_that_was_cut_off_before_its_entry_is_on_record_after_the_next(settings, objective, data):
+    ledger = ledger_of(settings)
+    train(settings, objective, data, model=f"{MODEL_NAME} of others")
+    lost, told = (train(settings, objective, data, model=MODEL_NAME) for _ in range(2))
+    training_entry(ledger, told, data, at=END, reason="it was due")
+
+    (entry,) = record_unrecorded(ledger, settings, MODEL_NAME, at=END)
+
+    assert (entry.act, entry.subject) == (Act.TRAINING, f"{MODEL_NAME}/{lost.version.number}")
+    assert "cut off before it was recorded" in entry.reason
+    assert entry.inputs == {"tables": {"labels/repairs": 0}}
+    assert record_unrecorded(ledger, settings, MODEL_NAME, at=END) == []

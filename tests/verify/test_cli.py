@@ -13,14 +13,16 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from deltalake import write_deltalake
 
 from larder.contracts.errors import DifferenceError
 from larder.contracts.settings import Settings, load_settings
+from larder.offline import DeltaSource
 from larder.online.server.connection import client_address
 from larder.online.writer import write_records
 from larder.verify.cli import verify
 from tests.online.rows import visits
-from tests.verify.shop import Shop
+from tests.verify.shop import Shop, visits_view
 
 CONFIGURATION = """
 project: shop
@@ -94,6 +96,42 @@ def test_a_sample_compares_so_many_entities_and_the_same_ones_for_one_seed(setti
     assert "All 1 online values equal" in results[codes.index(0)].output
 
 
+@pytest.fixture
+def unreadable(settings: Settings, shop: Shop) -> str:
+    """A second view, before `visits` by name, whose table somebody has damaged."""
+    table = shop.table.parent / "clicks"
+    write_deltalake(str(table), visits(("a", 0, 0, 1.0)))
+    source = DeltaSource(name="click_rows", path="clicks", timestamp_field="event_timestamp")
+    shop.store.apply([visits_view(name="clicks", source=source)])
+    (table / "_delta_log" / f"{0:020}.json").write_text("")
+    return str(table)
+
+
+@pytest.mark.parametrize("options", [[], ["--repair"], ["--sample", "9"]])
+def test_a_view_whose_table_is_unreadable_does_not_hide_the_others(
+    settings: Settings, unreadable: str, options: list[str]
+):
+    result = called(settings, *options)
+
+    assert isinstance(result.exception, SystemExit) and result.exit_code == 2
+    assert re.search(f"clicks: not compared\\. .*{unreadable}.* is empty", result.output)
+    assert "All 3 online values that could be compared equal" in result.output
+    assert "1 of 2 views could not be compared: clicks." in result.output
+    clicks, visits = json.loads((settings.reports / "verify.json").read_text())["views"]
+    assert unreadable in clicks["error"] and clicks["entities"] == 0
+    assert (visits["error"], visits["entities"]) == ("", 3)
+
+
+def test_differences_are_told_beside_a_view_that_is_unreadable(settings: Settings, shop: Shop, unreadable: str):
+    shop.client.delete(shop.key("a"))
+
+    result = called(settings)
+
+    assert "1 of 3 online values differ" in result.output
+    assert "1 of 2 views could not be compared: clicks." in result.output
+    assert result.exit_code == 2
+
+
 @pytest.mark.parametrize("options", [["--seed", "1"], ["--metrics-port", "0"], ["--every", "1", "--repair"]])
 def test_options_that_do_not_belong_together_are_refused(settings: Settings, options: list[str]):
     result = called(settings, *options)
@@ -105,14 +143,30 @@ def test_options_that_do_not_belong_together_are_refused(settings: Settings, opt
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_rounds_show_metrics_and_end_on_a_signal(settings: Settings, shop: Shop, ending: signal.Signals):
     shop.client.delete(shop.key("a"))
+
+    text = _watched(settings, lambda text: _counted(text, "larder_verify_compared_total") >= 6, ending)
+
+    different = r'larder_verify_different_total\{cause="missing",feature="score",view="visits"\}'
+    assert _counted(text, different) >= 2
+    assert _counted(text, "larder_verify_last_run_timestamp_seconds") == pytest.approx(time.time(), abs=60)
+
+
+@pytest.mark.usefixtures("unreadable")
+def test_rounds_count_an_unreadable_view_as_failed_and_compare_the_others(settings: Settings):
+    text = _watched(settings, lambda text: _counted(text, "larder_verify_compared_total") >= 6, signal.SIGTERM)
+
+    assert _counted(text, "larder_verify_failures_total") >= 2
+    assert _counted(text, "larder_verify_last_run_timestamp_seconds") == 0
+
+
+def _watched(settings: Settings, is_enough: Callable[[str], bool], ending: signal.Signals) -> str:
+    """The metrics of `larder verify --every`, as soon as they are enough; then it is ended."""
     seen: list[str] = []
     port = _free_port()
 
     def look() -> None:
         try:
-            seen.append(
-                _until(lambda: _metrics(port), lambda text: _counted(text, "larder_verify_compared_total") >= 6)
-            )
+            seen.append(_until(lambda: _metrics(port), is_enough))
         finally:
             os.kill(os.getpid(), ending)
 
@@ -123,8 +177,7 @@ def test_rounds_show_metrics_and_end_on_a_signal(settings: Settings, shop: Shop,
 
     assert result.exit_code == 0
     (text,) = seen
-    assert re.search(r'larder_verify_different_total\{cause="missing",feature="score",view="visits"\} [2-9]', text)
-    assert _counted(text, "larder_verify_last_run_timestamp_seconds") == pytest.approx(time.time(), abs=60)
+    return text
 
 
 def _free_port() -> int:

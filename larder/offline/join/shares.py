@@ -32,7 +32,7 @@ def file_shares(history: History, where: Iterable[Between], count: int) -> list[
 def file_sizes(history: History, where: Iterable[Between] = ()) -> dict[str, int] | None:
     """Bytes by path of the files that may hold rows for the conditions `where`; None as for `file_shares`."""
     if history.format == "parquet":
-        return ParquetFiles(history.table, history.storage_options).sizes()
+        return ParquetFiles(history.table, history.storage_options, history.types).sizes()
     table = open_table(history.table, history.version, options=history.storage_options)
     check_files(table)
     if table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
@@ -61,7 +61,7 @@ def share_batches(history: History, columns: Sequence[str], paths: Sequence[str]
 
 def _share(history: History, columns: Sequence[str], paths: Sequence[str]) -> Iterator[pa.RecordBatch]:
     if history.format == "parquet":
-        yield from ParquetFiles(history.table, history.storage_options).among(paths).batches(columns)
+        yield from ParquetFiles(history.table, history.storage_options, history.types).among(paths).batches(columns)
         return
     table = open_table(history.table, history.version, options=history.storage_options)
     dataset = _dataset(table, None)
@@ -94,6 +94,6 @@ def dealt(sizes: Mapping[str, int], count: int) -> list[list[str]]:
 def stored_bytes(history: History) -> int:
     """Of the table's files, compressed as they are."""
     if history.format == "parquet":
-        return sum(ParquetFiles(history.table, history.storage_options).sizes().values())
+        return sum(ParquetFiles(history.table, history.storage_options, history.types).sizes().values())
     added = pa.table(open_table(history.table, history.version, options=history.storage_options).get_add_actions())
     return sum(added["size_bytes"].to_pylist())

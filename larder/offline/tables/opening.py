@@ -40,7 +40,7 @@ def open_history(history: History) -> OpenTable:
 
 
 def _opened_parquet(history: History) -> OpenTable:
-    files = ParquetFiles(history.table, history.storage_options)
+    files = ParquetFiles(history.table, history.storage_options, history.types)
     return OpenTable(files.schema, files.batches, files.check_columns)
 
 

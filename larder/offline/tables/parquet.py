@@ -6,6 +6,9 @@ from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import and_
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,8 +24,14 @@ _TICK = timedelta(microseconds=1)
 class ParquetFiles:
     """One Parquet file, or a folder of them with partitions as Hive names them; a name with . or _ in front hides."""
 
-    def __init__(self, uri: str, options: Mapping[str, str]) -> None:
-        """Raises MissingTableError when there is no file, InvalidDataError when their schemas do not go together."""
+    def __init__(
+        self, uri: str, options: Mapping[str, str], types: Mapping[str, pa.DataType] = MappingProxyType({})
+    ) -> None:
+        """`types` says what the values of partitions are; Arrow guesses the others from how they look.
+
+        Raises MissingTableError when there is no file, InvalidDataError when their schemas do not go together or a
+        partition's value is not of its type.
+        """
         self._uri = uri
         filesystem, path = filesystem_of(uri, options)
         place = filesystem.get_file_info(path)
@@ -33,11 +42,11 @@ class ParquetFiles:
                 f"There is no Parquet file at {uri}. Write it first, or correct the path of its FileSource; relative "
                 "paths start at feature_store.yaml."
             )
-        options_of = ds.FileSystemFactoryOptions(partition_base_dir=path, partitioning=ds.HivePartitioning.discover())
         try:
-            factory = ds.FileSystemDatasetFactory(filesystem, found, ds.ParquetFileFormat(), options_of)
-            schemas = map(_without_dictionaries, factory.inspect_schemas())
-            self._dataset = factory.finish(pa.unify_schemas(list(schemas), promote_options="permissive"))
+            schema, factory = _discovered(filesystem, found, path, ds.HivePartitioning.discover())
+            if partitions := _declared_partitions(found, path, schema, types):
+                schema, factory = _discovered(filesystem, found, path, ds.HivePartitioning(partitions))
+            self._dataset = factory.finish(schema)
         except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as problem:
             raise InvalidDataError(
                 f"The Parquet files at {uri} cannot be read as one table: {str(problem).rstrip('.')}. "
@@ -74,6 +83,34 @@ class ParquetFiles:
             raise InvalidDataError(
                 f"The Parquet files at {self._uri} cannot be read: {problem}. Restore or rewrite the file at fault."
             ) from problem
+
+
+def _discovered(
+    filesystem: pafs.FileSystem, files: list[str], root: str, partitioning: Any
+) -> tuple[pa.Schema, ds.FileSystemDatasetFactory]:
+    """What the files and the names of their folders have, and what makes a dataset of it."""
+    options = ds.FileSystemFactoryOptions(partition_base_dir=root, partitioning=partitioning)
+    factory = ds.FileSystemDatasetFactory(filesystem, files, ds.ParquetFileFormat(), options)
+    schemas = map(_without_dictionaries, factory.inspect_schemas())
+    return pa.unify_schemas(list(schemas), promote_options="permissive"), factory
+
+
+def _declared_partitions(
+    files: Iterable[str], root: str, found: pa.Schema, types: Mapping[str, pa.DataType]
+) -> pa.Schema | None:
+    """The columns that folders name, in the declared types where there are some; None where there are none."""
+    folders = {part for file in files for part in Path(file).relative_to(root).parent.parts if "=" in part}
+    names = [name for name in found.names if name in {unquote(folder.partition("=")[0]) for folder in folders}]
+    declared = {name: types[name] for name in names if name in types and _can_be_named(types[name])}
+    if not declared:
+        return None
+    return pa.schema([(name, declared.get(name, found.field(name).type)) for name in names])
+
+
+def _can_be_named(dtype: pa.DataType) -> bool:
+    """Whether the name of a folder can spell a value of the type."""
+    is_number = pa.types.is_integer(dtype) or pa.types.is_floating(dtype) or pa.types.is_boolean(dtype)
+    return bool(is_number or pa.types.is_string(dtype))
 
 
 def filesystem_of(uri: str, options: Mapping[str, str]) -> tuple[pafs.FileSystem, str]:

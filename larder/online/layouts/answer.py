@@ -1,16 +1,14 @@
 """What rows found, as Feast's response: one column per feature, built from what its cells have in common."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from feast.metrics import track_feature_statuses
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
-from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from larder.online.compiled import Cell, Status
-from larder.online.feast_values import value_of
-from larder.online.layouts.lookup import NO_VALUE, ViewLookup
+from larder.online.feast_values import values_of
+from larder.online.layouts.lookup import ViewLookup
 
 STATUSES = {
     Status.PRESENT: FieldStatus.PRESENT,
@@ -54,15 +52,11 @@ def _append_columns(response: GetOnlineFeaturesResponse, view: ViewLookup, rows:
         column = [values[place] for _, _, values in rows]
         response.results.append(common)
         vector = response.results[-1]
-        vector.values.extend(_values(column, view.plan.features[place].dtype))
+        vector.values.extend(values_of(view.plan.reference, view.plan.features[place], column))
         if None in column:
             for index, (status, _, _) in enumerate(rows):
                 if status is Status.PRESENT and column[index] is None:
                     vector.statuses[index] = FieldStatus.NULL_VALUE
-
-
-def _values(column: list[Any], dtype: str) -> list[Value]:
-    return [NO_VALUE if content is None else value_of(content, dtype) for content in column]
 
 
 def _timestamp(microseconds: int | None) -> Timestamp:

@@ -11,9 +11,8 @@ from feast.protos.feast.types.Value_pb2 import Value
 from larder.contracts.errors import ConfigurationError, MissingKeyError
 from larder.contracts.plan import FeaturePlan, ViewPlan
 from larder.online.compiled import Asked, Cell, CompiledPlan
-from larder.online.feast_values import python_of
+from larder.online.feast_values import NO_VALUE, python_of
 
-NO_VALUE = Value()
 JoinKeys = Mapping[str, Sequence[Value]]
 """Name in the request -> one value per row."""
 

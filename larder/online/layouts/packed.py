@@ -22,7 +22,7 @@ from feast.stream_feature_view import StreamFeatureView
 from larder.contracts.clock import Clock
 from larder.online.compiled import Cell, Status
 from larder.online.contents import delete_view
-from larder.online.feast_values import EntityRow, rows_table, value_of
+from larder.online.feast_values import EntityRow, rows_table, values_of
 from larder.online.layouts.answer import append_versions, append_views
 from larder.online.layouts.checks import EntityRows, Features, check_service, check_storable, checked_columns
 from larder.online.layouts.clients import Clients
@@ -239,6 +239,7 @@ def _stored_row(view: ViewLookup, row: Cell) -> StoredRow:
     status, event_timestamp, values = row
     if status is not Status.PRESENT or event_timestamp is None:
         return None, None
-    features = [view.plan.features[place] for place in view.places]
-    found = {f.name: value_of(values[place], f.dtype) for f, place in zip(features, view.places, strict=True)}
-    return instant(event_timestamp), found
+    found = {view.plan.features[place]: values[place] for place in view.places}
+    return instant(event_timestamp), {
+        f.name: values_of(view.plan.reference, f, [value])[0] for f, value in found.items()
+    }

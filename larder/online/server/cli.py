@@ -9,14 +9,14 @@ from larder.contracts.settings import Settings
 @click.command()
 @click.pass_obj
 def up(settings: Settings) -> None:
-    """Start the embedded Redis, or check the one in LARDER_REDIS."""
+    """Start the embedded Redis, or check the one in LARDER_REDIS or feature_store.yaml."""
     from rich.console import Console
 
     from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect, without_password
-    from larder.online.server.embedded import online_address
     from larder.online.server.health import redis_health
+    from larder.online.server.project import project_address
 
-    address = online_address(settings)
+    address = project_address(settings)
     health = redis_health(connect(address, timeout_seconds=BULK_TIMEOUT_SECONDS))
     console = Console()
     console.print(f"Redis [bold]{health.version}[/] answers at {without_password(address)}")

@@ -38,9 +38,10 @@ class Server(msgspec.Struct, frozen=True):
     pid: int
 
 
-def online_address(settings: Settings) -> str:
-    """The address to connect to; starts the embedded server where the settings ask for it."""
-    return start(settings) if settings.redis == EMBEDDED else settings.redis
+def online_address(settings: Settings, configured: str = EMBEDDED) -> str:
+    """LARDER_REDIS, else the `configured` address; starts the embedded server where that is asked for."""
+    address = configured if settings.redis == EMBEDDED else settings.redis
+    return start(settings) if address == EMBEDDED else address
 
 
 def start(settings: Settings) -> str:

@@ -1,13 +1,16 @@
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from larder.contracts.errors import ConfigurationError, OnlineStoreError
-from larder.contracts.settings import Settings
+from larder.contracts.settings import Settings, load_settings
 from larder.online.server import embedded
 from larder.online.server.cli import down, up
+from larder.status import status
 from tests.online.server.conftest import Server, cluster_address
 
 
@@ -43,6 +46,50 @@ def test_a_configured_redis_is_neither_started_nor_stopped(own_redis: Settings) 
         CliRunner().invoke(up, obj=elsewhere, catch_exceptions=False, standalone_mode=False)
     with pytest.raises(ConfigurationError, match=r"did not start"):
         CliRunner().invoke(down, obj=elsewhere, catch_exceptions=False, standalone_mode=False)
+
+
+def configured(settings: Settings, online_store: str) -> Settings:
+    """A project whose feature_store.yaml has this online store, and which no LARDER_REDIS contradicts."""
+    settings.feature_repo.mkdir(parents=True, exist_ok=True)
+    (settings.feature_repo / "feature_store.yaml").write_text(f"project: shop\nonline_store: {online_store}\n")
+    return settings
+
+
+@pytest.mark.parametrize("command", [up, status])
+def test_the_redis_that_is_told_of_is_the_one_that_the_features_use(
+    own_redis: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: click.Command
+) -> None:
+    monkeypatch.setenv("SHOP_REDIS", embedded.start(own_redis))
+    other = load_settings({"LARDER_HOME": str(tmp_path / "project")})
+    settings = configured(other, "{type: larder.online.RedisOnlineStore, connection_string: $SHOP_REDIS}")
+
+    told = CliRunner().invoke(command, obj=settings, catch_exceptions=False).output
+
+    assert str(embedded.address(own_redis)).removeprefix("redis://") in told.replace("\n", "")
+    assert embedded.address(other) is None
+
+
+def test_the_variable_comes_before_the_file(own_redis: Settings, tmp_path: Path) -> None:
+    other = load_settings({"LARDER_HOME": str(tmp_path / "project"), "LARDER_REDIS": embedded.start(own_redis)})
+    settings = configured(other, "{type: larder.online.RedisOnlineStore, connection_string: 'redis://127.0.0.1:1/0'}")
+
+    assert "answers at" in CliRunner().invoke(up, obj=settings, catch_exceptions=False).output
+
+
+@pytest.mark.parametrize("store", ["{type: redis, connection_string: 'localhost:6379'}", "redis", ""])
+def test_a_store_of_another_kind_is_named_and_no_redis_is_started_for_it(tmp_path: Path, store: str) -> None:
+    settings = configured(load_settings({"LARDER_HOME": str(tmp_path)}), store)
+
+    with pytest.raises(ConfigurationError, match=f"online store '{'redis' if store else 'sqlite'}'"):
+        CliRunner().invoke(up, obj=settings, catch_exceptions=False, standalone_mode=False)
+    assert embedded.address(settings) is None
+
+
+def test_a_damaged_feature_store_yaml_is_named(tmp_path: Path) -> None:
+    settings = configured(load_settings({"LARDER_HOME": str(tmp_path)}), "{type: [")
+
+    with pytest.raises(ConfigurationError, match=r"feature_store\.yaml cannot be read"):
+        CliRunner().invoke(up, obj=settings, catch_exceptions=False, standalone_mode=False)
 
 
 def test_up_checks_every_primary_of_a_cluster_and_hides_the_password(
