@@ -120,15 +120,18 @@ class _Transfer:
         self._told = 0, 0
 
     def step(self) -> bool:
-        """Store what is there of one segment; False when there is nothing. Raises whatever the storage raises."""
-        records = self._unstored or self.spool.read()
-        if not records:
-            return False
-        self._unstored = records
-        self._lost += self._store(self.spool.folder.name, records)
-        self._unstored, self.position, self._done = (), records[-1].end, self.spool.taken
-        self.spool.forget_read()
-        return True
+        """Store what is there of one segment; whether there are more. Raises whatever the storage raises.
+
+        What a server appends meanwhile to its last segment is left to the next look: else each would be a small one
+        without an end.
+        """
+        is_retried = bool(self._unstored)
+        if records := self._unstored or self.spool.read():
+            self._unstored = records
+            self._lost += self._store(self.spool.folder.name, records)
+            self._unstored, self.position, self._done = (), records[-1].end, self.spool.taken
+            self.spool.forget_read()
+        return is_retried or self.spool.has_further_segments()
 
     def lose_one(self) -> None:
         self._done += 1

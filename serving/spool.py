@@ -129,6 +129,10 @@ class SpoolReader:
                 self.taken += follower - self._position
             self._segment, self._position, self._offset, self._descriptions = follower, follower, 0, {}
 
+    def has_further_segments(self) -> bool:
+        """Whether the one that was read last is not the last there is."""
+        return any(start > self._segment for start in self._starts())
+
     def has_torn_end(self) -> bool:
         """Whether behind all records there are bytes that are none: what a killed process was just appending."""
         return self._segment >= 0 and self._path(self._segment).stat().st_size > self._offset
