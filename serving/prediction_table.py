@@ -71,7 +71,6 @@ class PredictionTable:
             else:
                 self._table.update_incremental()
         except TableNotFoundError:
-            self._table = None
             return 0
         return self._table.transaction_version(application) or 0
 

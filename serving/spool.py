@@ -70,11 +70,7 @@ class Spool:
             number = len(self._numbers)
             frame = _frame(about, number, 0)
         frame += _frame(payload, number, rows)
-        try:
-            written = os.write(self._file, frame)
-        except OSError:
-            self._end_segment()
-            raise
+        written = os.write(self._file, frame)
         if written < len(frame):
             self._end_segment()
             raise OSError(f"Only {written} of {len(frame)} bytes could be written to {self.folder}")
@@ -158,7 +154,7 @@ class SpoolReader:
         while offset + _SMALLEST <= len(data):
             length, number, rows = _HEADER.unpack_from(data, offset + _CHECKSUM.size)
             summed = data[offset + _CHECKSUM.size : offset + _SMALLEST + length]
-            if len(summed) < _HEADER.size + length or _CHECKSUM.unpack_from(data, offset)[0] != crc32(summed):
+            if _CHECKSUM.unpack_from(data, offset)[0] != crc32(summed):
                 break
             offset, payload = offset + _SMALLEST + length, summed[_HEADER.size :]
             if rows == 0:

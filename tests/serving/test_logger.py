@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from deltalake.exceptions import TableNotFoundError
 from larder.contracts.bundle import Manifest, write_bundle
 from larder.contracts.plan import FeaturePlan
 from larder.contracts.tables import SHADOW
+from serving.log_writer import Report
 from serving.logger import PredictionLogger
 from serving.model import Model, load_model
 from serving.prediction_log import LoggedAnswer
@@ -82,9 +84,27 @@ def _ids(table: str) -> list[str]:
         return []
 
 
+def _killed_server(bundle: Path, spools: Path, table: str) -> None:
+    """A process that logs the answer `old` and is killed when its writer runs, which may go on."""
+    code = f"""
+import os, signal, sys, time
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from serving.logger import *
+from serving.model import load_model
+from tests.serving.test_logger import _answer, _writers
+log = PredictionLogger(Path({str(spools)!r}), {table!r}, seconds=60)
+log.start()
+log.log(_answer(load_model(Path({str(bundle)!r})), "old"))
+while not _writers(log._spools):
+    time.sleep(0.01)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+
+
 def _writers(spools: Path) -> list[psutil.Process]:
-    """Those of this process's children that write spools of this test."""
-    return [child for child in psutil.Process().children() if str(spools) in " ".join(_command(child))]
+    """The processes that write spools of this test, whoever started them."""
+    return [process for process in psutil.process_iter() if str(spools) in " ".join(_command(process))]
 
 
 def _command(process: psutil.Process) -> list[str]:
@@ -201,18 +221,9 @@ def test_what_a_logger_cannot_store_at_its_end_is_told_and_stored_by_the_next(
 def test_rows_of_a_killed_process_with_an_older_version_are_stored_by_the_next(
     bundle: Path, manifest: Manifest, plan: FeaturePlan, graph: bytes, spools: Path, table: str, tmp_path: Path
 ):
-    code = f"""
-import os, signal
-from serving.logger import *
-from serving.model import load_model
-from tests.serving.test_logger import _answer
-log = PredictionLogger(Path({str(spools)!r}), {table!r}, seconds=60)
-log.start()
-log.log(_answer(load_model(Path({str(bundle)!r})), "old"))
-os.kill(log._writer._running.pid, signal.SIGKILL) if log._writer._running else None
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False)
+    _killed_server(bundle, spools, table)
+    for writer in _writers(spools):
+        writer.kill()
     shutil.rmtree(bundle)
     fewer = msgspec.structs.replace(plan, columns=plan.columns[::-1])
     newer = load_model(write_bundle(tmp_path / "bundles", msgspec.structs.replace(manifest, version="2"), fewer, graph))
@@ -225,6 +236,40 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert [(row["answer_id"], row["version"]) for row in rows] == [("new", "2"), ("old", "1")]
     assert rows[0]["features"] == rows[1]["features"]
     assert list(spools.iterdir()) == []
+
+
+def test_a_spool_belongs_to_its_writer_until_that_ends_too(bundle: Path, spools: Path, table: str):
+    Path(table).parent.mkdir()
+    Path(table).touch()  # where a folder belongs: the writer tries in vain
+    _killed_server(bundle, spools, table)
+    [writer] = _writers(spools)
+
+    assert list(left_spools(spools)) == []
+    writer.kill()
+    _eventually(lambda: not _writers(spools))
+    assert len(list(left_spools(spools))) == 1
+
+
+def test_a_writer_outlives_the_signals_that_end_its_server(model: Model, spools: Path, table: str):
+    with _running(spools, table) as log:
+        log.log(_answer(model, "a"))
+        _eventually(lambda: log.waiting == 0)
+        [writer] = _writers(spools)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            writer.send_signal(number)
+        log.log(_answer(model, "b"))
+        _eventually(lambda: log.waiting == 0)
+        assert _writers(spools) == [writer]
+
+
+def test_a_writer_that_begins_anew_takes_back_nothing(model: Model, spools: Path, table: str):
+    with _running(spools, table) as log:
+        log.log(_answer(model))
+        _eventually(lambda: log.waiting == 0)
+
+        log._take(Report(position=0))
+
+        assert (log.written, log.waiting) == (1, 0)
 
 
 def test_loggers_with_one_folder_keep_their_spools_apart(model: Model, spools: Path, table: str):
