@@ -50,7 +50,7 @@ class LogWriter:
         self._store = store
         self._tell = tell
         self._own = _Transfer(SpoolReader(own), store)
-        self._trouble: type[Exception] | None = None
+        self._troubles: dict[Path, type[Exception]] = {}
 
     def has_spool(self) -> bool:
         """False once somebody has removed the folder under the server."""
@@ -82,7 +82,7 @@ class LogWriter:
             self._fail(transfer, problem)
             return False
         self._report(transfer)
-        self._trouble = None
+        self._troubles.pop(transfer.spool.folder, None)
         return True
 
     def _remove(self, transfer: "_Transfer") -> None:
@@ -97,9 +97,10 @@ class LogWriter:
 
     def _fail(self, transfer: "_Transfer", problem: Exception) -> None:
         self._report(transfer, failed=1)
-        if type(problem) is not self._trouble:  # told once, counted every time
-            print(f"The prediction log waits in {transfer.spool.folder}: {problem}", file=sys.stderr, flush=True)
-        self._trouble = type(problem)
+        folder = transfer.spool.folder
+        if self._troubles.get(folder) is not type(problem):  # told once, counted every time
+            print(f"The prediction log waits in {folder}: {problem}", file=sys.stderr, flush=True)
+        self._troubles[folder] = type(problem)
 
     def _report(self, transfer: "_Transfer", *, failed: int = 0) -> None:
         rows, lost = transfer.news()

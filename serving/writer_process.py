@@ -67,7 +67,7 @@ class WriterProcess:
             return False
         with self._lock:
             self._running = writer
-            if self._is_finishing:
+            if self._is_finishing:  # it died, or was just to be started, when all was to be stored
                 _close_input(writer)
         with writer:
             assert writer.stdout is not None

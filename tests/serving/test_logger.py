@@ -27,7 +27,7 @@ from serving.logger import PredictionLogger
 from serving.model import Model, load_model
 from serving.prediction_log import LoggedAnswer
 from serving.predictions import Prediction
-from serving.spool import left_spools
+from serving.spool import Spool, left_spools
 
 AT = datetime(2024, 3, 1, 12, tzinfo=UTC)
 REQUEST = {"shop": "north", "customer": None, "amount": 20.0, "ordered_at": AT}
@@ -270,6 +270,22 @@ def test_a_writer_that_begins_anew_takes_back_nothing(model: Model, spools: Path
         log._take(Report(position=0))
 
         assert (log.written, log.waiting) == (1, 0)
+
+
+def test_a_spool_of_another_release_waits_told_once_and_hinders_no_other(
+    model: Model, spools: Path, table: str, capfd: pytest.CaptureFixture[str]
+):
+    foreign = Spool(spools)
+    foreign.append(b"\x81", b"another form", 3)
+    foreign.close()
+    with _running(spools, table) as log:
+        log.log(_answer(model))
+        _eventually(lambda: log.failed_writes > 2)
+
+    assert _ids(table) == ["a"]
+    assert list(spools.iterdir()) == [foreign.folder]
+    assert capfd.readouterr().err.count(f"The prediction log waits in {foreign.folder}") == 1
+    assert log.dropped == 0
 
 
 def test_loggers_with_one_folder_keep_their_spools_apart(model: Model, spools: Path, table: str):

@@ -287,7 +287,10 @@ def _asking(listener: socket.socket, row: Any, answered: list[str]) -> Iterator[
         try:
             while not is_over.is_set():
                 connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
-                answered.append(json.loads(connection.getresponse().read())["id"])
+                response = connection.getresponse()
+                content = json.loads(response.read())
+                if response.status == http.client.OK:  # a busy Redis may have refused to answer
+                    answered.append(content["id"])
         except (OSError, http.client.HTTPException, ValueError):
             pass  # killed while it answered
         finally:
