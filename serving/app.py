@@ -20,10 +20,10 @@ from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.contracts.use_case import declared, use_case_name
 from serving.champion import CurrentChampion, VersionLoader
+from serving.logger import PredictionLogger
 from serving.metrics import CONTENT_TYPE, Metrics
 from serving.online_store import OnlineStore, online_store
 from serving.predict import Predict
-from serving.prediction_log import PredictionLog, delta_writer
 from serving.responses import defect, http_error, json_response
 from serving.shadow import CurrentShadow, ShadowListener
 
@@ -41,7 +41,7 @@ def create_app(settings: Settings) -> Starlette:
     name = use_case_name(settings)
     store = online_store(settings)
     loader = VersionLoader(settings.bundles, name, answer, store)
-    log = PredictionLog(delta_writer(Lake(settings.lake).predictions(name)))
+    log = PredictionLogger(settings.state / "spool" / name, Lake(settings.lake).predictions(name))
     return Endpoints(CurrentChampion(loader), CurrentShadow(loader), answer, store, log, settings.clock).app()
 
 
@@ -68,7 +68,7 @@ class Endpoints:
         shadow: CurrentShadow,
         answer: Answer,
         store: OnlineStore,
-        log: PredictionLog,
+        log: PredictionLogger,
         clock: Clock,
     ) -> None:
         self._current = current
@@ -79,7 +79,7 @@ class Endpoints:
         self._clock = clock
         self._metrics = Metrics()
         self._metrics.watch(log)
-        self._listener = ShadowListener(answer, store, log, self._metrics)
+        self._listener = ShadowListener(answer, store, log.log, self._metrics)
         self._show_state()
 
     def app(self) -> Starlette:

@@ -6,7 +6,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from serving.prediction_log import PredictionLog
+from serving.logger import PredictionLogger
 from serving.predictions import HIGH, LOW, Prediction
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -106,11 +106,12 @@ class Metrics:
     def set_online_store_up(self, is_up: bool) -> None:
         self._online.set(is_up)
 
-    def watch(self, log: PredictionLog) -> None:
+    def watch(self, log: PredictionLogger) -> None:
         """Read the log's own counts at every scrape."""
         for name, text in (
             ("written", "Rows in the prediction log"),
-            ("dropped", "Rows that the prediction log lost: its queue was full"),
+            ("waiting", "Rows that wait on the server's disk for the prediction log"),
+            ("dropped", "Rows that the prediction log lost: its spool was full or could not be written"),
             ("failed_writes", "Writes of the prediction log that failed and are tried again"),
         ):
             gauge = Gauge(f"larder_prediction_log_{name}", text, registry=self._registry)

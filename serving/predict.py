@@ -15,9 +15,9 @@ from larder.contracts.errors import InvalidDataError, LarderError
 from serving.answers import live_answer
 from serving.body import json_body
 from serving.champion import CurrentChampion
+from serving.logger import PredictionLogger
 from serving.metrics import Metrics
 from serving.online_store import OnlineStore
-from serving.prediction_log import PredictionLog
 from serving.predictions import rendered
 from serving.responses import defect, error_response, http_error, json_response
 from serving.shadow import CurrentShadow, ShadowListener
@@ -34,7 +34,7 @@ class Predict:
     listener: ShadowListener
     answer: Answer
     store: OnlineStore
-    log: PredictionLog
+    log: PredictionLogger
     metrics: Metrics
     clock: Clock
 

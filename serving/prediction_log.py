@@ -1,16 +1,15 @@
-"""The prediction log: one append-only Delta table with a row per predicted row and model, written beside the answers.
+"""The prediction log: one append-only Delta table with a row per predicted row and model.
 
-Only serving writes it. An answer is never delayed by its logging: answers wait in a bounded queue, a thread
-writes them in batches, and what finds the queue full is dropped and counted.
+Only serving writes it (serving/logger.py says how) and the replay of history.
 """
 
-import threading
-from collections import deque
+import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from larder.contracts.errors import SchemaMismatchError
 from larder.contracts.objective import CLASSIFICATION, PREDICTED
@@ -19,11 +18,7 @@ from larder.contracts.tables import LIVE
 from serving.model import Model
 from serving.predictions import Prediction
 
-MAX_WAITING = 50_000
-"""Rows that may wait to be written; bounds the memory when the disk is slower than the answers."""
-SECONDS_BETWEEN_WRITES = 5.0
-SECONDS_TO_FLUSH = 10.0
-_BATCH_ROWS = 5_000
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,100 +37,80 @@ class LoggedAnswer:
     """The plan that names the request's fields where it is not the model's own: a shadow hears the champion's."""
 
 
-Write = Callable[[Sequence[LoggedAnswer]], None]
+class Description(msgspec.Struct, frozen=True):
+    """What answers have in common: all that their entries lack to become rows of the log, without their model."""
+
+    model: str
+    version: str
+    task: str
+    """`classification` or `regression`."""
+    request: tuple[Feature, ...]
+    features: tuple[Feature, ...]
 
 
-class PredictionLog:
-    """A bounded queue and the thread that empties it. `start` before `log`; `close` writes what waits."""
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """An answer without what its description says."""
 
-    def __init__(
-        self, write: Write, *, seconds: float = SECONDS_BETWEEN_WRITES, max_waiting: int = MAX_WAITING
-    ) -> None:
-        self._write = write
-        self._seconds = seconds
-        self._max_waiting = max_waiting
-        self._waiting: deque[LoggedAnswer] = deque()
-        self._waiting_rows = 0
-        self._lock = threading.Lock()
-        self._wake = threading.Event()
-        self._closing = False
-        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
-        self.written = self.dropped = self.failed_writes = 0
-        """Rows written, rows dropped, writes that failed and were tried again."""
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def log(self, answer: LoggedAnswer) -> None:
-        """Queue an answer; returns at once. A full queue drops it and counts its rows in `dropped`.
-
-        For shadow rows the queue is full at half its length: they may not crowd out what callers were told.
-        """
-        rows = len(answer.rows)
-        room = self._max_waiting if answer.traffic == LIVE else self._max_waiting // 2
-        with self._lock:
-            if self._waiting_rows + rows > room:
-                self.dropped += rows
-                return
-            self._waiting.append(answer)
-            self._waiting_rows += rows
-            is_batch_full = self._waiting_rows >= _BATCH_ROWS
-        if is_batch_full:
-            self._wake.set()
-
-    def close(self) -> None:
-        """Write what waits and stop; what cannot be written within ten seconds is counted as dropped."""
-        self._closing = True
-        self._wake.set()
-        self._thread.join(timeout=SECONDS_TO_FLUSH)
-        with self._lock:
-            self.dropped += self._waiting_rows
-            self._waiting_rows = 0
-            self._waiting.clear()
-
-    def _run(self) -> None:
-        while not self._closing:
-            self._wake.wait(self._seconds)
-            self._wake.clear()
-            self._write_waiting()
-
-    def _write_waiting(self) -> None:
-        with self._lock:
-            batch = list(self._waiting)
-        if not batch:
-            return
-        try:
-            self._write(batch)
-        except Exception:  # whatever the storage's trouble is, answers go on, and the rows wait for the next try
-            self.failed_writes += 1
-            return
-        rows = sum(len(answer.rows) for answer in batch)
-        with self._lock:
-            # A batch leaves the queue only once it is stored; `log` meanwhile appends at the other end.
-            for _ in batch:
-                with suppress(IndexError):
-                    self._waiting.popleft()
-            self._waiting_rows = max(0, self._waiting_rows - rows)
-            self.written += rows
+    id: str
+    at: datetime
+    traffic: str
+    requests: Sequence[Sequence[Any]]
+    """Per row the values of the description's `request` fields, in their order."""
+    values: Sequence[Sequence[Any]]
+    """Per row those of its `features`."""
+    predictions: Sequence[Prediction]
 
 
-def delta_writer(table: str) -> Write:
+def description(answer: LoggedAnswer) -> Description:
+    model, plan = answer.model, answer.request_plan or answer.model.plan
+    return Description(
+        model.manifest.model,
+        model.manifest.version,
+        model.manifest.task,
+        (*plan.entity_keys, *plan.request_fields),
+        tuple(Feature(column.name, column.dtype) for column in model.plan.columns),
+    )
+
+
+def entry(answer: LoggedAnswer) -> Entry:
+    requests = [list(row.values()) for row in answer.rows]
+    return Entry(answer.id, answer.at, answer.traffic, requests, answer.values, answer.predictions)
+
+
+def delta_writer(table: str) -> Callable[[Sequence[LoggedAnswer]], None]:
     """A function that appends answers to the Delta table at `table`, made by the first write."""
 
     def write(answers: Sequence[LoggedAnswer]) -> None:
-        from deltalake import write_deltalake
-
         for rows in _tables(answers):
-            write_deltalake(
-                table,
-                rows,
-                mode="append",
-                schema_mode="merge",  # another version of the model may bring other features
-                # Statistics lie in the table's log and outlive deleted rows; requests may name persons.
-                configuration={"delta.dataSkippingStatsColumns": "at"},
-            )
+            append(table, rows)
 
     return write
+
+
+def rows_that_fit(described: Description, answers: Sequence[Entry]) -> list[Any]:
+    """Arrow tables of the answers; those with a value that their column cannot hold are left out."""
+    try:
+        return [_rows(described, answers)]
+    except (ValueError, TypeError, OverflowError, NotImplementedError, SchemaMismatchError) as problem:
+        if len(answers) == 1:
+            _LOG.warning("An answer of %s %s cannot be logged: %s", described.model, described.version, problem)
+            return []
+    return [rows for answer in answers for rows in rows_that_fit(described, [answer])]
+
+
+def append(table: Any, rows: Any, **options: Any) -> None:
+    """`table` is a DeltaTable, or the place of one that is made where there is none."""
+    from deltalake import write_deltalake
+
+    write_deltalake(
+        table,
+        rows,
+        mode="append",
+        schema_mode="merge",  # another version of the model may bring other features
+        # Statistics lie in the table's log and outlive deleted rows; requests may name persons.
+        configuration={"delta.dataSkippingStatsColumns": "at"},
+        **options,
+    )
 
 
 def arrow_type(dtype: str) -> Any:
@@ -166,52 +141,47 @@ def _tables(answers: Sequence[LoggedAnswer]) -> list[Any]:
         by_model.setdefault((id(answer.model), id(answer.request_plan)), []).append(answer)
     by_schema: dict[Any, list[Any]] = {}
     for same_model in by_model.values():
-        rows = _rows(same_model)
+        rows = _rows(description(same_model[0]), [entry(answer) for answer in same_model])
         by_schema.setdefault(rows.schema, []).append(rows)
     return [pa.concat_tables(tables) for tables in by_schema.values()]
 
 
-def _rows(answers: Sequence[LoggedAnswer]) -> Any:
-    """One Arrow row per predicted row; all answers come from one model and name the same request fields."""
+def _rows(described: Description, answers: Sequence[Entry]) -> Any:
+    """One Arrow row per predicted row; all answers have the same description."""
     import pyarrow as pa
 
-    model, request_plan = answers[0].model, answers[0].request_plan or answers[0].model.plan
     predictions = [prediction for answer in answers for prediction in answer.predictions]
-    requests = [row for answer in answers for row in answer.rows]
+    requests = [row for answer in answers for row in answer.requests]
     values = [row for answer in answers for row in answer.values]
     texts = pa.list_(pa.string())
     return pa.table(
         {
-            "answer_id": [answer.id for answer in answers for _ in answer.rows],
-            "row": pa.array([i for answer in answers for i in range(len(answer.rows))], pa.int32()),
-            "at": pa.array([answer.at for answer in answers for _ in answer.rows], pa.timestamp("us", "UTC")),
-            "model": [model.manifest.model] * len(requests),
-            "version": [model.manifest.version] * len(requests),
-            "traffic": [answer.traffic for answer in answers for _ in answer.rows],
-            "request": _struct(_request_fields(request_plan), [list(row.values()) for row in requests]),
-            "features": _struct([Feature(column.name, column.dtype) for column in model.plan.columns], values),
+            "answer_id": [answer.id for answer in answers for _ in answer.requests],
+            "row": pa.array([i for answer in answers for i in range(len(answer.requests))], pa.int32()),
+            "at": pa.array([answer.at for answer in answers for _ in answer.requests], pa.timestamp("us", "UTC")),
+            "model": [described.model] * len(requests),
+            "version": [described.version] * len(requests),
+            "traffic": [answer.traffic for answer in answers for _ in answer.requests],
+            "request": _struct(described.request, requests),
+            "features": _struct(described.features, values),
             "missing": pa.array([prediction.missing for prediction in predictions], texts),
             "stale": pa.array([prediction.stale for prediction in predictions], texts),
             "out_of_bounds": pa.array([prediction.out_of_bounds for prediction in predictions], texts),
-            **_answered(model, predictions),
+            **_answered(described.task, predictions),
             "confidence": [prediction.confidence for prediction in predictions],
         }
     )
 
 
-def _answered(model: Model, predictions: Sequence[Prediction]) -> dict[str, Any]:
+def _answered(task: str, predictions: Sequence[Prediction]) -> dict[str, Any]:
     """A probability and the decision, or a number."""
     import pyarrow as pa
 
     predicted = pa.array([prediction.predicted for prediction in predictions], pa.float64())
-    found = {PREDICTED[model.manifest.task]: predicted}
-    if model.manifest.task == CLASSIFICATION:
+    found = {PREDICTED[task]: predicted}
+    if task == CLASSIFICATION:
         found["decision"] = pa.array([prediction.decision for prediction in predictions], pa.bool_())
     return found
-
-
-def _request_fields(plan: FeaturePlan) -> list[Feature]:
-    return [*plan.entity_keys, *plan.request_fields]
 
 
 def _struct(fields: Sequence[Feature], rows: Sequence[Sequence[Any]]) -> Any:

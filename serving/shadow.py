@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from queue import SimpleQueue
 
 from larder.contracts.answer import Answer
@@ -12,7 +13,7 @@ from serving.answers import reads_alike, shadow_answer
 from serving.champion import Version, VersionLoader
 from serving.metrics import Metrics
 from serving.online_store import OnlineStore
-from serving.prediction_log import LoggedAnswer, PredictionLog
+from serving.prediction_log import LoggedAnswer
 
 MAX_WAITING = 5_000
 """Rows that may wait for the shadow; bounds the memory when requests come faster than it scores."""
@@ -68,7 +69,7 @@ class ShadowListener:
         self,
         rules: Answer,
         store: OnlineStore,
-        log: PredictionLog,
+        log: Callable[[LoggedAnswer], None],
         metrics: Metrics,
         *,
         max_waiting: int = MAX_WAITING,
@@ -112,7 +113,7 @@ class ShadowListener:
         try:
             if not reads_alike(shadow.model.plan, live.model.plan):
                 features = self._store.read_beside(shadow.reader, live.rows)
-            self._log.log(shadow_answer(shadow.model, self._rules, live, features))
+            self._log(shadow_answer(shadow.model, self._rules, live, features))
             self._metrics.count_shadow(rows, time.perf_counter() - started)
         except Exception as problem:  # a shadow that fails is a finding about the shadow, and nobody's trouble
             self._metrics.count_shadow_failure(rows, problem)

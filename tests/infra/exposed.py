@@ -57,7 +57,7 @@ def _serving() -> str:
     metrics.count_shadow(1, 0.001)
     metrics.count_shadow_failure(1, ValueError())
     metrics.set_online_store_up(True)
-    log: Any = SimpleNamespace(written=1, dropped=0, failed_writes=0)
+    log: Any = SimpleNamespace(written=1, waiting=0, dropped=0, failed_writes=0)
     metrics.watch(log)
     return metrics.text().decode()
 

@@ -1,5 +1,3 @@
-import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +12,7 @@ from larder.contracts.plan import Column, FeaturePlan
 from larder.contracts.tables import LIVE, SHADOW
 from larder.predictions import read_predictions
 from serving.model import Model, load_model
-from serving.prediction_log import LoggedAnswer, PredictionLog, delta_writer
+from serving.prediction_log import LoggedAnswer, delta_writer
 from serving.predictions import Prediction
 
 AT = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -142,60 +140,3 @@ def test_what_callers_sent_does_not_reach_the_statistics_in_the_tables_log(model
 
     assert '\\"at\\"' in commits
     assert "north" not in commits
-
-
-def test_closing_writes_what_waits(model: Model):
-    written: list[LoggedAnswer] = []
-    log = PredictionLog(written.extend, seconds=60)
-    log.start()
-
-    log.log(_answer(model, rows=3))
-    log.close()
-
-    assert [answer.id for answer in written] == ["a"]
-    assert (log.written, log.dropped) == (3, 0)
-
-
-def test_a_full_queue_drops_and_counts_and_never_waits(model: Model):
-    disk = threading.Event()
-    log = PredictionLog(lambda _: disk.wait() and None, seconds=0.01, max_waiting=5)
-    log.start()
-
-    for _ in range(10):
-        log.log(_answer(model))
-    disk.set()
-    log.close()
-
-    assert (log.written, log.dropped) == (5, 5)
-
-
-def test_shadow_rows_leave_half_of_the_queue_to_what_callers_were_told(model: Model):
-    written: list[LoggedAnswer] = []
-    log = PredictionLog(written.extend, seconds=60, max_waiting=4)
-
-    for answer in [replace(_answer(model), traffic=SHADOW)] * 3 + [_answer(model)] * 2:
-        log.log(answer)
-    log.start()
-    log.close()
-
-    assert [answer.traffic for answer in written] == [SHADOW, SHADOW, LIVE, LIVE]
-    assert log.dropped == 1
-
-
-def test_rows_of_a_failed_write_are_written_by_the_next(model: Model):
-    attempts: list[int] = []
-
-    def disk_full_once(answers: Sequence[LoggedAnswer]) -> None:
-        attempts.append(len(answers))
-        if len(attempts) == 1:
-            raise OSError("No space left on device")
-
-    log = PredictionLog(disk_full_once, seconds=0.01)
-    log.log(_answer(model))
-    log.start()
-    while len(attempts) < 2:
-        pass
-    log.close()
-
-    assert attempts == [1, 1]
-    assert (log.written, log.dropped, log.failed_writes) == (1, 0, 1)

@@ -1,16 +1,22 @@
 """The server as a process of its own, started as a user starts it."""
 
 import http.client
+import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from deltalake import DeltaTable
 
@@ -29,6 +35,16 @@ from larder.contracts.settings import load_settings
 from serving.app import create_app
 app = create_app(load_settings())
 print(time.process_time(), *(name for name in sys.argv[1:] if name in sys.modules))
+"""
+
+SERVE_AND_STORE_ALL_THE_TIME = """
+import sys
+from functools import partial
+import serving.app
+serving.app.PredictionLogger = partial(serving.app.PredictionLogger, seconds=0.02)
+from larder.cli import main
+sys.argv = ["larder", "serve", "--fd", sys.argv[1]]
+main()
 """
 
 
@@ -183,3 +199,119 @@ def test_questions_sent_at_once_are_answered_in_their_order(server: Any):
 
     assert [answer[:3] for answer in answers.split(b"HTTP/1.1 ")] == [b"", b"404", b"200", b"200"]
     assert answers.endswith(b'{"status":"alive"}')
+
+
+@pytest.mark.parametrize("killed", ["server", "writer", "both"])
+def test_each_answer_given_is_logged_once_whoever_is_killed_at_whatever_instant(
+    environment: dict[str, str],
+    settings: Settings,
+    promote: Any,
+    materialize: Callable[[], None],
+    known: Any,
+    killed: str,
+):
+    materialize()
+    promote("1")
+    instants = random.Random(killed)
+    answered: list[str] = []
+    with listening_socket("127.0.0.1", 0) as listener:
+        for _ in range(4):
+            with _storing_all_the_time(environment, listener) as process, _asking(listener, known, answered):
+                time.sleep(instants.uniform(0.3, 1.5))
+                _kill(process, killed)
+        with _storing_all_the_time(environment, listener) as process:
+            process.terminate()
+            assert process.wait(timeout=60) == 0
+    # The writers of killed servers may still be at work on what these left.
+    _until(lambda: not list((settings.state / "spool" / "returns").iterdir()))
+
+    logged = Counter(DeltaTable(Lake(settings.lake).predictions("returns")).to_pyarrow_table()["answer_id"].to_pylist())
+    assert len(answered) > 20
+    assert set(answered) <= set(logged)
+    assert set(logged.values()) == {1}
+
+
+def test_two_servers_of_one_project_log_all_that_each_answers(
+    environment: dict[str, str], settings: Settings, promote: Any, materialize: Callable[[], None], known: Any
+):
+    materialize()
+    promote("1")
+    answered: list[str] = []
+    with (
+        listening_socket("127.0.0.1", 0) as one,
+        listening_socket("127.0.0.1", 0) as other,
+        _storing_all_the_time(environment, one) as first,
+        _storing_all_the_time(environment, other) as second,
+    ):
+        with _asking(one, known, answered), _asking(other, known, answered):
+            time.sleep(1)
+        for process in (first, second):
+            process.terminate()
+            assert process.wait(timeout=60) == 0
+
+    logged = DeltaTable(Lake(settings.lake).predictions("returns")).to_pyarrow_table()["answer_id"].to_pylist()
+    assert sorted(logged) == sorted(answered)
+
+
+@contextmanager
+def _storing_all_the_time(environment: dict[str, str], listener: socket.socket) -> Iterator[subprocess.Popen[bytes]]:
+    """A server that answers, whose writer looks for rows fifty times a second; killed afterwards, if need be."""
+    command = [sys.executable, "-c", SERVE_AND_STORE_ALL_THE_TIME, str(listener.fileno())]
+    process = subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()], cwd=Path(__file__).parents[2])
+    connection = http.client.HTTPConnection(*listener.getsockname(), timeout=60)
+    connection.request("GET", "/health")
+    connection.getresponse().read()
+    connection.close()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@contextmanager
+def _asking(listener: socket.socket, row: Any, answered: list[str]) -> Iterator[None]:
+    """Ask without a pause for the block or until the server dies; the ids of what it answered go to `answered`."""
+    is_over = threading.Event()
+
+    def ask() -> None:
+        connection = http.client.HTTPConnection(*listener.getsockname(), timeout=60)
+        body = json.dumps({"rows": [row]})
+        try:
+            while not is_over.is_set():
+                connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+                response = connection.getresponse()
+                content = json.loads(response.read())
+                if response.status == http.client.OK:  # a busy Redis may have refused to answer
+                    answered.append(content["id"])
+        except (OSError, http.client.HTTPException, ValueError):
+            pass  # killed while it answered
+        finally:
+            connection.close()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        asking.join()
+
+
+def _kill(server: subprocess.Popen[bytes], killed: str) -> None:
+    """With SIGKILL. Of the writer alone: its server goes on for a while."""
+    writers = [child for child in psutil.Process(server.pid).children() if "serving.log_writer" in child.cmdline()]
+    assert writers
+    if killed != "server":
+        for writer in writers:
+            writer.kill()
+    if killed == "writer":
+        time.sleep(0.2)
+    server.kill()

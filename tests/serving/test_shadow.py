@@ -24,9 +24,10 @@ from larder.online.compiled import FeatureRows
 from larder.online.reader import FeatureReader
 from serving.answers import live_answer, reads_alike, shadow_answer
 from serving.champion import Version, VersionLoader
+from serving.logger import PredictionLogger
 from serving.metrics import Metrics
 from serving.online_store import OnlineStore, online_store
-from serving.prediction_log import LoggedAnswer, PredictionLog
+from serving.prediction_log import LoggedAnswer
 from serving.shadow import CurrentShadow, ShadowListener
 
 SECONDS_TO_NOTICE = 10.0
@@ -64,7 +65,7 @@ def loaded(
 
 @pytest.fixture(autouse=True)
 def _logged_promptly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.app.PredictionLog", partial(PredictionLog, seconds=0.05))
+    monkeypatch.setattr("serving.app.PredictionLogger", partial(PredictionLogger, seconds=0.05))
 
 
 @pytest.fixture
@@ -321,13 +322,11 @@ def _heard(
 ) -> tuple[list[LoggedAnswer], str]:
     """What a listener logs of so many equal answers, and its metrics. `then` is called once all were told to it."""
     written: list[LoggedAnswer] = []
-    log, metrics = PredictionLog(written.extend), Metrics()
-    listener = ShadowListener(RULES, loaded.store, log, metrics, max_waiting=max_waiting)
-    log.start()
+    metrics = Metrics()
+    listener = ShadowListener(RULES, loaded.store, written.append, metrics, max_waiting=max_waiting)
     listener.start()
     for _ in range(answers):
         listener.hear(shadow, loaded.live, loaded.features)
     then()
     listener.close()
-    log.close()
     return written, metrics.text().decode()
