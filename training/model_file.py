@@ -8,7 +8,10 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 TRUSTED = "sklearn."
-"""Besides what skops knows as harmless, only scikit-learn's own classes are restored."""
+"""Besides what skops knows as harmless, only scikit-learn's own classes are restored,"""
+
+HARMLESS = ("numpy.dtype",)
+"""and the type of an array, which an imputer keeps: skops reads it off an empty array."""
 
 
 def dumped(pipeline: "Pipeline") -> bytes:
@@ -16,7 +19,7 @@ def dumped(pipeline: "Pipeline") -> bytes:
     import skops.io
 
     data: bytes = skops.io.dumps(pipeline)
-    foreign = [name for name in foreign_types(data) if not name.startswith(TRUSTED)]
+    foreign = _refused(foreign_types(data))
     if foreign:
         raise ConfigurationError(
             f"The pipeline holds {foreign}; a model consists of scikit-learn's own classes, so that it can be restored "
@@ -40,7 +43,11 @@ def loaded(data: bytes) -> "Pipeline":
         types = foreign_types(data)
     except Exception as problem:  # whatever a damaged archive provokes
         raise InvalidDataError(f"The model file is damaged: {problem}. Run `larder train` again.") from problem
-    foreign = [name for name in types if not name.startswith(TRUSTED)]
+    foreign = _refused(types)
     if foreign:
         raise InvalidDataError(f"The model file names {foreign}, which is not restored. Run `larder train` again.")
     return skops.io.loads(data, trusted=types)
+
+
+def _refused(types: list[str]) -> list[str]:
+    return [name for name in types if not name.startswith(TRUSTED) and name not in HARMLESS]

@@ -2,7 +2,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from larder.contracts.bundle import Bounds
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError
@@ -78,6 +82,22 @@ def test_a_class_of_ones_own_is_refused_before_it_is_fitted(data):
 
 def test_a_dumped_model_answers_as_before(data):
     model = fit(shop_objective(), data.train, COLUMNS)
+
+    again = loaded(dumped(model))
+
+    assert predictions(again, data.test, COLUMNS).tolist() == predictions(model, data.test, COLUMNS).tolist()
+
+
+def test_a_pipeline_that_imputes_nulls_is_dumped_and_restored(data):
+    """Linear models need it; an imputer keeps the type of the array that it learned from."""
+
+    def imputed(numbers, strings):
+        encoder = ColumnTransformer(
+            [("numbers", SimpleImputer(), [0, 1]), ("strings", OneHotEncoder(handle_unknown="ignore"), [2])]
+        )
+        return Pipeline([("columns", encoder), ("scale", StandardScaler(with_mean=False)), ("line", LogisticRegression())])
+
+    model = fit(shop_objective(pipeline=imputed), data.train, COLUMNS)
 
     again = loaded(dumped(model))
 
