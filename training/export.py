@@ -85,7 +85,8 @@ def _allowed(pipeline: "Pipeline", trained: Floats) -> Floats:
     if is_classifier(pipeline):
         return np.full(len(trained), TOLERANCE)
     distance = np.abs(trained - trained.mean())
-    return TOLERANCE * np.maximum(distance, distance.mean())
+    allowed: Floats = TOLERANCE * np.maximum(distance, distance.mean())
+    return allowed
 
 
 def _with_float32_thresholds(pipeline: "Pipeline") -> "Pipeline":

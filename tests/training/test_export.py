@@ -63,7 +63,9 @@ def test_thresholds_between_neighbouring_float32_values_are_kept(is_nested):
     low = np.float32(10) + np.spacing(np.float32(10)) * np.arange(200, dtype=np.float32)
     rows = pa.table({"size": np.tile(low, 20), "label": np.tile(np.arange(200) % 2 == 0, 20)})
     columns = Columns(("size",))
-    objective = shop_objective(label=Label("sizes", "label", positive="odd"), pipeline=votes if is_nested else deep_trees)
+    objective = shop_objective(
+        label=Label("sizes", "label", positive="odd"), pipeline=votes if is_nested else deep_trees
+    )
     model = fit(objective, rows, columns)
 
     exported = export(model, columns, rows)
@@ -80,7 +82,9 @@ def deep_trees(numbers, strings):
 
 def votes(numbers, strings):
     [(name, trees)] = deep_trees(numbers, strings).steps
-    return Pipeline([("votes", VotingClassifier([(name, trees), ("again", trees)], voting="soft", flatten_transform=False))])
+    return Pipeline(
+        [("votes", VotingClassifier([(name, trees), ("again", trees)], voting="soft", flatten_transform=False))]
+    )
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e12])

@@ -95,7 +95,9 @@ def test_a_pipeline_that_imputes_nulls_is_dumped_and_restored(data):
         encoder = ColumnTransformer(
             [("numbers", SimpleImputer(), [0, 1]), ("strings", OneHotEncoder(handle_unknown="ignore"), [2])]
         )
-        return Pipeline([("columns", encoder), ("scale", StandardScaler(with_mean=False)), ("line", LogisticRegression())])
+        return Pipeline(
+            [("columns", encoder), ("scale", StandardScaler(with_mean=False)), ("line", LogisticRegression())]
+        )
 
     model = fit(shop_objective(pipeline=imputed), data.train, COLUMNS)
 

@@ -106,11 +106,15 @@ def test_a_model_as_good_as_ever_does_not_alarm():
     assert alarms(quality(judge(), outcome_rows(as_predicted))) == []
 
 
-def test_a_model_that_has_lost_its_skill_alarms_in_every_loss_and_slice():
-    found = set(alarms(quality(judge(), outcome_rows(by_chance))))
+def test_a_model_that_has_lost_its_skill_alarms_in_every_loss_and_slices_are_reported():
+    found = quality(judge(), outcome_rows(by_chance))
 
-    assert {("quality", "1", "mae"), ("quality", "1", "kpi")} <= found
-    assert {("quality", f"branch=branch {place}", "mae") for place in (0, 1)} <= found
+    assert {("quality", subject, metric) for subject in ("1", "live") for metric in ("mae", "kpi")} == set(
+        alarms(found)
+    )
+    for place in (0, 1):
+        shown = by_metric(found, f"branch=branch {place}")
+        assert shown["mae"].value > 8 and shown["mae"].limit is None
 
 
 def test_a_constant_error_alarms_and_is_told_as_bias():
