@@ -24,6 +24,7 @@ from serving.logger import PredictionLogger
 from serving.metrics import CONTENT_TYPE, Metrics
 from serving.online_store import OnlineStore, online_store
 from serving.predict import Predict
+from serving.protocols.routes import Protocols
 from serving.responses import defect, http_error, json_response
 from serving.shadow import CurrentShadow, ShadowListener
 
@@ -99,6 +100,7 @@ class Endpoints:
             Route("/ready", self.ready),
             Route("/metrics", self.metrics),
             Route("/model", self.model),
+            *Protocols(self._current, self._answer, predict, self.ready).routes(),
         ]
         handlers: dict[Any, Any] = {HTTPException: _http_error, Exception: _defect}
         return Application(predict, routes=routes, lifespan=self._lifespan, exception_handlers=handlers)

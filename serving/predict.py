@@ -2,8 +2,11 @@
 
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import msgspec
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -12,17 +15,26 @@ from starlette.types import Receive, Scope, Send
 from larder.contracts.answer import Answer
 from larder.contracts.clock import Clock
 from larder.contracts.errors import InvalidDataError, LarderError
+from larder.online.compiled import FeatureRows
 from serving.answers import live_answer
 from serving.body import json_body
 from serving.champion import CurrentChampion
 from serving.logger import PredictionLogger
 from serving.metrics import Metrics
 from serving.online_store import OnlineStore
+from serving.prediction_log import LoggedAnswer
 from serving.predictions import rendered
 from serving.responses import defect, error_response, http_error, json_response
 from serving.shadow import CurrentShadow, ShadowListener
 
 RETRY_AFTER_SECONDS = "1"
+
+
+class Given(NamedTuple):
+    """An answer, and the features that it rests on."""
+
+    logged: LoggedAnswer
+    features: FeatureRows
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,11 @@ class Predict:
         except LarderError as problem:
             return error_response(503, str(problem), {"Retry-After": RETRY_AFTER_SECONDS})
 
-    def _predicted(self, body: bytes, *, is_explained: bool) -> Response:
+    def given(self, body: bytes) -> Given:
+        """The champion's answer to `{"rows": [...]}`: logged, heard by the shadow and counted.
+
+        Raises InvalidDataError for a body that cannot be used, OnlineStoreError when no features can be read.
+        """
         champion = self.current.champion
         rows = champion.decode(body)
         features = self.store.read(champion.reader, rows)
@@ -68,12 +84,21 @@ class Predict:
         if (shadow := self.shadow.version) is not None:
             self.listener.hear(shadow, logged, features)
         self.metrics.count_predictions(logged.predictions)
+        return Given(logged, features)
+
+    def given_rows(self, rows: Sequence[dict[str, Any]]) -> Given:
+        """The same for rows that came in another form; they are checked as if they had come in this server's own."""
+        return self.given(msgspec.json.encode({"rows": rows}))
+
+    def _predicted(self, body: bytes, *, is_explained: bool) -> Response:
+        given = self.given(body)
+        logged, model = given.logged, given.logged.model
         shown = [rendered(prediction, self.answer) for prediction in logged.predictions]
         if is_explained:
-            names = [column.name for column in champion.model.plan.columns]
-            for item, values in zip(shown, features.values, strict=True):
+            names = [column.name for column in model.plan.columns]
+            for item, values in zip(shown, given.features.values, strict=True):
                 item["features"] = dict(zip(names, values, strict=True))
-        manifest = champion.model.manifest
+        manifest = model.manifest
         return json_response(
             {
                 "predictions": shown,
