@@ -23,7 +23,11 @@ def print_report(report: RunReport, console: Console, *, address: str, page: str
 
     `address` is the server's `http://host:port`, `page` the address of the page with plots.
     """
-    is_good = not report.missing and not report.failed_gates and not (report.verify and report.verify.different)
+    is_good = (
+        not report.missing
+        and not report.failed_gates
+        and not (report.verify and (report.verify.different or report.verify.unread))
+    )
     title = f"{report.use_case or 'Larder'} · {formats.instant(report.at)}"
     lines = [Text(report.question, "bold")] if report.question else []
     lines += [Text(wording.headline(report)), Text(wording.proof(report))]
@@ -46,7 +50,7 @@ def _quality(report: RunReport) -> Iterator[RenderableType]:
     quality.add_row(Text("this model", "bold"), *ours)
     for name, scores in report.references.items():
         if scores is not None:
-            called = wording.REFERENCE_NAMES.get(name, name)
+            called = wording.reference_name(report, name)
             quality.add_row(Text(called), *(formats.number(scores.get(metric)) for metric in shown))
     yield quality
     if report.kpi is not None:

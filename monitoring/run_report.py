@@ -114,6 +114,8 @@ class ViewCheck(msgspec.Struct, frozen=True):
     features: tuple[FeatureCheck, ...] = ()
     strays: int = 0
     """Entities online that history has never heard of; each of their features is different."""
+    error: str = ""
+    """Why the view could not be compared; nothing is counted then."""
 
     @property
     def different(self) -> int:
@@ -128,6 +130,11 @@ class Verification(msgspec.Struct, frozen=True):
     views: tuple[ViewCheck, ...] = ()
     at: str = ""
     seconds: float | None = None
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Views that could not be compared."""
+        return tuple(view.view for view in self.views if view.error)
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -9,8 +9,7 @@ from larder.contracts.objective import CLASSIFICATION, TITLES
 from monitoring.formats import number
 from monitoring.run_report import FeatureCheck, Gate, RunReport
 
-REFERENCE_NAMES = {"constant": "chance", "calendar": "calendar only", "champion": "champion until now"}
-"""Reference in the train result -> what a reader calls it; other names stay as they are."""
+_REFERENCES = {"calendar": "calendar only", "champion": "champion until now"}
 
 
 @dataclass(frozen=True)
@@ -28,13 +27,20 @@ class Difference:
     """`12 behind, 3 missing`; empty when nobody counted the causes."""
 
 
+def reference_name(report: RunReport, name: str) -> str:
+    """What a reader calls a reference of the train result; names of one's own stay as they are."""
+    if name == "constant":
+        return "chance" if report.task.name == CLASSIFICATION else "always the mean"
+    return _REFERENCES.get(name, name)
+
+
 def headline(report: RunReport) -> str:
     """The outcome of the run in one plain sentence."""
     if "train" in report.missing:
         return f"No model has been trained yet: {report.missing['train']} makes the first one."
     version, ranking = report.model.get("version", "?"), report.task.ranking
     beside = [
-        f"{REFERENCE_NAMES.get(name, name)} {number(scores.get(ranking))}"
+        f"{reference_name(report, name)} {number(scores.get(ranking))}"
         for name, scores in sorted(report.references.items(), key=lambda item: -((item[1] or {}).get(ranking) or 0.0))
         if scores is not None
     ]
@@ -53,7 +59,7 @@ def proof(report: RunReport) -> str:
     check = report.verify
     if check is None:
         return f"Whether serving and training see the same values is not known yet: {report.missing['verify']} tells."
-    if check.compared == 0:
+    if check.compared == 0 and not check.unread:
         return "Nothing was compared: the online store and history hold no values at this instant."
     if check.different:
         worst = ", ".join(item.feature for item in differences(report)[:3])
@@ -61,6 +67,9 @@ def proof(report: RunReport) -> str:
             f"Of {check.compared:,} online values, {check.different:,} differ from history"
             f"{f' (first of all {worst})' if worst else ''}: training and serving do not see the same world."
         )
+    if check.unread:
+        unread = f"{', '.join(check.unread)} could not be compared"
+        return f"All {check.compared:,} online values that could be compared equal history; {unread}."
     return f"All {check.compared:,} online values equal history: training and serving see the same world."
 
 

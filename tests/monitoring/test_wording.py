@@ -35,6 +35,26 @@ def test_the_proof_names_the_worst_features_and_their_causes(results: dict[str, 
     ]
 
 
+def test_a_view_that_could_not_be_compared_is_never_said_to_be_equal(results: dict[str, Any]):
+    results["verify"]["views"][1]["error"] = "its table is damaged"
+
+    said = wording.proof(run_report(results, at=AT))
+
+    assert "that could be compared equal history" in said and "branch_returns could not be compared" in said
+
+
+def test_a_model_of_numbers_is_set_beside_the_mean(results: dict[str, Any]):
+    results["train"] |= {
+        "task": {"name": "regression", "ranking": "r2", "loss": "mae", "no_skill": 0.0},
+        "metrics": {"r2": 0.61, "mae": 4.2},
+        "references": {"constant": {"r2": -0.01, "mae": 7.0}, "champion": None},
+    }
+
+    said = wording.headline(run_report(results, at=AT))
+
+    assert "tells large from small with R² 0.610 (always the mean -0.010)" in said
+
+
 def test_entities_that_history_does_not_know_are_differences_too(results: dict[str, Any]):
     results["verify"].update(compared=1206, different=6)
     results["verify"]["views"][0]["strays"] = 3
