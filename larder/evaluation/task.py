@@ -61,16 +61,12 @@ class Task(Protocol):
 
 def task_of(objective: Objective) -> Task:
     """The objective's task, with its KPI."""
-    return task_with(objective.kpi)
-
-
-def task_with(kpi: Kpi | ErrorKpi) -> Task:
     from larder.evaluation.classification import Classification
     from larder.evaluation.regression import Regression
 
-    match kpi:
-        case Kpi():
+    match objective.kpi:
+        case Kpi() as kpi:
             return Classification(kpi)
-        case ErrorKpi():
+        case ErrorKpi() as kpi:
             return Regression(kpi)
-    raise ConfigurationError(f"A KPI is a Kpi or an ErrorKpi, not a {type(kpi).__name__}.")
+    raise ConfigurationError(f"A KPI is a Kpi or an ErrorKpi, not a {type(objective.kpi).__name__}.")

@@ -21,7 +21,7 @@ from larder.contracts.objective import CLASSIFICATION, REGRESSION, TITLES, Objec
 from larder.evaluation import Floats, Outcomes, Task, slice_values, task_of
 from larder.predictions import LIVE, OUTCOME, SHADOW
 from monitoring.monitors.expectation import expected_roc_auc
-from monitoring.monitors.resampling import Samples, interval, samples
+from monitoring.monitors.resampling import Samples, interval, roc_auc_samples, samples
 from monitoring.monitors.window import Window, verdict_of
 
 REPORTED = {CLASSIFICATION: ("calibration_error",), REGRESSION: ("r2", "rmse", "bias")}
@@ -37,13 +37,10 @@ class Matured:
 
     outcome: Outcomes
     predicted: Floats
-    constant: dict[str, Floats]
-    """What each row would have lost with the constant answer that is best for all of them."""
     hours: npt.NDArray[np.int64]
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> "Matured":
-        constant = {metric: losses[chosen] for metric, losses in self.constant.items()}
-        return Matured(self.outcome[chosen], self.predicted[chosen], constant, self.hours[chosen])
+        return Matured(self.outcome[chosen], self.predicted[chosen], self.hours[chosen])
 
     @property
     def is_judgeable(self) -> bool:
@@ -85,18 +82,19 @@ def quality(judge: Judge, rows: pa.Table) -> list[Finding]:
     live = rows.filter(pc.equal(rows["traffic"], LIVE))
     if live.num_rows:
         baseline = judge.baseline_of(live["version"][-1].as_py())
-        found += _quality(judge, LIVE, matured(judge.task, live), baseline)
-        found += [finding for part in judge.objective.slices for finding in _slices(judge, part, live, baseline)]
+        answered = matured(judge.task, live)
+        found += _quality(judge, LIVE, answered, baseline)
+        for part in judge.objective.slices:
+            values = slice_values(part, live[f"label_{part.column}"])
+            found += _slices(judge, part, values, answered, baseline)
     return found
 
 
 def matured(task: Task, rows: pa.Table) -> Matured:
     """Of rows that all have an outcome."""
-    outcome = task.outcomes(rows, OUTCOME)
     return Matured(
-        outcome=outcome,
+        outcome=task.outcomes(rows, OUTCOME),
         predicted=rows[task.predicted].to_numpy(),
-        constant=task.constant_losses(outcome),
         hours=rows["at"].cast(pa.int64()).to_numpy() // _HOUR_MICROSECONDS,
     )
 
@@ -113,7 +111,7 @@ def _quality(judge: Judge, subject: str, rows: Matured, baseline: Baseline | Non
     if baseline is None:
         yield window.unknown("quality", subject, "baseline", "The bundle has no baseline; promote a newer model.")
     values = judge.task.metrics(rows.outcome, rows.predicted)
-    drawn = samples(judge.task, rows.outcome, rows.predicted, rows.constant, rows.hours)
+    drawn = samples(judge.task, rows.outcome, rows.predicted, rows.hours)
     yield window.reported("quality", subject, "outcomes", count, f"{count:,} answers have an outcome.")
     for metric in REPORTED[judge.task.name]:
         evidence = f"{TITLES[metric]} {values[metric]:.4f}."
@@ -121,7 +119,7 @@ def _quality(judge: Judge, subject: str, rows: Matured, baseline: Baseline | Non
     if drawn.roc_auc is not None:
         yield _roc_auc(judge, subject, rows, values["roc_auc"], drawn.roc_auc, baseline)
     for metric in drawn.losses:
-        yield _loss(judge, subject, metric, rows, values[metric], drawn, baseline)
+        yield _loss(judge, subject, metric, values[metric], drawn, baseline)
 
 
 def _told_apart(task: Task, rows: Matured) -> str:
@@ -143,9 +141,7 @@ def _roc_auc(
     return judge.window.judged("quality", subject, "roc_auc", value, limit, verdict_of(high < limit), evidence)
 
 
-def _loss(
-    judge: Judge, subject: str, metric: str, rows: Matured, value: float, drawn: Samples, baseline: Baseline | None
-) -> Finding:
+def _loss(judge: Judge, subject: str, metric: str, value: float, drawn: Samples, baseline: Baseline | None) -> Finding:
     confidence = judge.limits.confidence
     low, high = interval(drawn.losses[metric], confidence)
     evidence = f"{TITLES[metric]} {value:.4f}, {confidence:.0%} interval {low:.4f} to {high:.4f}"
@@ -153,30 +149,32 @@ def _loss(
         return judge.window.reported("quality", subject, metric, value, f"{evidence}.")
     usual, usual_constant = baseline.metrics[metric], baseline.constant[metric]
     skill = usual / usual_constant if usual_constant else 1.0
-    constant = float(rows.constant[metric].mean())
-    promised = judge.task.expected_losses(rows.predicted)
-    expected = float(promised[metric].mean()) if promised else 0.0
+    constant, expected = drawn.constant_of_all[metric], drawn.expected_of_all.get(metric)
     worst = 1 + judge.limits.quality_decay
-    limit = max(skill * constant, expected) * worst
+    limit = max(skill * constant, expected or 0.0) * worst
     references = np.maximum(skill * drawn.constant[metric], drawn.expected.get(metric, 0.0))
     # Where true outcomes are rare a loss rises and falls with their number, and the references with it: the interval of
     # the loss alone may hold the limit while that of the ratio lies beyond it.
-    least, most = interval(_ratios(drawn.losses[metric], references), confidence)
+    # Without a reference, as where all answers are right, there is no ratio.
+    nothing = np.full(len(references), np.nan)
+    ratios = np.divide(drawn.losses[metric], references, out=nothing, where=references > 0)
+    least, most = interval(ratios, confidence)
+    promised = "" if expected is None else f", and its probabilities promised {expected:.4f}"
     evidence += (
         f"; the best constant answer would have {constant:.4f}. When the model was judged it had {usual:.4f} where a "
-        f"constant had {usual_constant:.4f}{f', and its probabilities promised {expected:.4f}' if promised else ''}. "
+        f"constant had {usual_constant:.4f}{promised}. "
         f"On the same answers that is {least:.2f} to {most:.2f} times what was to be expected; all of it over "
         f"{worst:g} alarms."
     )
     return judge.window.judged("quality", subject, metric, value, limit, verdict_of(least > worst), evidence)
 
 
-def _slices(judge: Judge, part: Slice, live: pa.Table, baseline: Baseline | None) -> Iterator[Finding]:
-    values = slice_values(part, live[f"label_{part.column}"])
-    rows = matured(judge.task, live)
+def _slices(
+    judge: Judge, part: Slice, values: npt.NDArray[np.object_], rows: Matured, baseline: Baseline | None
+) -> Iterator[Finding]:
+    """`values`: the slice's value of each of the rows."""
     for value in sorted(set(values)):
-        chosen = values == value
-        own = rows.only(chosen)
+        own = rows.only(values == value)
         if len(own.outcome) >= max(part.minimum_rows, judge.limits.minimum_rows) and own.is_judgeable:
             yield from _slice(judge, f"{part.name}={value}", own, baseline)
 
@@ -184,9 +182,8 @@ def _slices(judge: Judge, part: Slice, live: pa.Table, baseline: Baseline | None
 def _slice(judge: Judge, subject: str, rows: Matured, baseline: Baseline | None) -> Iterator[Finding]:
     """ROC-AUC, an alarm where half of what the model has over chance is lost, or the error of numbers; and the KPI."""
     values = judge.task.metrics(rows.outcome, rows.predicted)
-    drawn = samples(judge.task, rows.outcome, rows.predicted, rows.constant, rows.hours)
-    if drawn.roc_auc is not None:
-        yield _slice_roc_auc(judge, subject, rows, values["roc_auc"], drawn.roc_auc, baseline)
+    if judge.task.name == CLASSIFICATION:
+        yield _slice_roc_auc(judge, subject, rows, values["roc_auc"], baseline)
     else:
         # What is usual for a slice of numbers nobody has kept, and slices differ in size and in what can be foretold.
         evidence = f"Mean absolute error {values['mae']:.4f}, among {len(rows.outcome):,} answers."
@@ -195,10 +192,8 @@ def _slice(judge: Judge, subject: str, rows: Matured, baseline: Baseline | None)
     yield judge.window.reported("quality", subject, "kpi", cost, f"{cost:.2f} {judge.objective.kpi.unit}.")
 
 
-def _slice_roc_auc(
-    judge: Judge, subject: str, rows: Matured, value: float, drawn: Floats, baseline: Baseline | None
-) -> Finding:
-    low, high = interval(drawn, judge.limits.confidence)
+def _slice_roc_auc(judge: Judge, subject: str, rows: Matured, value: float, baseline: Baseline | None) -> Finding:
+    low, high = interval(roc_auc_samples(rows.outcome, rows.predicted, rows.hours), judge.limits.confidence)
     evidence = f"ROC-AUC {value:.4f}, {judge.limits.confidence:.0%} interval {low:.4f} to {high:.4f}, among "
     evidence += f"{len(rows.outcome):,} answers."
     limit = None if baseline is None else (baseline.metrics["roc_auc"] + 0.5) / 2
@@ -206,9 +201,3 @@ def _slice_roc_auc(
         evidence += " Half of what the model has over chance is lost here."
         return judge.window.judged("quality", subject, "roc_auc", value, limit, Verdict.ALARM, evidence)
     return judge.window.reported("quality", subject, "roc_auc", value, evidence)
-
-
-def _ratios(losses: Floats, references: Floats) -> Floats:
-    """NaN where there is nothing to compare with."""
-    found: Floats = np.divide(losses, references, out=np.full(len(references), np.nan), where=references > 0)
-    return found

@@ -28,21 +28,22 @@ class Samples:
 
     losses: dict[str, Floats]
     constant: dict[str, Floats]
-    """The same losses of a constant answer."""
+    """The same losses of the constant answer that is best for all rows."""
     expected: dict[str, Floats]
     """The same losses as the predictions themselves promise them; empty where they promise nothing."""
+    constant_of_all: dict[str, float]
+    """`constant` of the rows as they are, none drawn twice."""
+    expected_of_all: dict[str, float]
+    """`expected` of the rows as they are."""
     roc_auc: Floats | None
     """None where numbers are predicted; NaN where a sample lacks one of the outcomes."""
 
 
-def samples(
-    task: Task, outcome: Outcomes, predicted: Floats, constant: Mapping[str, Floats], hours: npt.NDArray[np.int64]
-) -> Samples:
-    """`constant`: losses per row of a constant answer; `hours`: any whole number, the same for rows of one block."""
-    _, block = np.unique(hours, return_inverse=True)
-    blocks = int(block.max()) + 1
-    draws = np.random.default_rng(SEED).multinomial(blocks, np.full(blocks, 1 / blocks), SAMPLES).astype(np.float64)
+def samples(task: Task, outcome: Outcomes, predicted: Floats, hours: npt.NDArray[np.int64]) -> Samples:
+    """`hours`: any whole number per row, the same for rows of one block."""
+    block, draws = _drawn(hours)
     rows = draws @ np.bincount(block)
+    constant, expected = task.constant_losses(outcome), task.expected_losses(predicted)
 
     def means(losses: Mapping[str, Floats]) -> dict[str, Floats]:
         return {name: (draws @ np.bincount(block, per_row)) / rows for name, per_row in losses.items()}
@@ -50,9 +51,17 @@ def samples(
     return Samples(
         losses=means(task.losses(outcome, predicted)),
         constant=means(constant),
-        expected=means(task.expected_losses(predicted)),
+        expected=means(expected),
+        constant_of_all={name: float(per_row.mean()) for name, per_row in constant.items()},
+        expected_of_all={name: float(per_row.mean()) for name, per_row in expected.items()},
         roc_auc=_roc_auc(draws, block, outcome, predicted) if task.name == CLASSIFICATION else None,
     )
+
+
+def roc_auc_samples(outcome: Outcomes, predicted: Floats, hours: npt.NDArray[np.int64]) -> Floats:
+    """`Samples.roc_auc` alone."""
+    block, draws = _drawn(hours)
+    return _roc_auc(draws, block, outcome, predicted)
 
 
 def interval(values: Floats, confidence: float) -> tuple[float, float]:
@@ -62,6 +71,14 @@ def interval(values: Floats, confidence: float) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def _drawn(hours: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.intp], Floats]:
+    """The block of each row, and per sample how often each block was drawn."""
+    _, block = np.unique(hours, return_inverse=True)
+    blocks = int(block.max()) + 1
+    draws = np.random.default_rng(SEED).multinomial(blocks, np.full(blocks, 1 / blocks), SAMPLES)
+    return block, draws.astype(np.float64)
 
 
 def _roc_auc(draws: Floats, block: npt.NDArray[np.int64], outcome: Outcomes, predicted: Floats) -> Floats:

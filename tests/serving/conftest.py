@@ -5,6 +5,7 @@ import json
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,8 @@ from larder.online.server import embedded
 from larder.online.server.connection import connect
 from larder.online.writer import write_records
 from serving.app import create_app
+from serving.model import Model, load_model
+from serving.predictions import Prediction
 from serving.server import listening_socket, server_config
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -92,6 +95,13 @@ PLAN = FeaturePlan(
 
 KNOWN = {"shop": "north", "customer": 7, "amount": 20.0, "ordered_at": "2024-03-01T12:00:00Z"}
 """A request whose features are all there and all fresh."""
+
+
+AT = datetime(2024, 3, 1, 12, tzinfo=UTC)
+REQUEST = {"shop": "north", "customer": None, "amount": 20.0, "ordered_at": AT}
+VALUES = [30.0, 40, "east", None, 12, 20.0]
+PREDICTION = Prediction(0.25, False, "high", ["age_years"], [], ["amount"])
+"""A logged row: what was asked, what was read, and what the model said."""
 
 
 @dataclass(frozen=True)
@@ -206,6 +216,11 @@ def graph(pipeline: Any) -> bytes:
 
 
 @pytest.fixture
+def model(tmp_path: Path, manifest: Manifest, plan: FeaturePlan, graph: bytes) -> Model:
+    return load_model(write_bundle(tmp_path / "bundles", manifest, plan, graph))
+
+
+@pytest.fixture
 def settings(tmp_path: Path) -> Iterator[Settings]:
     """A project in a folder with a space in its name; its Redis, if it was started, is stopped afterwards."""
     home = tmp_path / "my shop"
@@ -272,6 +287,13 @@ def server(settings: Settings, promote: Callable[..., Path], materialize: Callab
     """The whole application behind uvicorn, version 1 serving."""
     materialize()
     promote("1")
+    with serving(settings) as client:
+        yield client
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[Client]:
+    """A caller of the application, which answers with the champion for as long."""
     with listening_socket("127.0.0.1", 0) as listener:
         running = uvicorn.Server(server_config(create_app(settings)))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})

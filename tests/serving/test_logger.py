@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,9 @@ from serving.log_writer import Report
 from serving.logger import PredictionLogger
 from serving.model import Model, load_model
 from serving.prediction_log import LoggedAnswer
-from serving.predictions import Prediction
 from serving.spool import Spool, left_spools
+from tests.serving.conftest import AT, PREDICTION, REQUEST, VALUES
 
-AT = datetime(2024, 3, 1, 12, tzinfo=UTC)
-REQUEST = {"shop": "north", "customer": None, "amount": 20.0, "ordered_at": AT}
-VALUES = [30.0, 40, "east", None, 12, 20.0]
-PREDICTION = Prediction(0.25, False, "high", ["age_years"], [], ["amount"])
 SECONDS_TO_WAIT = 30.0
 
 

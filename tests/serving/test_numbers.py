@@ -1,12 +1,10 @@
 """A champion that answers a number, over HTTP and in the log."""
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -17,10 +15,8 @@ from larder.contracts.objective import REGRESSION
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.predictions import read_predictions
-from serving.app import create_app
 from serving.model import load_model
-from serving.server import listening_socket, server_config
-from tests.serving.conftest import NOW, NUMBERS, PLAN, Client
+from tests.serving.conftest import NOW, NUMBERS, PLAN, Client, serving
 from training.export import onnx_graph
 from training.model import Columns
 
@@ -48,15 +44,8 @@ def number_server(
     materialize()
     write_bundle(settings.bundles, number_manifest, PLAN, onnx_graph(line, Columns(NUMBERS)))
     set_champion(settings.bundles, "returns", "1")
-    with listening_socket("127.0.0.1", 0) as listener:
-        running = uvicorn.Server(server_config(create_app(settings)))
-        thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
-        thread.start()
-        client = Client(listener.getsockname()[1])
+    with serving(settings) as client:
         yield client
-        client.close()
-        running.should_exit = True
-        thread.join()
 
 
 def test_a_number_is_answered_without_a_decision_and_logged(

@@ -1,29 +1,18 @@
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from larder.contracts.bundle import Manifest, write_bundle
+from larder.contracts.bundle import Manifest
 from larder.contracts.plan import Column, FeaturePlan
 from larder.contracts.tables import LIVE, SHADOW
 from larder.predictions import read_predictions
-from serving.model import Model, load_model
+from serving.model import Model
 from serving.prediction_log import LoggedAnswer, delta_writer
-from serving.predictions import Prediction
-
-AT = datetime(2024, 3, 1, 12, tzinfo=UTC)
-REQUEST = {"shop": "north", "customer": None, "amount": 20.0, "ordered_at": AT}
-VALUES = [30.0, 40, "east", None, 12, 20.0]
-PREDICTION = Prediction(0.25, False, "high", ["age_years"], [], ["amount"])
-
-
-@pytest.fixture
-def model(tmp_path: Path, manifest: Manifest, plan: FeaturePlan, graph: bytes) -> Model:
-    return load_model(write_bundle(tmp_path / "bundles", manifest, plan, graph))
+from tests.serving.conftest import AT, PREDICTION, REQUEST, VALUES
 
 
 def _answer(model: Model, name: str = "a", rows: int = 1) -> LoggedAnswer:

@@ -2,7 +2,6 @@
 
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +10,12 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from larder.contracts.bundle import Manifest, write_bundle
 from larder.contracts.plan import FeaturePlan
-from serving.model import Model, load_model
+from serving.model import Model
 from serving.prediction_log import LoggedAnswer, delta_writer, description, entry
 from serving.prediction_table import PredictionTable
-from serving.predictions import Prediction
 from serving.spool import Record
-
-AT = datetime(2024, 3, 1, 12, tzinfo=UTC)
-REQUEST = {"shop": "north", "customer": None, "amount": 20.0, "ordered_at": AT}
-VALUES = [30.0, 40, "east", None, 12, 20.0]
-PREDICTION = Prediction(0.25, False, "high", ["age_years"], [], ["amount"])
-
-
-@pytest.fixture
-def model(tmp_path: Path, manifest: Manifest, plan: FeaturePlan, graph: bytes) -> Model:
-    return load_model(write_bundle(tmp_path / "bundles", manifest, plan, graph))
+from tests.serving.conftest import AT, PREDICTION, REQUEST, VALUES
 
 
 @pytest.fixture

@@ -1,21 +1,10 @@
-from pathlib import Path
-
-import pytest
-
 from larder.contracts.answer import Answer
-from larder.contracts.bundle import Manifest, write_bundle
-from larder.contracts.plan import FeaturePlan
 from larder.online.compiled import FeatureRows, Status
-from serving.model import Model, load_model
+from serving.model import Model
 from serving.predictions import Prediction, predictions
 
 VALUES = [30.0, 40, "east", 50.0, 12, 20.0]
 PRESENT = [Status.PRESENT] * 6
-
-
-@pytest.fixture
-def model(tmp_path: Path, manifest: Manifest, plan: FeaturePlan, graph: bytes) -> Model:
-    return load_model(write_bundle(tmp_path, manifest, plan, graph))
 
 
 def _one(model: Model, values: list[object], statuses: list[Status], **rules: object) -> Prediction:

@@ -138,7 +138,7 @@ def test_samples_scatter_about_the_metric_itself():
     predicted = probabilities(random, ROWS)
     outcome = as_predicted(random, predicted)
 
-    drawn = samples(TASK, outcome, predicted, TASK.constant_losses(outcome), np.arange(ROWS) // 18)
+    drawn = samples(TASK, outcome, predicted, np.arange(ROWS) // 18)
 
     assert drawn.roc_auc is not None
     assert np.median(drawn.roc_auc) == pytest.approx(roc_auc_score(outcome, predicted), abs=0.003)
