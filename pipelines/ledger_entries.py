@@ -49,8 +49,8 @@ def _written(item: TableResult, settings: Settings) -> dict[str, Any]:
 def _unrecorded(ledger: Ledger, ingestion: Ingestion, settings: Settings) -> dict[str, Any]:
     """Table -> its version, for those whose version is not the one that the ledger tells."""
     recorded: dict[str, int | None] = {}
-    for entry in ledger.entries(acts=(Act.INGESTION,)):
-        recorded |= {name: table["version"] for name, table in entry.outcome["tables"].items()}
+    for entry in ledger.entries(acts=(Act.INGESTION, Act.ERASURE)):
+        recorded |= {name: table["version"] for name, table in entry.outcome.get("tables", {}).items()}
     lake = Lake(settings.lake)
     places = [*(lake.bronze(raw.name) for raw in ingestion.raw), *(place(table, lake) for table in ingestion.tables)]
     names = [name_of(uri, settings.lake) for uri in places]

@@ -14,8 +14,8 @@ def unrecorded_rows(ledger: Ledger, results: Sequence[Materialized]) -> dict[str
     So a run that was cut off after its commit and before its entry is noticed by the next one.
     """
     told: dict[str, int | None] = {}
-    for entry in ledger.entries(acts=(Act.FEATURES,)):
-        told |= {view: written.get("rows") for view, written in entry.outcome["views"].items()}
+    for entry in ledger.entries(acts=(Act.FEATURES, Act.ERASURE)):
+        told |= {view: written.get("rows") for view, written in entry.outcome.get("views", {}).items()}
     found = {item.view: (item.before, told.get(item.view, 0)) for item in results if item.position is not None}
     changes = {view: now - then for view, (now, then) in found.items() if now is not None and then is not None}
     return {view: rows for view, rows in changes.items() if rows}

@@ -28,6 +28,8 @@ class Act(StrEnum):
     ROLLBACK = "rollback"
     CONFIRMATION = "confirmation"
     """The watch after a promotion ended well."""
+    ERASURE = "erasure"
+    """Rows of an entity are deleted everywhere; one entry before, one after."""
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -56,6 +56,17 @@ def test_rows_of_a_run_that_was_cut_off_before_its_entry_are_on_record_after_the
     assert unrecorded_rows(ledger, [current]) == {}
 
 
+def test_rows_that_were_erased_were_on_record_already(ledger: Ledger):
+    first = Materialized("sales", NOON, 5, 2, 0.1, position=POSITION, before=0)
+    features_entry(ledger, [first], at=NOON, unrecorded={})
+    ledger.append(Act.ERASURE, "erasure", at=NOON, reason="Begun", inputs={"tables": {"gold/sales": 2}})
+    ledger.append(Act.ERASURE, "erasure", at=NOON, reason="Done", outcome={"views": {"sales": {"rows": 3}}})
+
+    current = Materialized("sales", NOON, 0, 0, 0.1, position=POSITION, before=3)
+
+    assert unrecorded_rows(ledger, [current]) == {}
+
+
 def test_where_files_or_older_entries_do_not_tell_the_rows_nothing_is_claimed(ledger: Ledger):
     untold = Materialized("sales", NOON, 5, 2, 0.1, position=POSITION)
     features_entry(ledger, [untold], at=NOON, unrecorded={})

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dagster import DagsterInstance, RunRequest, build_sensor_context, materialize
@@ -139,6 +140,31 @@ def test_dagster_takes_a_new_file_through_the_steps_and_asks_no_second_time(
     (check,) = first.get_asset_check_evaluations()
     assert check.passed and "equal their offline value" in str(check.description)
     assert "Nothing new" in str(second.asset_materializations_for_node("silver_tables")[0].metadata["conclusion"])
+
+
+def test_an_erased_buyer_is_gone_and_everything_else_goes_on(shop: Project):
+    before = {row["buyer"] for row in _rows(shop, "gold/buyer_orders")}
+    assert "b7" in before
+
+    said = shop.larder("erase", "buyer=b7", "--yes")
+    names = ("bronze/orders", "silver/orders", "silver/buyers", "labels/returned_orders", "gold/buyer_orders")
+    left = {name: {row["buyer"] for row in _rows(shop, name)} for name in names}
+
+    assert all("b7" not in buyers and len(buyers) == 39 for buyers in left.values())
+    assert "orders.csv" in said and "returns/1" in said
+    assert "Nothing new" in shop.larder("ingest")
+    shop.larder("features")
+    assert "b7" not in {row["buyer"] for row in _rows(shop, "gold/buyer_orders")}
+    assert "equal their offline value" in shop.larder("verify")
+    shop.larder("train")
+    assert "chain holds" in shop.larder("ledger", "verify")
+
+
+def _rows(shop: Project, name: str) -> list[dict[str, Any]]:
+    from deltalake import DeltaTable
+
+    rows: list[dict[str, Any]] = DeltaTable(f"{shop.settings.lake}/{name}").to_pyarrow_table().to_pylist()
+    return rows
 
 
 def _tables(status: str) -> list[str]:

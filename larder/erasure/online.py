@@ -1,0 +1,55 @@
+"""One subject's records in Redis."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from larder.contracts.settings import Settings
+from larder.erasure.subject import Subject
+from larder.online.contents import KEYS_PER_CALL, stored_keys
+from larder.online.many_keys import multi_delete
+from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect, redis_failures
+from larder.online.store import RedisOnlineStoreConfig, configured_address
+from larder.verify.entities import entity_decoder
+from larder.verify.views import VerifiedView, verified_view
+from larder.views import stored_views
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+
+class OnlineRecords:
+    """The packed records of all online views of the registry; none where the online store is another one."""
+
+    def __init__(self, store: "FeatureStore", settings: Settings) -> None:
+        config = store.config.online_store
+        self.others: list[str] = []
+        """The online store, where it is not ours."""
+        self._views: list[VerifiedView] = []
+        if not isinstance(config, RedisOnlineStoreConfig) or config.layout != "larder":
+            self.others.append(f"online store {config.type} with layout {getattr(config, 'layout', 'of its own')!r}")
+            return
+        self._client = connect(configured_address(config, settings), timeout_seconds=BULK_TIMEOUT_SECONDS)
+        self._views = [verified_view(view, store) for view in stored_views(store) if view.online]
+
+    def of(self, subject: Subject) -> dict[str, list[bytes]]:
+        """Redis keys by view, for views whose entities carry all of the subject's keys; looks at every key of Redis.
+
+        Entities that have further keys, too, are the subject's.
+        """
+        wanted = {key.name for key in subject.keys}
+        keyed = [view for view in self._views if wanted <= {key.name for key in view.plan.join_keys}]
+        return {view.name: list(self._records(view, subject)) for view in keyed}
+
+    def delete(self, keys: list[bytes]) -> None:
+        with redis_failures(self._client):
+            for start in range(0, len(keys), KEYS_PER_CALL):
+                multi_delete(self._client, keys[start : start + KEYS_PER_CALL])
+
+    def _records(self, view: VerifiedView, subject: Subject) -> Iterator[bytes]:
+        decode = entity_decoder(view.plan, view.project)
+        names = [key.name for key in view.plan.join_keys]
+        wanted = {names.index(key.name): key.value for key in subject.keys}
+        for key in stored_keys(self._client, view.project, view.name):
+            entity = decode(key)
+            if entity is not None and all(entity[at] == value for at, value in wanted.items()):
+                yield key

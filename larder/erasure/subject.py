@@ -1,0 +1,112 @@
+"""Whom to erase, as stored rows name it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from larder.contracts.errors import ConfigurationError
+from larder.offline.history import history_of
+from larder.views import stored_views
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+_REFUSED_ROWS = {"source_file", "reason", "record"}
+"""Columns of a quarantine table, whose `record` holds a raw row as JSON."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """A join key with the value that stands for the subject."""
+
+    name: str
+    value: str | int
+    columns: frozenset[str]
+    """Names that it has in tables, its own among them."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One entity: rows belong to it that have the values of all keys."""
+
+    keys: tuple[Key, ...]
+
+    def condition(self, schema: pa.Schema) -> str | None:
+        """SQL that is true for the subject's rows; None where the table has no column for one of the keys."""
+        if set(schema.names) >= _REFUSED_ROWS:
+            found = [[_in_record(column, key.value) for column in sorted(key.columns)] for key in self.keys]
+        else:
+            found = [
+                [_equal(schema.field(column), key) for column in sorted(key.columns & set(schema.names))]
+                for key in self.keys
+            ]
+        return " AND ".join(f"({' OR '.join(each)})" for each in found) if all(found) else None
+
+
+def subject(store: "FeatureStore", values: Mapping[str, str], aliases: Mapping[str, Sequence[str]]) -> Subject:
+    """`values` by join key of the registry's entities, as text; `aliases` are columns that hold the same key.
+
+    Raises ConfigurationError for a name that is no join key, and for a value that the key cannot have.
+    """
+    entities = {entity.join_key: entity for entity in store.list_entities()}
+    for name in (*values, *aliases):
+        if name not in entities:
+            raise ConfigurationError(
+                f"{name!r} is no join key of the feature repository; its join keys are {sorted(entities)}. Name the "
+                "subject by these, and columns that hold the same under another name with --alias KEY=COLUMN."
+            )
+    unused = sorted(set(aliases) - set(values))
+    if unused:
+        raise ConfigurationError(f"--alias names {unused}, but only {sorted(values)} are to be erased. Give a value.")
+    histories = [history_of(view, store.config) for view in stored_views(store)]
+    return Subject(
+        tuple(
+            Key(
+                name,
+                _value(name, text, entities[name].value_type.name),
+                frozenset({name, *aliases.get(name, ()), *(history.column(name) for history in histories)}),
+            )
+            for name, text in values.items()
+        )
+    )
+
+
+def _value(name: str, text: str, dtype: str) -> str | int:
+    if dtype == "STRING" and text:
+        return text
+    if dtype in ("INT32", "INT64"):
+        try:
+            return int(text)
+        except ValueError:
+            pass
+    elif dtype != "STRING":
+        raise ConfigurationError(
+            f"Join key {name!r} is of type {dtype}; entities can be erased by keys of the types STRING, INT32, INT64."
+        )
+    raise ConfigurationError(f"{text!r} is no value of join key {name!r}, which is of type {dtype}. Correct it.")
+
+
+def _equal(column: pa.Field, key: Key) -> str:
+    name = '"' + column.name.replace('"', '""') + '"'
+    if isinstance(key.value, int) and not pa.types.is_integer(column.type):
+        return f"TRY_CAST({name} AS BIGINT) = {key.value}"  # raw files write one number in several ways
+    if isinstance(key.value, int):
+        return f"{name} = {key.value}"
+    return f"CAST({name} AS VARCHAR) = {_quoted(key.value)}"
+
+
+def _in_record(column: str, value: str | int) -> str:
+    # Every value of a raw row is kept as a text.
+    return f'strpos("record", {_quoted(f"{_json(column)}:{_json(str(value))}")}) > 0'
+
+
+def _json(text: str) -> str:
+    """As Spark writes it: only quotes, backslashes and control characters are escaped."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,223 @@
+"""`larder erase` as a user calls it: one buyer of a small shop, in tables and in Redis."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from deltalake import DeltaTable, write_deltalake
+
+from larder.contracts.errors import BusyError, LarderError
+from larder.contracts.settings import Settings, load_settings
+from larder.erasure.cli import erase
+from larder.erasure.online import OnlineRecords
+from larder.erasure.subject import subject
+from larder.ledger import Act, ledger_of
+from larder.lock import only_one
+from larder.online.server.connection import client_address
+from larder.versions.lock_file import write_lock_file
+from larder.versions.snapshot import snapshot
+from tests.online.rows import visits
+from tests.verify.shop import Shop
+from tests.verify.test_cli import CONFIGURATION
+
+Erase = Callable[..., Result]
+
+
+@pytest.fixture
+def settings(shop: Shop, tmp_path: Path) -> Settings:
+    """Users a, b and c with one visit each, online; b and c have orders, under another name."""
+    repo = tmp_path / "feature_repo"
+    repo.mkdir()
+    (repo / "feature_store.yaml").write_text(CONFIGURATION.format(folder=tmp_path))
+    shop.append(("a", 0, 0, 1.0), ("b", 0, 0, 1.0), ("c", 0, 0, 1.0))
+    shop.materialize(1)
+    orders = visits(("b", 0, 0, 5.0), ("b", 1, 1, 6.0), ("c", 0, 0, 7.0)).rename_columns({"user": "customer"})
+    write_deltalake(str(tmp_path / "lake" / "orders"), orders)
+    variables = {
+        "LARDER_HOME": str(tmp_path),
+        "LARDER_LAKE": str(tmp_path / "lake"),
+        "LARDER_REDIS": client_address(shop.client),
+        "LARDER_CLOCK": "2024-05-01T12:01:00Z",
+    }
+    return load_settings(variables)
+
+
+@pytest.fixture
+def larder_erase(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Erase:
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def invoke(*arguments: str, answer: str = "") -> Result:
+        return CliRunner().invoke(
+            erase, arguments, obj=settings, input=answer, catch_exceptions=False, standalone_mode=False
+        )
+
+    return invoke
+
+
+def users(table: Path, column: str = "user") -> list[str]:
+    return sorted(DeltaTable(str(table)).to_pyarrow_table()[column].to_pylist())
+
+
+def test_one_user_goes_from_tables_and_redis_and_nobody_else(larder_erase: Erase, shop: Shop, settings: Settings):
+    larder_erase("user=b", "--alias", "user=customer", "--yes")
+
+    assert users(shop.table) == ["a", "c"]
+    assert users(Path(settings.lake) / "orders", "customer") == ["c"]
+    assert shop.online("a", "b", "c") == {"a": 1.0, "c": 1.0}
+    assert shop.compared(1).different == 0
+
+
+def test_nobody_comes_back_with_the_next_materialization(larder_erase: Erase, shop: Shop):
+    larder_erase("user=b", "--yes")
+
+    shop.append(("a", 1, 1, 2.0))
+    shop.materialize(2)
+
+    assert shop.online("a", "b", "c") == {"a": 2.0, "c": 1.0}
+
+
+def test_the_ledger_tells_of_it_without_naming_the_user(larder_erase: Erase, settings: Settings, shop: Shop):
+    shop.append(("bob-77", 0, 0, 1.0))
+
+    larder_erase("user=bob-77", "--yes", "--reason", "request 17")
+
+    ledger = ledger_of(settings)
+    begun, done = ledger.entries(acts=(Act.ERASURE,))
+    assert (begun.reason, done.reason) == ("Begun: request 17", "Done: request 17")
+    assert begun.inputs == {"keys": ["user"], "tables": {"visits": 1}, "online": {}}
+    assert done.outcome["tables"] == {"visits": {"version": DeltaTable(str(shop.table)).version()}}
+    assert "bob-77" not in ledger.path.read_text() and ledger.problem() is None
+
+
+def test_a_dry_run_and_a_no_change_nothing(larder_erase: Erase, shop: Shop, settings: Settings):
+    before = DeltaTable(str(shop.table)).version()
+
+    shown = larder_erase("user=b", "--dry-run").output
+    with pytest.raises(click.Abort):
+        larder_erase("user=b", answer="n\n")
+
+    assert "visits" in shown and "No column for it" in shown and "orders" in shown
+    assert DeltaTable(str(shop.table)).version() == before and set(shop.online("b")) == {"b"}
+    assert ledger_of(settings).entries(acts=(Act.ERASURE,)) == []
+
+
+def test_who_pins_the_old_versions_is_named_before_they_go(larder_erase: Erase, shop: Shop, settings: Settings):
+    table = DeltaTable(str(shop.table))
+    from larder.versions.commits import commits
+
+    write_lock_file(settings.home / "data.lock", {"visits": snapshot(table, commits(str(shop.table)))})
+
+    assert (
+        "Cannot be rebuilt afterwards, for the old versions go: data.lock" in larder_erase("user=b", "--dry-run").output
+    )
+    assert "Cannot be rebuilt" not in larder_erase("user=nobody", "--dry-run").output
+
+
+def test_an_entity_that_was_only_pushed_goes_from_redis(larder_erase: Erase, shop: Shop):
+    from larder.push.write import Online, write_newer
+
+    write_newer(Online(shop.client, "shop", shop.view.plan), visits(("pushed", 0, 0, 3.0)))
+    assert shop.online("pushed") == {"pushed": 3.0}
+
+    larder_erase("user=pushed", "--yes")
+
+    assert shop.online("pushed", "a") == {"a": 1.0}
+
+
+def test_a_second_time_there_is_nothing_to_erase(larder_erase: Erase, settings: Settings):
+    larder_erase("user=b", "--yes")
+
+    assert "There is nothing to erase" in larder_erase("user=b", "--yes").output
+    assert len(ledger_of(settings).entries(acts=(Act.ERASURE,))) == 2
+
+
+def test_after_a_kill_between_tables_and_redis_the_same_command_ends_it(
+    larder_erase: Erase, shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(OnlineRecords, "delete", killed)
+        with pytest.raises(Killed):
+            larder_erase("user=b", "--yes")
+    assert set(shop.online("b")) == {"b"}
+
+    larder_erase("user=b", "--yes")
+
+    assert shop.online("b") == {} and users(shop.table) == ["a", "c"]
+
+
+def test_entities_with_further_keys_are_found_by_one_of_them(shop: Shop, settings: Settings):
+    import pyarrow as pa
+    from feast import Entity, FeatureView, Field
+    from feast.types import Float64, Int64, String
+    from feast.value_type import ValueType
+
+    from larder.offline import DeltaSource
+    from larder.online.writer import write_records
+    from larder.verify.views import verified_views
+    from tests.online.rows import at
+
+    item = Entity(name="item", join_keys=["item"], value_type=ValueType.INT64)
+    carts = FeatureView(
+        name="carts",
+        entities=[shop.store.get_entity("user"), item],
+        source=DeltaSource(name="carts", path="carts", timestamp_field="event_timestamp"),
+        schema=[Field(name="user", dtype=String), Field(name="item", dtype=Int64), Field(name="n", dtype=Float64)],
+    )
+    shop.store.apply([item, carts])
+    (view,) = (view for view in verified_views(shop.store) if view.name == "carts")
+    times = pa.array([at(0)] * 3, pa.timestamp("us", "UTC"))
+    rows = pa.table({"user": ["a", "a", "b"], "item": [1, 2, 1], "n": [1.0, 2.0, 3.0]})
+    write_records(
+        shop.client, view.plan, "shop", rows.append_column("event_timestamp", times).append_column("known_at", times)
+    )
+
+    online = OnlineRecords(shop.store, settings)
+    by_user, by_item = (online.of(subject(shop.store, key, {})) for key in ({"user": "a"}, {"item": "1"}))
+
+    assert by_user.keys() == {"visits", "carts"} and by_item.keys() == {"carts"}
+    users, items = set(by_user["carts"]), set(by_item["carts"])
+    assert (len(users), len(items), len(users & items)) == (2, 2, 1)
+
+
+def test_an_online_store_that_is_not_ours_is_named_and_the_tables_are_erased(
+    larder_erase: Erase, shop: Shop, settings: Settings
+):
+    path = settings.feature_repo / "feature_store.yaml"
+    path.write_text(path.read_text().replace("larder.online.RedisOnlineStore", "sqlite"))
+
+    said = larder_erase("user=b", "--yes").output
+
+    assert "Not kept by Larder, so not looked at: online store sqlite" in said
+    assert users(shop.table) == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["customer=b"], r"'customer' is no join key .* its join keys are \['user'\]"),
+        (["user=b", "--alias", "shop=x"], "'shop' is no join key"),
+        (["user"], "'user' is not of the form KEY=VALUE"),
+        (["user="], "not of the form KEY=VALUE"),
+        (["user=b", "--table", "nowhere"], "There is no Delta table at .*nowhere"),
+    ],
+)
+def test_wrong_input_is_refused_before_anything_is_deleted(
+    larder_erase: Erase, shop: Shop, arguments: list[str], says: str
+):
+    with pytest.raises((LarderError, click.BadParameter), match=says):
+        larder_erase(*arguments, "--yes")
+
+    assert users(shop.table) == ["a", "b", "c"]
+
+
+def test_it_waits_for_no_ingestion_but_says_that_one_is_running(larder_erase: Erase, settings: Settings):
+    with only_one(settings.state / "ingest.lock", "ingestion"), pytest.raises(BusyError, match="Another ingestion"):
+        larder_erase("user=b", "--yes")
