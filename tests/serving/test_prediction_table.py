@@ -1,6 +1,7 @@
 """Records of a spool in a real Delta table: each once, however often they are stored."""
 
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from larder.contracts.plan import FeaturePlan
+from larder.erasure.subject import Key, Subject
+from larder.erasure.tables import erase
 from serving.model import Model
 from serving.prediction_log import LoggedAnswer, delta_writer, description, entry
 from serving.prediction_table import PredictionTable
@@ -122,3 +125,16 @@ def test_a_table_removed_under_the_writer_is_made_again_by_the_next_try(model: M
     table.store("spool", records)
 
     assert _ids(place) == ["d"]
+
+
+def test_a_writer_goes_on_after_rows_were_erased_with_the_log_that_it_had_read(model: Model, place: str):
+    records = _records(*(_answer(model, name) for name in "abcd"))
+    table = PredictionTable(place)
+    table.store("spool", records[:2])
+
+    erase(place, Subject((Key("answer_id", "a", frozenset({"answer_id"})),)))
+    with suppress(Exception):  # the writer tries again with the same records
+        table.store("spool", records)
+    table.store("spool", records)
+
+    assert _ids(place) == ["b", "c", "d"]
