@@ -140,6 +140,8 @@ def _days(task: Task, stretch: Stretch) -> Iterator[datetime]:
 def _loop(settings: Settings, store: FeatureStore, policy: str) -> Loop:
     objective = declared("training", Objective, settings)
     declared_policy = declared_or("training", Retraining(), settings)
+    # Nobody was asked at the time: a replay promotes what only waits for persons.
+    declared_policy = replace(declared_policy, release=replace(declared_policy.release, approvals=0))
     return Loop(
         settings=settings,
         model=use_case_name(settings),

@@ -93,7 +93,7 @@ def promote(settings: Settings, number: str | None, reason: str) -> None:
         )
     print_gates(console, chosen.gates)
     with console.status("Writing the bundle"):
-        done = promote_candidate(store, settings, objective, chosen, ledger=ledger, reason=reason)
+        done = promote_candidate(store, settings, objective, release, chosen, ledger=ledger, reason=reason)
     write_report(settings, "promote", promote_report(done))
     compared = f"equal to scikit-learn within {done.export.max_difference:.1g} on {done.export.rows:,} rows"
     console.print(f"Runtime: {done.export.runtime}, {done.export.reason or compared}", highlight=False)

@@ -1,4 +1,4 @@
-"""`larder models history | card | rollback | advance`: which version served when, what it is, and what comes next."""
+"""`larder models history | card | approve | rollback | advance`: which version served when, and what comes next."""
 
 from datetime import datetime
 from pathlib import Path
@@ -45,6 +45,23 @@ def history_command(settings: Settings, as_json: bool) -> None:
     console.print(table if services else f"No version of {model} ever served. Next: larder promote")
     if said := _under_way(release_state(ledger, model)):
         console.print(said, highlight=False)
+
+
+@models.command("approve")
+@click.argument("version")
+@click.option("--reason", default="approved", show_default=True, help="Why, for the ledger.")
+@click.pass_obj
+def approve_command(settings: Settings, version: str, reason: str) -> None:
+    """Say that VERSION may serve, where the training file asks for approvals; who trained it cannot.
+
+    It does not serve by that alone: the next `larder release` or `larder promote` decides.
+    """
+    from larder.ledger import ledger_of
+    from training.release.approval import approve
+
+    model = use_case_name(settings)
+    entry = approve(settings, model, version, ledger=ledger_of(settings), now=settings.clock(), reason=reason)
+    click.echo(f"{entry.actor} approves of {model} version {version} since {_second(entry.at)} UTC: {entry.reason}")
 
 
 @models.command("rollback")

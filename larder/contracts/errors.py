@@ -58,6 +58,10 @@ class SchemaMismatchError(LarderError):
     """Stored records, a model and the feature definitions do not belong together."""
 
 
+class ApprovalError(LarderError):
+    """A version may not serve before persons have approved it, or not this person may approve."""
+
+
 class GateError(LarderError):
     """A challenger does not pass the gates."""
 

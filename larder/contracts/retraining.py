@@ -47,6 +47,8 @@ class Trigger:
 class Release:
     """From a challenger that passed its gates to one that stays."""
 
+    approvals: int = 0
+    """How many persons who did not train it must approve a version before it serves (`larder models approve`)."""
     latency_ms: float = 20.0
     """Median time that the model may take for one row, features not counted, on the machine that releases it."""
     null_increase: float = 0.2

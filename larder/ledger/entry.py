@@ -23,6 +23,8 @@ class Act(StrEnum):
     """The gates' result."""
     SHADOW = "shadow"
     """A challenger begins to answer unseen."""
+    APPROVAL = "approval"
+    """A person says that a version may serve."""
     PROMOTION = "promotion"
     REJECTION = "rejection"
     ROLLBACK = "rollback"

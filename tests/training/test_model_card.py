@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 import training.models_command
 from larder.contracts.objective import Card, Slice
+from larder.contracts.retraining import Release
 from larder.ledger import ledger_of
 from larder.ledger.entry import Act
 from tests.training.shop import shop_candidate, shop_objective, write_shop
@@ -28,7 +29,9 @@ def released(store, settings, data):
     run = train(settings, objective, data, model=MODEL)
     training_entry(ledger, run, data, at=settings.clock(), reason="asked for")
     evaluation_entry(ledger, run, at=settings.clock(), reason="newly trained")
-    promote(store, settings, objective, shop_candidate(settings, objective), ledger=ledger, reason="it is | good")
+    promote(
+        store, settings, objective, Release(), shop_candidate(settings, objective), ledger=ledger, reason="it is | good"
+    )
     return objective
 
 

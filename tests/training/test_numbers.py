@@ -84,7 +84,7 @@ def promoted(store, settings, data):
     objective = solder_objective()
     train(settings, objective, data, model=MODEL)
     chosen = candidate(settings, objective, Release(), model=MODEL, training_data=lambda _: data)
-    training.release.begin.promote(store, settings, objective, chosen, ledger=ledger_of(settings))
+    training.release.begin.promote(store, settings, objective, Release(), chosen, ledger=ledger_of(settings))
     return chosen
 
 

@@ -21,6 +21,7 @@ from larder.contracts.bundle import (
 from larder.contracts.errors import GateError, InvalidDataError, MissingTableError, SchemaMismatchError
 from larder.contracts.objective import Gate
 from larder.contracts.reports import read_report
+from larder.contracts.retraining import Release
 from larder.ledger import ledger_of
 from tests.training.shop import COLUMNS, shop_candidate, shop_data, shop_objective, shop_rows, write_shop
 from training.export import bundle_predictions
@@ -41,7 +42,7 @@ def champion_alias(settings) -> str:
 
 def promote(store, settings, objective, *, model: str, number: str | None = None) -> Promotion:
     chosen = shop_candidate(settings, objective, number)
-    return training.release.begin.promote(store, settings, objective, chosen, ledger=ledger_of(settings))
+    return training.release.begin.promote(store, settings, objective, Release(), chosen, ledger=ledger_of(settings))
 
 
 def served_version(settings) -> str:

@@ -9,6 +9,7 @@ from larder.contracts.retraining import Release
 from larder.contracts.settings import Settings
 from larder.ledger import Act, Ledger
 from training.release.acts import Releases, releasing
+from training.release.approval import unapproved
 from training.release.comparison import Comparison, comparison, paired_answers
 from training.release.decision import after_promotion, after_shadow
 from training.release.state import Shadow, Watch
@@ -51,6 +52,8 @@ def _in_shadow(releases: Releases, objective: Objective, policy: Release, shadow
     )
     decision = after_shadow(shadow, policy, found, now)
     if decision.act is Act.PROMOTION:
+        if missing := unapproved(releases.ledger, policy, model=releases.model, version=version):
+            return Step(None, version, f"{missing} It is {decision.reason}", found)
         inputs = _began_with(releases, version) | _evidence(found)
         releases.promote(version, at=now, reason=decision.reason, inputs=inputs, watch_until=now + policy.watch)
     elif decision.act is not None:

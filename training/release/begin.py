@@ -14,6 +14,7 @@ from training.export import Export
 from training.gates import GateResult, require_passed
 from training.promotion import Candidate, frozen
 from training.release.acts import Releases, releasing
+from training.release.approval import require_approved
 from training.release.settle import bundle_record
 from training.tracking import Version
 
@@ -41,7 +42,8 @@ def begin_shadow(
     """Release the candidate into shadow, or, while nothing serves yet, straight to service; the entry that says so.
 
     Cut off anywhere, the same call again completes it. Raises GateError, recorded as a rejection, when a gate fails,
-    BusyError while another release is under way, SchemaMismatchError when features changed since training.
+    BusyError while another release is under way, ApprovalError where the first version has to be approved,
+    SchemaMismatchError when features changed since training.
     """
     version = chosen.challenger.version
     with releasing(settings, version.model, ledger) as releases:
@@ -50,6 +52,8 @@ def begin_shadow(
             return ledger.entries(subject=f"{version.model}/{version.number}", acts=(Act.SHADOW, Act.PROMOTION))[-1]
         _require_free(releases)
         _require_gates(releases, chosen)
+        if state.champion is None:
+            require_approved(ledger, policy, model=version.model, version=version.number)
         bundle = frozen(store, settings, objective, chosen)
         inputs, now = _inputs(chosen, bundle), settings.clock()
         if state.champion is None:
@@ -64,6 +68,7 @@ def promote(
     store: "FeatureStore",
     settings: Settings,
     objective: Objective,
+    policy: Release,
     chosen: Candidate,
     *,
     ledger: Ledger,
@@ -72,11 +77,12 @@ def promote(
     """Make the candidate the champion at once, without shadow or watch; a release that is under way ends.
 
     Cut off anywhere, the same call again completes it. Raises GateError, recorded as a rejection, when a gate fails,
-    SchemaMismatchError when features changed since training.
+    ApprovalError while persons have to approve it, SchemaMismatchError when features changed since training.
     """
     version = chosen.challenger.version
     with releasing(settings, version.model, ledger) as releases:
         _require_gates(releases, chosen)
+        require_approved(ledger, policy, model=version.model, version=version.number)
         bundle = frozen(store, settings, objective, chosen)
         if releases.state.champion != version.number:
             releases.promote(version.number, at=settings.clock(), reason=reason, inputs=_inputs(chosen, bundle))

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from larder.contracts.bundle import bundle_baseline
-from larder.contracts.errors import BusyError, GateError, InvalidDataError
+from larder.contracts.errors import ApprovalError, BusyError, GateError, InvalidDataError
 from larder.contracts.objective import Gate
+from larder.contracts.retraining import Release
 from larder.contracts.settings import load_settings
 from larder.ledger import Act, Ledger, ledger_of
 from tests.training.release.pans import BEGIN, MODEL, acts, standing
@@ -54,7 +55,7 @@ def test_the_first_version_serves_at_once_the_next_goes_into_shadow_and_a_third_
     assert first.inputs["data_hash"] == "d" * 64 and first.inputs["run_id"] == chosen[0].challenger.version.run_id
     assert bundle_baseline(settings.bundles / MODEL / "1") == chosen[0].challenger.description.baseline
 
-    promote(store, settings, objective, chosen[2], ledger=ledger, reason="cannot wait")
+    promote(store, settings, objective, policy, chosen[2], ledger=ledger, reason="cannot wait")
 
     assert standing(settings, ledger) == ("3", None)
     assert (ledger.entries()[-1].reason, ledger.entries()[-1].actor) == ("cannot wait", "tester@here")
@@ -74,7 +75,7 @@ def test_a_failed_gate_is_on_record_and_nothing_else_happens(store, settings, ob
 
 def test_a_ledger_that_was_rebuilt_from_its_beginning_shows_against_mlflow(store, settings, objective, data, ledger):
     train(settings, objective, data, model=MODEL)
-    promote(store, settings, objective, shop_candidate(settings, objective), ledger=ledger)
+    promote(store, settings, objective, Release(), shop_candidate(settings, objective), ledger=ledger)
     for file in settings.state.glob("ledger.*"):
         file.unlink()
     ledger.append(Act.PROMOTION, f"{MODEL}/1", at=BEGIN, reason="always was", inputs={}, outcome={})
@@ -87,10 +88,32 @@ def test_a_ledger_that_was_rebuilt_from_its_beginning_shows_against_mlflow(store
 def test_an_alias_that_somebody_moved_comes_back(store, settings, objective, data, ledger):
     for _ in range(2):
         train(settings, objective, data, model=MODEL)
-    promote(store, settings, objective, shop_candidate(settings, objective, "1"), ledger=ledger)
+    promote(store, settings, objective, Release(), shop_candidate(settings, objective, "1"), ledger=ledger)
     entry = ledger.entries()[-1].hash
     mark_champion(settings, MODEL, version="2", entry=entry)
 
     assert settle(settings, MODEL, ledger) == ["MLflow's champion is version 1"]
     mark = champion_mark(settings, MODEL)
     assert mark is not None and mark.version == "1"
+
+
+def test_neither_the_first_version_nor_a_promotion_by_hand_serves_unapproved(
+    store, settings, objective, data, policy, ledger
+):
+    from training.release.approval import approve
+
+    objective, policy = replace(objective, gates=()), replace(policy, approvals=1)
+    train(settings, objective, data, model=MODEL)
+    chosen = shop_candidate(settings, objective)
+    ledger.append(Act.TRAINING, f"{MODEL}/1", at=BEGIN, reason="asked for")
+
+    with pytest.raises(ApprovalError, match="so far nobody did"):
+        begin_shadow(store, settings, objective, policy, chosen, ledger=ledger)
+    with pytest.raises(ApprovalError, match="so far nobody did"):
+        promote(store, settings, objective, policy, chosen, ledger=ledger)
+    assert standing(settings, ledger) == (None, None)
+
+    approve(settings, MODEL, "1", ledger=ledger_of(settings, actor="ann@desk"), now=BEGIN, reason="looked at it")
+    promote(store, settings, objective, policy, chosen, ledger=ledger)
+
+    assert standing(settings, ledger) == ("1", None)
