@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from larder.erasure import tables
@@ -45,8 +47,8 @@ class Erasure:
 
     @property
     def raw_files(self) -> Counter[str]:
-        """Rows by the raw file that they came from."""
-        return sum((found.files for found in self.found.values()), Counter())
+        """Rows by the raw file that they came from; a refused row stands in bronze and in quarantine."""
+        return reduce(or_, (found.files for found in self.found.values()), Counter())
 
     def counts(self) -> dict[str, Any]:
         """For the record: how much, and not about whom."""

@@ -90,12 +90,15 @@ def _value(name: str, text: str, dtype: str) -> str | int:
 
 
 def _equal(column: pa.Field, key: Key) -> str:
-    name = '"' + column.name.replace('"', '""') + '"'
-    if isinstance(key.value, int) and not pa.types.is_integer(column.type):
-        return f"TRY_CAST({name} AS BIGINT) = {key.value}"  # raw files write one number in several ways
-    if isinstance(key.value, int):
-        return f"{name} = {key.value}"
-    return f"CAST({name} AS VARCHAR) = {_quoted(key.value)}"
+    name, is_text = '"' + column.name.replace('"', '""') + '"', _is_text(column.type)
+    if isinstance(key.value, str):
+        return f"{name if is_text else f'CAST({name} AS VARCHAR)'} = {_quoted(key.value)}"
+    # Raw files write one whole number in several ways.
+    return f"{f'TRY_CAST({name} AS BIGINT)' if is_text else name} = {key.value}"
+
+
+def _is_text(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype))
 
 
 def _in_record(column: str, value: str | int) -> str:

@@ -50,16 +50,17 @@ class Found:
 def found(table: str, subject: Subject) -> Found | None:
     """None where the table, a folder or URI, has no column for one of the keys. Raises what `open_table` raises."""
     delta = open_table(table)
-    condition = subject.condition(pa.schema(delta.schema().to_arrow()))
+    schema = pa.schema(delta.schema().to_arrow())
+    condition = subject.condition(schema)
     if condition is None:
         return None
-    names = [column for column in delta.schema().to_arrow().names if column == SOURCE_FILE]
+    column = SOURCE_FILE if SOURCE_FILE in schema.names else schema.names[0]
     rows, files = 0, Counter[str]()
     with reading(delta):
-        for batch in pa.RecordBatchReader.from_stream(delta.scan(columns=names or None, predicate=condition)):
+        for batch in pa.RecordBatchReader.from_stream(delta.scan(columns=[column], predicate=condition)):
             rows += batch.num_rows
-            if names:
-                files.update(batch[SOURCE_FILE].to_pylist())
+            if column == SOURCE_FILE:
+                files.update(batch[column].to_pylist())
     return Found(rows, files, _is_unfinished(delta))
 
 

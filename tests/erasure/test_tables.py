@@ -120,11 +120,20 @@ def test_a_text_matches_itself_and_nothing_else(tmp_path: Path, value: str, rows
 
 
 def test_a_number_is_found_however_a_raw_file_wrote_it(tmp_path: Path):
-    table = written(tmp_path / "raw", {"user": ["42", " 42", "042", "+42", "421", "4.2", "x", None]})
+    table = written(tmp_path / "raw", {"user": ["42", " 42", "042", "+42", "421", "4.2", "42.7", "x", None]})
 
     found = tables.found(table, subject(user=42))
 
     assert found is not None and found.rows == 4
+
+
+def test_a_number_is_found_among_numbers_of_other_types(tmp_path: Path):
+    columns = {"small": pa.array([42, 43], pa.int16()), "float": [42.0, 42.5], "wide": pa.array([42, None], pa.int64())}
+
+    for number, column in enumerate(columns.values()):
+        table = written(tmp_path / str(number), pa.table({"user": column}))
+        found = tables.found(table, subject(user=42))
+        assert found is not None and found.rows == 1
 
 
 def test_a_composite_key_means_rows_with_all_its_values(tmp_path: Path):
