@@ -1,7 +1,7 @@
 """Whom to erase, as stored rows name it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,10 +39,8 @@ class Subject:
         if set(schema.names) >= _REFUSED_ROWS:
             found = [[_in_record(column, key.value) for column in sorted(key.columns)] for key in self.keys]
         else:
-            found = [
-                [_equal(schema.field(column), key) for column in sorted(key.columns & set(schema.names))]
-                for key in self.keys
-            ]
+            columns = list(_columns(schema))
+            found = [[_equal(*column, key) for name, *column in columns if name in key.columns] for key in self.keys]
         return " AND ".join(f"({' OR '.join(each)})" for each in found) if all(found) else None
 
 
@@ -61,17 +59,28 @@ def subject(store: "FeatureStore", values: Mapping[str, str], aliases: Mapping[s
     unused = sorted(set(aliases) - set(values))
     if unused:
         raise ConfigurationError(f"--alias names {unused}, but only {sorted(values)} are to be erased. Give a value.")
-    histories = [history_of(view, store.config) for view in stored_views(store)]
+    names = _renamed(store)
     return Subject(
         tuple(
             Key(
                 name,
                 _value(name, text, entities[name].value_type.name),
-                frozenset({name, *aliases.get(name, ()), *(history.column(name) for history in histories)}),
+                frozenset({name, *aliases.get(name, ()), *(own[name] for own in names if name in own)}),
             )
             for name, text in values.items()
         )
     )
+
+
+def _renamed(store: "FeatureStore") -> list[Mapping[str, str]]:
+    """Join key -> the name that it has in a source, or in requests to a feature service."""
+    sources = [history_of(view, store.config).columns for view in stored_views(store)]
+    requests = [
+        projection.join_key_map
+        for service in store.list_feature_services()
+        for projection in service.feature_view_projections
+    ]
+    return [*sources, *requests]
 
 
 def _value(name: str, text: str, dtype: str) -> str | int:
@@ -89,12 +98,22 @@ def _value(name: str, text: str, dtype: str) -> str | int:
     raise ConfigurationError(f"{text!r} is no value of join key {name!r}, which is of type {dtype}. Correct it.")
 
 
-def _equal(column: pa.Field, key: Key) -> str:
-    name, is_text = '"' + column.name.replace('"', '""') + '"', _is_text(column.type)
+def _columns(schema: pa.Schema) -> Iterator[tuple[str, str, pa.DataType]]:
+    """Name, SQL and type of each column, and of each field of a struct, such as the request of a logged answer."""
+    for column in schema:
+        sql = '"' + column.name.replace('"', '""') + '"'
+        yield column.name, sql, column.type
+        if pa.types.is_struct(column.type):
+            for part in column.type:
+                yield part.name, f"get_field({sql}, {_quoted(part.name)})", part.type
+
+
+def _equal(sql: str, dtype: pa.DataType, key: Key) -> str:
+    is_text = _is_text(dtype)
     if isinstance(key.value, str):
-        return f"{name if is_text else f'CAST({name} AS VARCHAR)'} = {_quoted(key.value)}"
+        return f"{sql if is_text else f'CAST({sql} AS VARCHAR)'} = {_quoted(key.value)}"
     # Raw files write one whole number in several ways.
-    return f"{f'TRY_CAST({name} AS BIGINT)' if is_text else name} = {key.value}"
+    return f"{f'TRY_CAST({sql} AS BIGINT)' if is_text else sql} = {key.value}"
 
 
 def _is_text(dtype: pa.DataType) -> bool:

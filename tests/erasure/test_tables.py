@@ -144,6 +144,15 @@ def test_a_composite_key_means_rows_with_all_its_values(tmp_path: Path):
     assert content(table) == [{"shop": 1, "user": "2"}, {"shop": 12, "user": "3"}]
 
 
+def test_a_field_of_a_struct_is_looked_at_like_a_column(tmp_path: Path):
+    requests = pa.array([{"user": ANNA, "cents": 1}, {"user": "bob", "cents": 2}, None])
+    table = written(tmp_path / "answers", pa.table({"request": requests, "answer": [1, 2, 3]}))
+
+    tables.erase(table, subject(user=ANNA))
+
+    assert [row["answer"] for row in content(table)] == [2, 3]
+
+
 def test_refused_rows_are_found_by_the_raw_row_that_they_keep(tmp_path: Path):
     records = ['{"user":"anna-8f21","cents":"x"}', '{"user":"anna-8f21b","cents":"x"}', '{"user":null,"cents":"x"}']
     rows = pa.table({"source_file": ["a.csv"] * 3, "reason": ["bad"] * 3, "record": records})
