@@ -9,18 +9,16 @@ from click.testing import CliRunner, Result
 from deltalake import DeltaTable, write_deltalake
 
 from larder.contracts.errors import BusyError, LarderError
-from larder.contracts.settings import Settings, load_settings
+from larder.contracts.settings import Settings
 from larder.erasure.cli import erase
 from larder.erasure.online import OnlineRecords
 from larder.erasure.subject import subject
 from larder.ledger import Act, ledger_of
 from larder.lock import only_one
-from larder.online.server.connection import client_address
 from larder.versions.lock_file import write_lock_file
 from larder.versions.snapshot import snapshot
 from tests.online.rows import visits
-from tests.verify.shop import Shop
-from tests.verify.test_cli import CONFIGURATION
+from tests.verify.shop import Shop, shop_settings
 
 Erase = Callable[..., Result]
 
@@ -28,20 +26,10 @@ Erase = Callable[..., Result]
 @pytest.fixture
 def settings(shop: Shop, tmp_path: Path) -> Settings:
     """Users a, b and c with one visit each, online; b and c have orders, under another name."""
-    repo = tmp_path / "feature_repo"
-    repo.mkdir()
-    (repo / "feature_store.yaml").write_text(CONFIGURATION.format(folder=tmp_path))
-    shop.append(("a", 0, 0, 1.0), ("b", 0, 0, 1.0), ("c", 0, 0, 1.0))
-    shop.materialize(1)
+    settings = shop_settings(shop, tmp_path)
     orders = visits(("b", 0, 0, 5.0), ("b", 1, 1, 6.0), ("c", 0, 0, 7.0)).rename_columns({"user": "customer"})
-    write_deltalake(str(tmp_path / "lake" / "orders"), orders)
-    variables = {
-        "LARDER_HOME": str(tmp_path),
-        "LARDER_LAKE": str(tmp_path / "lake"),
-        "LARDER_REDIS": client_address(shop.client),
-        "LARDER_CLOCK": "2024-05-01T12:01:00Z",
-    }
-    return load_settings(variables)
+    write_deltalake(f"{settings.lake}/orders", orders)
+    return settings
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from feast.repo_config import RepoConfig
 from feast.types import Float64, String
 from feast.value_type import ValueType
 
+from larder.contracts.settings import Settings, load_settings
 from larder.offline import DeltaSource
 from larder.online.contents import read_view
 from larder.online.packed.keys import view_prefix
@@ -24,6 +25,15 @@ from larder.verify.counts import ViewComparison
 from larder.verify.repair import repaired
 from larder.verify.views import VerifiedView, verified_views
 from tests.online.rows import at, visits
+
+CONFIGURATION = """
+project: shop
+provider: local
+registry: {{registry_type: sql, path: "sqlite:///{folder}/registry.db"}}
+offline_store: {{type: larder.offline.DeltaOfflineStore, lake: "{folder}/lake"}}
+online_store: {{type: larder.online.RedisOnlineStore}}
+entity_key_serialization_version: 3
+"""
 
 user = Entity(name="user", join_keys=["user"], value_type=ValueType.STRING)
 
@@ -101,6 +111,23 @@ def opened_shop(folder: Path, client: redis.Redis, view: FeatureView | None = No
     )
     store.apply([user, view or visits_view()])
     return Shop(store, client, folder / "lake" / "visits")
+
+
+def shop_settings(shop: Shop, folder: Path) -> Settings:
+    """Settings of a project over the shop, its clock one minute after noon; users a, b and c, all of them online."""
+    repo = folder / "feature_repo"
+    repo.mkdir()
+    (repo / "feature_store.yaml").write_text(CONFIGURATION.format(folder=folder))
+    shop.append(("a", 0, 0, 1.0), ("b", 0, 0, 1.0), ("c", 0, 0, 1.0))
+    shop.materialize(1)
+    return load_settings(
+        {
+            "LARDER_HOME": str(folder),
+            "LARDER_LAKE": str(folder / "lake"),
+            "LARDER_REDIS": client_address(shop.client),
+            "LARDER_CLOCK": at(1).isoformat(),
+        }
+    )
 
 
 def with_ttl(view: VerifiedView, ttl: timedelta) -> VerifiedView:

@@ -16,38 +16,18 @@ from click.testing import CliRunner, Result
 from deltalake import write_deltalake
 
 from larder.contracts.errors import DifferenceError
-from larder.contracts.settings import Settings, load_settings
+from larder.contracts.settings import Settings
 from larder.offline import DeltaSource
-from larder.online.server.connection import client_address
 from larder.online.writer import write_records
 from larder.verify.cli import verify
 from tests.online.rows import visits
-from tests.verify.shop import Shop, visits_view
-
-CONFIGURATION = """
-project: shop
-provider: local
-registry: {{registry_type: sql, path: "sqlite:///{folder}/registry.db"}}
-offline_store: {{type: larder.offline.DeltaOfflineStore, lake: "{folder}/lake"}}
-online_store: {{type: larder.online.RedisOnlineStore}}
-entity_key_serialization_version: 3
-"""
+from tests.verify.shop import Shop, shop_settings, visits_view
 
 
 @pytest.fixture
 def settings(shop: Shop, tmp_path: Path) -> Settings:
     """Of the shop, its clock one minute after noon; three users, all of them online."""
-    repo = tmp_path / "feature_repo"
-    repo.mkdir()
-    (repo / "feature_store.yaml").write_text(CONFIGURATION.format(folder=tmp_path))
-    shop.append(("a", 0, 0, 1.0), ("b", 0, 0, 1.0), ("c", 0, 0, 1.0))
-    shop.materialize(1)
-    variables = {
-        "LARDER_HOME": str(tmp_path),
-        "LARDER_REDIS": client_address(shop.client),
-        "LARDER_CLOCK": "2024-05-01T12:01:00Z",
-    }
-    return load_settings(variables)
+    return shop_settings(shop, tmp_path)
 
 
 def called(settings: Settings, *options: str) -> Result:
