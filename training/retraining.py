@@ -13,7 +13,7 @@ from larder.contracts.bundle import champion_version, read_manifest
 from larder.contracts.errors import InvalidDataError, MissingTableError
 from larder.contracts.monitoring import Monitoring
 from larder.contracts.objective import Objective
-from larder.contracts.retraining import Retraining
+from larder.contracts.retraining import Retraining, require_fitting
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.findings import About, read_findings
@@ -132,7 +132,11 @@ def release_challenger(
 def facts(
     settings: Settings, objective: Objective, policy: Retraining, *, model: str, now: datetime, ledger: Ledger
 ) -> Facts:
-    """What the policy looks at, read from ledger, bundles, label table and findings; nothing is changed."""
+    """What the policy looks at, read from ledger, bundles, label table and findings; nothing is changed.
+
+    Raises ConfigurationError for a policy that does not fit the objective.
+    """
+    require_fitting(policy, objective)
     trainings = _trainings(ledger, model)
     champion = champion_version(settings.bundles, model)
     learned = next((training for training in reversed(trainings) if training.version == champion), None)
