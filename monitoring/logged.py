@@ -102,9 +102,9 @@ class Logged:
         predicted = PREDICTED[self.objective.task]
         if predicted not in rows.column_names:  # so far all answers were of the other task
             rows = rows.append_column(predicted, pa.nulls(rows.num_rows, pa.float64()))
-        if len(meant) == len(versions):
-            return rows
-        return rows.filter(pc.is_in(rows["version"], pa.array(meant, pa.string())))
+        # Null stands for an answer that was no finite number; it has no error that could be counted.
+        chosen = pc.and_(pc.is_in(rows["version"], pa.array(meant, pa.string())), pc.is_finite(rows[predicted]))
+        return rows.filter(chosen)
 
     @cached_property
     def other_question(self) -> str:

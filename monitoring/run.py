@@ -123,7 +123,9 @@ def _quality(logged: Logged, judge: Judge) -> list[Finding]:
 
 
 def _predicted(logged: Logged, task: Task) -> Floats:
-    found: Floats = logged.to_the_point(logged.live)[task.predicted].to_numpy()
+    live = logged.live  # without its features, which would be copied
+    names = [name for name in ("version", task.predicted) if name in live.column_names]
+    found: Floats = logged.to_the_point(live.select(names))[task.predicted].to_numpy()
     return found
 
 
