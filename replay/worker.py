@@ -34,7 +34,7 @@ from larder.versions.pins import table_versions
 from larder.views import stored_views
 from monitoring.monitoring_report import listed
 from replay.day import DayDone, Loop, replayed_day
-from replay.history import all_requests, as_requests
+from replay.history import all_requests, as_requests, require_requests
 from replay.incidents import Incident, require_meant
 from replay.lake import STEP, Stretch, prepared_lake, source_lake, stored_stretches
 from replay.reading import StretchReading
@@ -90,6 +90,7 @@ def prepare(task: Task, settings: Settings) -> None:
     require_meant(task.incidents, ingestion, [view.name for view in stored_views(store)])
     console.print("Ingesting what there is, to know when it arrived", highlight=False)
     source_lake(source, ingestion)
+    require_requests(Lake(task.source_lake), objective.label.table, task.start, task.until)
     prepared_lake(
         store,
         replace(settings, raw=settings.state / "raw"),
