@@ -152,7 +152,10 @@ REPORTED = ("calibration_error", "r2", "rmse", "bias")
 def require_fitting(policy: Retraining, objective: Objective) -> None:
     """Raise ConfigurationError for a policy of another question: gates that it lacks, triggers that never fire."""
     if policy.gates is not None:
-        replace(objective, gates=policy.gates)
+        try:
+            replace(objective, gates=policy.gates)
+        except ConfigurationError as problem:
+            raise ConfigurationError(f"`gates` of Retraining do not fit the objective. {problem}") from problem
     judged = [metric for metric in METRICS[objective.task] if metric not in REPORTED]
     for trigger in policy.triggers:
         if trigger.monitor == "quality":

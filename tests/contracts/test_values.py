@@ -75,7 +75,7 @@ def test_a_limit_that_nothing_exceeds_may_be_declared():
 @pytest.mark.parametrize(
     ("policy", "said"),
     [
-        (Retraining(gates=(Gate("log_loss", "<=", 0.0),)), "metric of a gate of regression"),
+        (Retraining(gates=(Gate("log_loss", "<=", 0.0),)), "`gates` of Retraining .* metric of a gate of regression"),
         (Retraining(triggers=(Trigger("quality", "log_loss"),)), "is 'log_loss'; possible are 'mae', 'kpi'"),
         (Retraining(triggers=(Trigger("quality", "rmse"),)), "is 'rmse'; possible are 'mae', 'kpi'"),
         (Retraining(triggers=(Trigger("expected_quality", "log_loss"),)), "a predicted number promises no quality"),
