@@ -80,11 +80,11 @@ def main() -> None:
     except click.Abort:
         sys.exit(130)
     except Exception as problem:
-        sys.exit(_failed(problem))
+        sys.exit(failed(problem))
 
 
-def _failed(problem: Exception) -> int:
-    """Say what happened that nobody raised on purpose, and return the exit code."""
+def failed(problem: Exception) -> int:
+    """Say what happened that nobody raised on purpose, and return the exit code. Also for processes of a command."""
     if place := _place(problem):
         _print_error(
             f"{place}: {type(problem).__name__}: {_first_line(problem)}. Correct that file; "

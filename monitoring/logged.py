@@ -19,7 +19,7 @@ from monitoring.monitors.answers import Answers
 from monitoring.monitors.freshness import AGE
 from monitoring.monitors.volume import WEEKS
 from monitoring.monitors.window import Window
-from monitoring.served_models import has_inputs, served_model
+from monitoring.served_models import has_inputs, other_question_of, served_model
 
 _INPUTS = ("version", "request", "features", "missing", "stale")
 _OUTPUTS = ("version", "request")
@@ -49,7 +49,7 @@ class Logged:
     @cached_property
     def live(self) -> pa.Table:
         """All live answers of the window."""
-        columns = [*_INPUTS, PREDICTED[self.objective.task]]
+        columns = [*_INPUTS, *PREDICTED.values()]  # each version's answers are in the column of its task
         return read_predictions(self._place, since=self.window.start, until=self.now, columns=columns, traffic=LIVE)
 
     @cached_property
@@ -86,13 +86,32 @@ class Logged:
 
     @cached_property
     def matured(self) -> Judged:
-        """Answers of `matured_window`, live and shadow, with their outcomes as known now."""
+        """Answers of `matured_window`, live and shadow, to what is asked now, with their outcomes as known now."""
         window = self.matured_window
         columns = [*_OUTPUTS, PREDICTED[self.objective.task]]
-        rows = read_predictions(self._place, since=window.start, until=window.end, columns=columns)
+        logged = read_predictions(self._place, since=window.start, until=window.end, columns=columns)
+        rows = self.to_the_point(logged)
         labels = Lake(self.settings.lake).labels(self.objective.label.table)
         others = [part.column for part in self.objective.slices]
         return judged(rows, labels, self.objective.label.column, now=self.now, others=others)
+
+    def to_the_point(self, rows: pa.Table) -> pa.Table:
+        """The rows of versions that answered what is asked now: the use case may have asked another question before."""
+        versions = pc.unique(rows["version"]).to_pylist()
+        meant = [version for version in versions if not other_question_of(self.bundle(version), self.objective)]
+        predicted = PREDICTED[self.objective.task]
+        if predicted not in rows.column_names:  # so far all answers were of the other task
+            rows = rows.append_column(predicted, pa.nulls(rows.num_rows, pa.float64()))
+        # Null stands for an answer that was no finite number; it has no error that could be counted.
+        chosen = pc.and_(pc.is_in(rows["version"], pa.array(meant, pa.string())), pc.is_finite(rows[predicted]))
+        return rows.filter(chosen)
+
+    @cached_property
+    def other_question(self) -> str:
+        """What the version that answered last answers instead of what is asked, in words; empty where it does not."""
+        if not self.live.num_rows:
+            return ""
+        return other_question_of(self.bundle(self.live["version"][-1].as_py()), self.objective)
 
     @property
     def pending(self) -> int:

@@ -62,7 +62,7 @@ def run_monitors(
         ("volume", window, lambda: volume(window, model, logged.live.num_rows, logged.earlier_counts, limits)),
         *((name, window, partial(_on_inputs, name, logged, monitor)) for name, monitor in on_inputs.items()),
         ("labels", matured, lambda: labels(matured, logged.matured, logged.pending, model, limits)),
-        ("quality", matured, lambda: quality(judge, logged.matured.rows)),
+        ("quality", matured, lambda: _quality(logged, judge)),
     ]
     if task.name == CLASSIFICATION:  # a predicted number does not say how sure it is
         monitors += [
@@ -115,8 +115,17 @@ def isolated(window: Window, name: str, subject: str, monitor: Monitor) -> list[
         return [window.unknown(name, subject, "run", f"The monitor failed: {reason}")]
 
 
+def _quality(logged: Logged, judge: Judge) -> list[Finding]:
+    if logged.other_question and not logged.matured.rows.num_rows:
+        evidence = f"Nothing can be judged: {logged.other_question}. Train and promote one that answers it."
+        return [logged.matured_window.unknown("quality", logged.model, "question", evidence)]
+    return quality(judge, logged.matured.rows)
+
+
 def _predicted(logged: Logged, task: Task) -> Floats:
-    found: Floats = logged.live[task.predicted].to_numpy()
+    live = logged.live  # without its features, which would be copied
+    names = [name for name in ("version", task.predicted) if name in live.column_names]
+    found: Floats = logged.to_the_point(live.select(names))[task.predicted].to_numpy()
     return found
 
 

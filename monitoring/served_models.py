@@ -7,6 +7,8 @@ from pathlib import Path
 from larder.contracts.bundle import bundle_baseline, bundle_plan, read_files, read_manifest
 from larder.contracts.errors import LarderError
 from larder.contracts.monitoring import Baseline
+from larder.contracts.objective import Objective
+from larder.contracts.question import other_question
 from monitoring.monitors.answers import ServedModel
 
 
@@ -30,3 +32,10 @@ def has_inputs(bundle: Path, names: list[str]) -> bool:
     with suppress(LarderError):
         return [column.name for column in served_model(bundle).plan.columns] == names
     return False
+
+
+def other_question_of(bundle: Path, objective: Objective) -> str:
+    """As `other_question`; empty as well for a bundle that is gone."""
+    with suppress(LarderError):
+        return other_question(read_manifest(bundle), objective)
+    return ""

@@ -36,6 +36,9 @@ def check_names(found: Sequence[str], needed: Iterable[str], *, where: str, reme
 
 
 def _header(path: Path, table: RawTable) -> tuple[str, ...]:
+    with open(path, "rb") as raw:
+        if b"\0" in raw.readline():
+            raise InvalidDataError("is no UTF-8: its first line holds zero bytes, as UTF-16 has; save it as UTF-8.")
     # The inspection that follows says where bytes cannot be decoded.
     with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
         header = next(csv.reader(file, delimiter=table.separator), None)

@@ -126,6 +126,7 @@ def _run(task: "Task", settings: Settings) -> None:
     from larder.contracts.settings import environment_of
 
     arguments = [sys.executable, "-m", "replay.worker", msgspec.json.encode(task).decode()]
+    arguments += ["--debug"] if "--debug" in sys.argv else []
     done = subprocess.run(arguments, env=environment_of(settings), check=False)
     if done.returncode == LarderError.exit_code:
         sys.exit(done.returncode)  # it has said why

@@ -9,6 +9,7 @@ from datetime import datetime
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from feast import FeatureStore
 
 from larder.contracts.errors import InvalidDataError
@@ -55,6 +56,18 @@ def all_requests(source: Lake, label_table: str, plan: FeaturePlan, *, until: da
         open_table(source.labels(label_table)), [*names, EVENT_TIMESTAMP], [Between(EVENT_TIMESTAMP, None, until)]
     )
     return rows.sort_by([(EVENT_TIMESTAMP, "ascending"), *((name, "ascending") for name in names)])
+
+
+def require_requests(source: Lake, label_table: str, start: datetime, until: datetime) -> None:
+    """Raise InvalidDataError for a time in which nobody asked: all that a replay could say of it is nothing."""
+    asked = rows_of(open_table(source.labels(label_table)), [EVENT_TIMESTAMP], [])[EVENT_TIMESTAMP]
+    first, last = pc.min_max(asked).as_py().values()
+    if not pc.sum(pc.and_(pc.greater(asked, pa.scalar(start)), pc.less_equal(asked, pa.scalar(until)))).as_py():
+        there = f"they lie between {first:%Y-%m-%d %H:%M} and {last:%Y-%m-%d %H:%M} UTC" if first else "it is empty"
+        raise InvalidDataError(
+            f"The label table {label_table!r} holds no prediction from {start:%Y-%m-%d %H:%M} to "
+            f"{until:%Y-%m-%d %H:%M} UTC; {there}. Correct --from and --to."
+        )
 
 
 def retrieval(store: FeatureStore, service: str, requests: pa.Table) -> Retrieval:

@@ -4,9 +4,9 @@ Between two irregular arrivals everything is on time, and an as-of reader cannot
 is ingested and its windows computed at once, as a backfill, and the stretch is read at the versions of that moment.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ import msgspec
 import polars as pl
 from feast import FeatureStore, StreamFeatureView
 
+from larder.compute.declaration import window_definition
 from larder.compute.view import refresh_view
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.ingestion import Ingestion
@@ -26,15 +27,27 @@ from larder.spark.session import spark_session
 from larder.versions.pins import name_of
 from larder.views import stored_views
 from larder.whole_file import write_whole
-from pipelines.ingest import ingest
+from pipelines.ingest import ingest, place
 from pipelines.raw import provide_example, raw_paths
-from replay.deliveries import Deliveries, deliveries, shuffled, with_incidents, write_file
+from replay.deliveries import (
+    ARRIVES_AT,
+    OUT_OF_TURN,
+    Deliveries,
+    WindowTime,
+    deliveries,
+    latest,
+    shuffled,
+    with_incidents,
+    write_file,
+)
 from replay.incidents import Incident, of_kind
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 STRETCHES = "stretches.json"
+STEP = timedelta(days=1)
+"""Between two runs of the schedule."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +58,8 @@ class Stretch:
     """None: from the beginning."""
     end: datetime
     versions: dict[str, int]
-    """Table (relative to the lake) -> Delta version."""
+    """Table (relative to the lake) -> Delta version. Gold, whose rows say since when they are known, and labels are as
+    the run at `end` leaves them; other tables as they were until then, for a corrected row replaces the one before."""
 
 
 def source_lake(settings: Settings, ingestion: Ingestion) -> None:
@@ -65,21 +79,32 @@ def prepared_lake(
     source: Lake,
     incidents: Sequence[Incident],
     *,
+    begin: datetime,
     until: datetime,
     report: Callable[[str], None],
 ) -> list[Stretch]:
-    """Fill the lake of `settings` and `store` up to `until`; interrupted, it is to be deleted and made again."""
+    """Fill the lake of `settings` and `store` up to `until`, for a schedule that runs each STEP after `begin`.
+
+    Interrupted, it is to be deleted and made again. What arrived out of turn before `begin` is taken as a first run
+    takes it, as if it had been on time; after that it is known from the next run of the schedule on.
+    """
     spark = spark_session(settings)
-    arrived = deliveries(spark, ingestion, source)
+    arrived = deliveries(spark, ingestion, source, window_times(store, ingestion, Lake(settings.lake)))
     files = _Files(settings, ingestion, arrived, incidents)
     stretches: list[Stretch] = []
     start: datetime | None = None
-    for end in boundaries(incidents, until):
+    for end in boundaries(incidents, until, runs_with_news(arrived.values(), begin, until)):
         report(f"what arrives until {end:%d %b %H:%M}")
         files.deliver({name: rows_on_time(item, start, end, incidents) for name, item in arrived.items()}, at=end)
         _flip_labels(spark, settings, ingestion, objective, incidents, start, end)
         _refresh_views(store, spark, until=end, is_live=False)
-        stretches.append(Stretch(start, end, _versions(settings, store, ingestion)))
+        before = _view_versions(settings, store)
+        news = {name: rows_out_of_turn(item, start, end, incidents) for name, item in arrived.items()}
+        if files.deliver(news, at=end):
+            _refresh_views(store, spark, until=end, is_live=True)
+        stretches.append(
+            Stretch(start, end, before | _gold_versions(settings, store) | _label_versions(settings, ingestion))
+        )
         late = {name: late_rows(item, end, incidents) for name, item in arrived.items()}
         if files.deliver(late, at=end):
             _refresh_views(store, spark, until=end, is_live=True)
@@ -94,10 +119,33 @@ def stored_stretches(state: Path) -> list[Stretch] | None:
     return msgspec.json.decode(path.read_bytes(), type=list[Stretch]) if path.is_file() else None
 
 
-def boundaries(incidents: Sequence[Incident], until: datetime) -> list[datetime]:
-    """Instants at which something arrives out of turn, and the end."""
-    irregular = {item.end for item in of_kind(incidents, "feed_stops", "repeated_files") if item.end < until}
-    return [*sorted(irregular), until]
+def boundaries(incidents: Sequence[Incident], until: datetime, runs: Sequence[datetime] = ()) -> list[datetime]:
+    """Instants at which something arrives out of turn, and the end; so arrives what a run of `runs` finds."""
+    irregular = {item.end for item in of_kind(incidents, "feed_stops", "repeated_files")}
+    # Labels of a stretch are as its last run finds them: a run with news has its stretch to itself.
+    irregular |= {instant for run in runs for instant in (run - STEP, run)}
+    return [*sorted(instant for instant in irregular if instant < until), until]
+
+
+def runs_with_news(arrived: Iterable[Deliveries], begin: datetime, until: datetime) -> list[datetime]:
+    """Runs of the schedule that find rows which arrived out of turn since the run before."""
+    found: set[datetime] = set()
+    for item in arrived:
+        rows = item.between(begin, until).filter(pl.col(OUT_OF_TURN))
+        found |= {begin - (begin - at) // STEP * STEP for at in rows[ARRIVES_AT]}
+    return sorted(found)
+
+
+def window_times(store: FeatureStore, ingestion: Ingestion, lake: Lake) -> dict[str, list[WindowTime]]:
+    """By raw table, when the windows of the views over its silver tables take a row in."""
+    sources = {place(table, lake): table.source for table in ingestion.silver}
+    found: dict[str, list[WindowTime]] = {}
+    for view in _windowed_views(store):
+        events = events_of(view, store.config)
+        if events.table in sources:
+            slide = timedelta(microseconds=window_definition(view).slide)
+            found.setdefault(sources[events.table], []).append(WindowTime(events.event_timestamp, slide))
+    return found
 
 
 class _Files:
@@ -119,7 +167,7 @@ class _Files:
         paths: dict[str, list[Path]] = {}
         for name, item in self._arrived.items():
             changed = with_incidents(rows[name], name, self._incidents)
-            path = write_file(changed, item.table, self._settings.raw, self._number)
+            path = write_file(latest(changed), item.table, self._settings.raw, self._number)
             paths[name] = [] if path is None else [path]
         if not any(paths.values()):
             return False
@@ -131,10 +179,25 @@ class _Files:
 def rows_on_time(
     item: Deliveries, start: datetime | None, end: datetime, incidents: Sequence[Incident]
 ) -> pl.DataFrame:
-    rows = item.between(start, end)
+    """Without `start` also those out of turn: a first run takes all that there is as if it had been on time."""
+    rows = _delivered(item, start, end, incidents)
+    return rows if start is None else rows.filter(~pl.col(OUT_OF_TURN))
+
+
+def rows_out_of_turn(
+    item: Deliveries, start: datetime | None, end: datetime, incidents: Sequence[Incident]
+) -> pl.DataFrame:
+    """Corrections and late rows that the run at `end` finds."""
+    rows = _delivered(item, start, end, incidents)
+    return rows.clear() if start is None else rows.filter(pl.col(OUT_OF_TURN))
+
+
+def _delivered(item: Deliveries, start: datetime | None, end: datetime, incidents: Sequence[Incident]) -> pl.DataFrame:
+    """All that arrive in (start, end], but for rows of a feed that is stopped."""
+    rows, at = item.between(start, end), pl.col(ARRIVES_AT)
     for stop in of_kind(incidents, "feed_stops"):
         if stop.table == item.table.name:
-            rows = rows.join(item.between(stop.start, stop.end), on=rows.columns, how="anti", nulls_equal=True)
+            rows = rows.filter(~at.is_between(stop.start, stop.end, closed="left").fill_null(False))
     return rows
 
 
@@ -143,15 +206,19 @@ def late_rows(item: Deliveries, end: datetime, incidents: Sequence[Incident]) ->
     rows = item.rows.clear()
     for incident in of_kind(incidents, "feed_stops", "repeated_files"):
         if incident.end == end and incident.table == item.table.name:
-            again = item.between(incident.start, incident.end)
+            again = latest(item.rows.filter(pl.col(ARRIVES_AT).is_between(incident.start, incident.end, closed="left")))
             rows.extend(shuffled(again, seed=incident.seed) if incident.kind == "repeated_files" else again)
     return rows
 
 
 def _refresh_views(store: FeatureStore, spark: "SparkSession", *, until: datetime, is_live: bool) -> None:
-    for view in store.list_stream_feature_views():
-        if isinstance(view, StreamFeatureView) and view.aggregations:
-            refresh_view(view, store.config, lambda: spark, until=until, is_live=is_live)
+    for view in _windowed_views(store):
+        refresh_view(view, store.config, lambda: spark, until=until, is_live=is_live)
+
+
+def _windowed_views(store: FeatureStore) -> list[StreamFeatureView]:
+    views = store.list_stream_feature_views()
+    return [view for view in views if isinstance(view, StreamFeatureView) and view.aggregations]
 
 
 def _flip_labels(
@@ -179,8 +246,19 @@ def _flip_labels(
         )
 
 
-def _versions(settings: Settings, store: FeatureStore, ingestion: Ingestion) -> dict[str, int]:
-    lake = Lake(settings.lake)
+def _view_versions(settings: Settings, store: FeatureStore) -> dict[str, int]:
     places = {of(view, store.config).table for view in stored_views(store) for of in (history_of, events_of)}
-    places |= {lake.labels(table.name) for table in ingestion.labels}
+    return _versions(settings, places)
+
+
+def _gold_versions(settings: Settings, store: FeatureStore) -> dict[str, int]:
+    return _versions(settings, {history_of(view, store.config).table for view in _windowed_views(store)})
+
+
+def _label_versions(settings: Settings, ingestion: Ingestion) -> dict[str, int]:
+    lake = Lake(settings.lake)
+    return _versions(settings, {lake.labels(table.name) for table in ingestion.labels})
+
+
+def _versions(settings: Settings, places: Iterable[str]) -> dict[str, int]:
     return {name_of(place, settings.lake): open_table(place).version() for place in sorted(places)}

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from larder.contracts.monitoring import Verdict
 from larder.contracts.tables import Lake
-from larder.evaluation import task_of
+from larder.evaluation import Task, task_of
 from larder.ledger import Act
 from larder.predictions import LIVE, OUTCOME, judged, read_predictions
 from replay.day import DayDone, Loop
@@ -87,7 +87,7 @@ def result(
     live = logged.filter(pc.equal(logged["traffic"], LIVE))
     label = loop.objective.label
     rows = pl.DataFrame(judged(live, lake.labels(label.table), label.column, now=until).rows.drop_columns(["request"]))
-    known = rows.filter(pl.col(OUTCOME).is_not_null())
+    known = _known(rows, task)
     found: dict[str, float] = {}
     if known.height and known[OUTCOME].n_unique() >= 2:
         found = task.metrics(known[OUTCOME].to_numpy(), known[task.predicted].to_numpy())
@@ -137,13 +137,18 @@ def noticed(incident: Incident, days: Sequence[DayDone], acts: Sequence[Released
     return Noticed(incident.name, None, None, None, trainings)
 
 
+def _known(rows: pl.DataFrame, task: Task) -> pl.DataFrame:
+    """Those with an outcome, and an answer that is a finite number."""
+    return rows.filter(pl.col(OUTCOME).is_not_null() & pl.col(task.predicted).is_finite().fill_null(False))
+
+
 def _days(rows: pl.DataFrame, loop: Loop, days: Sequence[DayDone]) -> list[Day]:
     """One entry per day of the schedule; a day is the time since the run before."""
     task, found = task_of(loop.objective), []
     for previous, day in zip([None, *days], days, strict=False):
         since = previous.now if previous is not None else day.now - timedelta(days=1)
         part = rows.filter(pl.col("at").is_between(since, day.now, closed="right"))
-        known = part.filter(pl.col(OUTCOME).is_not_null())
+        known = _known(part, task)
         cost = task.losses(known[OUTCOME].to_numpy(), known[task.predicted].to_numpy())
         found.append(
             Day(

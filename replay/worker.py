@@ -9,20 +9,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 from feast import FeatureStore
 from rich.console import Console
 
+from larder.cli import failed
 from larder.compute.materialize import apply_definitions
 from larder.contracts.answer import Answer
 from larder.contracts.errors import LarderError
 from larder.contracts.ingestion import Ingestion
 from larder.contracts.monitoring import Monitoring
 from larder.contracts.objective import Objective
-from larder.contracts.retraining import Retraining
+from larder.contracts.retraining import Retraining, require_fitting
 from larder.contracts.settings import Settings, load_settings
 from larder.contracts.tables import Lake
 from larder.contracts.use_case import declared, declared_or, use_case_name
@@ -33,19 +34,18 @@ from larder.versions.pins import table_versions
 from larder.views import stored_views
 from monitoring.monitoring_report import listed
 from replay.day import DayDone, Loop, replayed_day
-from replay.history import all_requests, as_requests
+from replay.history import all_requests, as_requests, require_requests
 from replay.incidents import Incident, require_meant
-from replay.lake import Stretch, prepared_lake, source_lake, stored_stretches
+from replay.lake import STEP, Stretch, prepared_lake, source_lake, stored_stretches
 from replay.reading import StretchReading
 from replay.result import Result, result
 from training.policy import named_policy
 
-STEP = timedelta(days=1)
 RESULT = "result.json"
 
 
 class Task(msgspec.Struct, frozen=True):
-    """What a worker is told, as JSON in its only argument."""
+    """What a worker is told, as JSON in its first argument; a second may be `--debug`."""
 
     source: str
     """State folder whose lake holds everything, whenever it arrived."""
@@ -73,6 +73,8 @@ def main() -> None:
     except LarderError as problem:
         problem.show()
         sys.exit(problem.exit_code)
+    except Exception as problem:
+        sys.exit(failed(problem))
     finally:
         stop(settings)  # applying the definitions asked the online store, and so started it
 
@@ -82,11 +84,13 @@ def prepare(task: Task, settings: Settings) -> None:
     console = Console(stderr=True)
     ingestion = declared("pipelines", Ingestion, settings)
     objective = declared("training", Objective, settings)
+    require_fitting(declared_or("training", Retraining(), settings), objective)
     source = replace(settings, state=Path(task.source), lake=task.source_lake, replay_at=task.until)
     store = apply_definitions(settings)
     require_meant(task.incidents, ingestion, [view.name for view in stored_views(store)])
     console.print("Ingesting what there is, to know when it arrived", highlight=False)
     source_lake(source, ingestion)
+    require_requests(Lake(task.source_lake), objective.label.table, task.start, task.until)
     prepared_lake(
         store,
         replace(settings, raw=settings.state / "raw"),
@@ -94,6 +98,7 @@ def prepare(task: Task, settings: Settings) -> None:
         objective,
         Lake(task.source_lake),
         task.incidents,
+        begin=task.start,
         until=task.until,
         report=lambda text: console.print(f"Preparing {text}", highlight=False),
     )

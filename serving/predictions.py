@@ -1,5 +1,6 @@
 """From feature values to predictions: a probability and a decision, or a number; and how far to trust them."""
 
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -15,8 +16,9 @@ HIGH, LOW = "high", "low"
 class Prediction(msgspec.Struct, frozen=True):
     """The answer to one row."""
 
-    predicted: float
-    """The probability of a yes, or a number."""
+    predicted: float | None
+    """The probability of a yes, or a number; None where the model finds none that is finite, as for an input beyond
+    the range of float32."""
     decision: bool | None
     """Whether the probability reaches the model's threshold; None of a number."""
     confidence: str
@@ -43,14 +45,16 @@ def predictions(model: Model, answer: Answer, features: FeatureRows) -> list[Pre
         ]
         missing = [column for column, status in nulls if status == Status.NOT_FOUND]
         stale = [column for column, status in nulls if status == Status.OUTSIDE_MAX_AGE]
+        is_finite = threshold is not None or isfinite(predicted)
         is_doubtful = (
-            any(column.view in answer.essential for column in (*missing, *stale))
+            not is_finite
+            or any(column.view in answer.essential for column in (*missing, *stale))
             or len(missing) + len(stale) > answer.max_absent_share * len(columns)
             or len(outside) > answer.max_out_of_bounds_share * len(columns)
         )
         result.append(
             Prediction(
-                predicted=predicted,
+                predicted=predicted if is_finite else None,
                 decision=None if threshold is None else predicted >= threshold,
                 confidence=LOW if is_doubtful else HIGH,
                 missing=[column.name for column in missing],

@@ -7,7 +7,7 @@ import click
 from larder.contracts.monitoring import Monitoring
 from larder.contracts.objective import Objective
 from larder.contracts.reports import write_report
-from larder.contracts.retraining import Retraining
+from larder.contracts.retraining import Retraining, require_fitting
 from larder.contracts.settings import Settings
 from larder.contracts.use_case import declared, declared_or, use_case_name
 
@@ -33,6 +33,7 @@ def train(settings: Settings) -> None:
 
     console, model = Console(), use_case_name(settings)
     objective, ledger = declared("training", Objective, settings), ledger_of(settings)
+    require_fitting(declared_or("training", Retraining(), settings), objective)
     ledger.require_writable()
     record_unrecorded(ledger, settings, model, at=settings.clock())
     started = time.monotonic()

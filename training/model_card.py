@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from larder.contracts.errors import SchemaMismatchError
 from larder.contracts.objective import TITLES, Card, ErrorKpi, Kpi, NumberLabel, Objective
 from larder.evaluation import Evaluation
 from larder.ledger import Act, Entry
 from larder.ledger.service import SERVING_ACTS, Service, services
 from training.gates import GateResult, gate_results
+from training.promotion import is_judged_for
 from training.tracking import Challenger
 
 UNSAID = "Not declared. Say it in the training file: `card=Card(intended_use=...)`."
@@ -29,7 +31,17 @@ class Section:
 
 
 def model_card(challenger: Challenger, objective: Objective, entries: Sequence[Entry]) -> str:
-    """Markdown. `entries` are those of the ledger about the model, all versions."""
+    """Markdown. `entries` are those of the ledger about the model, all versions.
+
+    Raises SchemaMismatchError for a version that answers another question than the training file asks.
+    """
+    if not is_judged_for(challenger, objective):
+        raise SchemaMismatchError(
+            f"{challenger.version.model} version {challenger.version.number} was judged by "
+            f"{', '.join(challenger.description.evaluation.metrics)} on {challenger.description.label!r}; the training "
+            f"file asks for {objective.task} on {objective.label.column!r} now, which would say wrong things of it. "
+            "Name another version, or write the card with the training file of that time."
+        )
     from skops.card import Card as Document
 
     document = Document(challenger.pipeline, model_diagram=False, template=None)

@@ -42,6 +42,8 @@ class Facts:
     """What a training now would have."""
     pending: str = ""
     """The release under way, in words; empty when there is none."""
+    other_question: str = ""
+    """What the champion answers and what is asked, in words, where these differ; else empty."""
     findings: tuple[Finding, ...] = ()
     """Of the last weeks, by run; at least those that the policy looks at."""
 
@@ -154,6 +156,11 @@ def _refusals(policy: Retraining, facts: Facts) -> Iterator[str]:
 def _release_refusals(facts: Facts) -> Iterator[str]:
     if facts.pending:
         yield f"a release is under way: {facts.pending}"
+    if facts.other_question:
+        yield (
+            f"{facts.other_question}: no shadow can compare the two, and callers will be answered with other fields; "
+            "once they are ready, run `larder train` and `larder promote`"
+        )
 
 
 def _row_refusals(policy: Retraining, facts: Facts) -> Iterator[str]:

@@ -15,7 +15,8 @@ from larder.contracts.bundle import (
     write_bundle,
 )
 from larder.contracts.errors import MissingTableError, SchemaMismatchError
-from larder.contracts.objective import CHAMPION, Kpi, Objective
+from larder.contracts.objective import CHAMPION, METRICS, Kpi, Objective
+from larder.contracts.question import other_question
 from larder.contracts.retraining import Release
 from larder.contracts.settings import Settings
 from larder.evaluation import Evaluation, Floats, evaluation
@@ -63,22 +64,33 @@ def candidate(
 def evaluated_again(challenger: Challenger, settings: Settings, objective: Objective) -> Evaluation:
     """The challenger and today's champion, both on the rows that the challenger was tested on."""
     test, columns = challenger.test, challenger.description.columns
-    champion = champion_predictions(settings, challenger.version.model, test)
+    champion = champion_predictions(settings, objective, challenger.version.model, test)
     again = evaluation(objective, test, predictions(challenger.pipeline, test, columns), {CHAMPION: champion})
     return replace(again, references=challenger.description.evaluation.references | again.references)
 
 
-def champion_predictions(settings: Settings, model: str, rows: pa.Table) -> Floats | None:
-    """What the serving champion answers for `rows`; None without a champion, or when rows lack its inputs."""
+def champion_predictions(settings: Settings, objective: Objective, model: str, rows: pa.Table) -> Floats | None:
+    """What the serving champion answers for `rows`; None where there is nothing to compare with.
+
+    So it is without a champion, with one that answers another question, and when rows lack its inputs.
+    """
     try:
         bundle = champion_bundle(settings.bundles, model)
     except MissingTableError:
         return None
     manifest = read_manifest(bundle)
+    if other_question(manifest, objective):
+        return None
     if not {*manifest.numbers, *manifest.strings} <= set(rows.column_names):
         return None
     files = read_files(bundle, manifest)
     return bundle_predictions(manifest, files[MODEL_FILES[manifest.runtime]], rows)
+
+
+def is_judged_for(challenger: Challenger, objective: Objective) -> bool:
+    """Whether it was judged by the metrics of the objective's task, and on its label."""
+    judged, label = challenger.description.evaluation.metrics, challenger.description.label
+    return set(METRICS[objective.task]) <= set(judged) and label == objective.label.column
 
 
 def frozen(store: "FeatureStore", settings: Settings, objective: Objective, chosen: Candidate) -> Path:
@@ -114,6 +126,11 @@ def frozen(store: "FeatureStore", settings: Settings, objective: Objective, chos
 def _require_same_objective(challenger: Challenger, objective: Objective) -> None:
     needed = {objective.label.column, *(part.column for part in objective.slices)}
     missing = sorted(needed - set(challenger.test.column_names))
+    if not set(METRICS[objective.task]) <= set(challenger.description.evaluation.metrics):
+        raise SchemaMismatchError(
+            f"{challenger.version.model} version {challenger.version.number} answers {challenger.description.label!r} "
+            f"and was not judged as {objective.task}, which the training file asks for now. Run `larder train` again."
+        )
     if missing or challenger.description.label != objective.label.column:
         raise SchemaMismatchError(
             f"{challenger.version.model} version {challenger.version.number} was tested on label "

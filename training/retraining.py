@@ -13,7 +13,8 @@ from larder.contracts.bundle import champion_version, read_manifest
 from larder.contracts.errors import InvalidDataError, MissingTableError
 from larder.contracts.monitoring import Monitoring
 from larder.contracts.objective import Objective
-from larder.contracts.retraining import Retraining
+from larder.contracts.question import other_question
+from larder.contracts.retraining import Retraining, require_fitting
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.findings import About, read_findings
@@ -25,7 +26,7 @@ from training.label_counts import label_counts
 from training.labels import LabelSelection, label_selection
 from training.ledger_entries import DECISION, evaluation_entry, training_entry
 from training.policy import Decision, Facts, Training, decide
-from training.promotion import candidate
+from training.promotion import candidate, is_judged_for
 from training.release.begin import begin_shadow
 from training.release.settle import require_intact
 from training.release.state import ReleaseState, release_state
@@ -132,7 +133,11 @@ def release_challenger(
 def facts(
     settings: Settings, objective: Objective, policy: Retraining, *, model: str, now: datetime, ledger: Ledger
 ) -> Facts:
-    """What the policy looks at, read from ledger, bundles, label table and findings; nothing is changed."""
+    """What the policy looks at, read from ledger, bundles, label table and findings; nothing is changed.
+
+    Raises ConfigurationError for a policy that does not fit the objective.
+    """
+    require_fitting(policy, objective)
     trainings = _trainings(ledger, model)
     champion = champion_version(settings.bundles, model)
     learned = next((training for training in reversed(trainings) if training.version == champion), None)
@@ -152,6 +157,7 @@ def facts(
             version=version_to_read(place, lake=settings.lake),
         ),
         pending=_under_way(release_state(ledger, model)),
+        other_question=_other_question(settings, objective, model=model, champion=champion),
         findings=tuple(
             read_findings(
                 Lake(settings.lake).monitoring(model), since=now - LOOKBACK, until=now, about=_watched(policy)
@@ -213,6 +219,10 @@ def _training_of_bundle(settings: Settings, model: str, version: str) -> Trainin
     return Training(version=version, at=created_at, rows=None, newest_label_at=None)
 
 
+def _other_question(settings: Settings, objective: Objective, *, model: str, champion: str | None) -> str:
+    return "" if champion is None else other_question(read_manifest(settings.bundles / model / champion), objective)
+
+
 def _under_way(state: ReleaseState) -> str:
     if state.shadow is not None:
         return f"version {state.shadow} answers unseen since {state.shadow_since:%Y-%m-%d %H:%M}"
@@ -235,8 +245,10 @@ def _resumed(
     model, version = unfinished.subject.rpartition("/")[0], unfinished.version
     try:
         challenger = load_challenger(settings, model, version)
+        if not is_judged_for(challenger, objective):
+            raise InvalidDataError("it answers another question than the training file asks now")
     except (InvalidDataError, MissingTableError) as problem:
-        reason = f"cut off after training, and not whole: {problem}"
+        reason = f"cut off after training, and of no use: {problem}"
         ledger.append(Act.REJECTION, unfinished.subject, at=now, reason=reason, outcome={LOST: True})
         return None
     judged = challenger.description.evaluation

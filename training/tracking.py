@@ -211,7 +211,9 @@ def _registered(client: "MlflowClient", model: str, number: str | None) -> Any:
         return client.get_model_version(model, number)
     except MlflowException:
         wanted = f"version {number}" if number else f"version with the alias {CHALLENGER!r}"
-        raise MissingTableError(f"MLflow has no {wanted} of {model!r}. Run `larder train` first.") from None
+        there = sorted((item.version for item in client.search_model_versions(f"name = '{model}'")), key=int)
+        remedy = f"; it has {', '.join(map(str, there))}. Name one of these" if there else ". Run `larder train` first"
+        raise MissingTableError(f"MLflow has no {wanted} of {model!r}{remedy}.") from None
 
 
 def _flat_metrics(evaluation: Evaluation) -> dict[str, float]:

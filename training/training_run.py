@@ -105,7 +105,7 @@ def fitted(
     pipeline = fit(objective, data.train, data.columns, half_life=half_life)
     learned = time.monotonic()
     predicted = predictions(pipeline, data.test, data.columns)
-    champion = champion_predictions(settings, model, data.test)
+    champion = champion_predictions(settings, objective, model, data.test)
     references = _references(objective, data, half_life) | {CHAMPION: champion}
     judged = evaluation(objective, data.test, predicted, references)
     return Fitted(

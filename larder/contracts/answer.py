@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from larder.contracts.values import require_number, require_several
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -28,3 +30,8 @@ class Answer:
     """Largest share of model inputs, 0 to 1, that may lie outside the range seen in training."""
     example: Mapping[str, object] = field(default_factory=dict)
     """A request row to try: field name -> JSON value."""
+
+    def __post_init__(self) -> None:
+        require_several("essential", self.essential, str)
+        for name in ("max_absent_share", "max_out_of_bounds_share"):
+            require_number(f"{name} of the answer", getattr(self, name), least=0, most=1)

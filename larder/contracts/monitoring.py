@@ -3,6 +3,7 @@
 A finding is one row of the Delta table `monitoring/<use case>`: training's policy and people read it there.
 """
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -10,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError
+from larder.contracts.values import require_length, require_number
 
 MONITORS = (
     "freshness", "volume", "nulls", "absent", "out_of_range", "categories", "drift", "skew", "labels", "quality",
@@ -102,12 +104,15 @@ class Monitoring:
     latency_p99_ms: float = 150.0
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name in ("window", "quality_window", "lag"):
+                require_length(f"{name} of monitoring", value, above_zero=name != "lag")
+            elif value != math.inf:  # a limit that nothing exceeds
+                require_number(f"{name} of monitoring", value, least=0)
         if not 0 < self.confidence < 1 or not 0 < self.false_alarms < 1:
             raise ConfigurationError(
                 f"confidence is {self.confidence} and false_alarms {self.false_alarms}; both lie between 0 and 1."
             )
-        if self.window <= timedelta(0) or self.quality_window <= timedelta(0):
-            raise ConfigurationError(f"window {self.window} and quality_window {self.quality_window} must be positive.")
 
 
 class NumberBaseline(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from larder.contracts.errors import ConfigurationError
+from larder.contracts.values import require_instant, require_length, require_number, require_one_of, require_several
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
 """What a model answers: the probability of a yes, or a number."""
@@ -71,6 +72,9 @@ class Label:
     """Age from which a prediction should have its label. Where models are compared or watched, younger predictions
     are left out, also those whose label is known: what is known early is not like the rest."""
 
+    def __post_init__(self) -> None:
+        require_length(f"matures_after of label {self.column!r}", self.matures_after)
+
 
 @dataclass(frozen=True)
 class NumberLabel:
@@ -84,6 +88,9 @@ class NumberLabel:
     """Unit of the number, in words."""
     matures_after: timedelta = timedelta(days=2)
     """As that of `Label`."""
+
+    def __post_init__(self) -> None:
+        require_length(f"matures_after of label {self.column!r}", self.matures_after)
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,8 @@ class Kpi:
     description: str
 
     def __post_init__(self) -> None:
+        for name in ("false_alarm", "miss"):
+            require_number(f"{name} of KPI {self.name!r}", getattr(self, name))
         if self.false_alarm <= 0 or self.miss <= 0:
             raise ConfigurationError(
                 f"KPI {self.name!r} has costs {self.false_alarm} (false alarm) and {self.miss} (miss); "
@@ -126,6 +135,8 @@ class ErrorKpi:
     description: str
 
     def __post_init__(self) -> None:
+        for name in ("too_low", "too_high"):
+            require_number(f"{name} of KPI {self.name!r}", getattr(self, name))
         if self.too_low <= 0 or self.too_high <= 0:
             raise ConfigurationError(
                 f"KPI {self.name!r} has costs {self.too_low} (too low) and {self.too_high} (too high); both must be "
@@ -151,6 +162,9 @@ class Slice:
     is_protected: bool = False
     """Whether people must be treated alike whatever their value is; fairness is then computed between the values."""
 
+    def __post_init__(self) -> None:
+        require_number(f"minimum_rows of slice {self.name!r}", self.minimum_rows, least=1)
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -166,6 +180,10 @@ class Gate:
     relative_to: str = ""
     """Empty for an absolute limit, else `constant`, `champion` or a declared reference."""
     slice: str = ""
+
+    def __post_init__(self) -> None:
+        require_one_of(f"direction of the gate on {self.metric}", self.direction, (">=", "<="))
+        require_number(f"limit of the gate on {self.metric}", self.limit)
 
     @property
     def name(self) -> str:
@@ -211,17 +229,29 @@ class Objective:
     card: Card | None = None
 
     def __post_init__(self) -> None:
-        if self.split_at.tzinfo is None or self.test_until.tzinfo is None:
-            raise ConfigurationError("split_at and test_until need a time zone, for example tzinfo=UTC.")
+        require_instant("split_at", self.split_at)
+        require_instant("test_until", self.test_until)
         if self.split_at >= self.test_until:
             raise ConfigurationError(f"test_until {self.test_until} does not lie after split_at {self.split_at}.")
-        if not 0 <= self.bounds[0] < self.bounds[1] <= 1:
+        if not isinstance(self.bounds, tuple) or len(self.bounds) != 2 or not 0 <= self.bounds[0] < self.bounds[1] <= 1:
             raise ConfigurationError(f"bounds are {self.bounds}; they must be two rising quantiles from 0 to 1.")
         if isinstance(self.label, NumberLabel) != isinstance(self.kpi, ErrorKpi):
             raise ConfigurationError(
                 f"The objective has a {type(self.label).__name__} and a {type(self.kpi).__name__}. A yes-or-no "
                 "question has a Label and a Kpi, the question for a number a NumberLabel and an ErrorKpi."
             )
+        if not callable(self.pipeline):
+            raise ConfigurationError(
+                f"pipeline is {self.pipeline!r}; it must be a function of (number columns, string columns) that makes "
+                "an unfitted scikit-learn Pipeline."
+            )
+        require_several("gates", self.gates, Gate)
+        require_several("slices", self.slices, Slice)
+        require_several("metrics", self.metrics, str)
+        _require_references(self.references)
+        names = [part.name for part in self.slices]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ConfigurationError(f"Several slices have the name {twice[0]!r}; give each a name of its own.")
         possible = METRICS[self.task]
         _require(self.metrics, possible, f"metric of {self.task}")
         fairness = FAIRNESS[self.task]
@@ -245,6 +275,13 @@ class Objective:
     @property
     def shown_metrics(self) -> tuple[str, ...]:
         return self.metrics or METRICS[self.task]
+
+
+def _require_references(references: Mapping[str, tuple[str, ...]]) -> None:
+    for name, features in references.items():
+        require_several(f"The features of reference {name!r}", features, str)
+        if name in (CONSTANT, CHAMPION):
+            raise ConfigurationError(f"Reference {name!r} is there without being declared; give yours another name.")
 
 
 def _require(names: Sequence[str], possible: Sequence[str], what: str) -> None:

@@ -1,11 +1,13 @@
 """When a use case retrains, on what, and how a challenger is released; declared in `training/<use case>.py`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Literal
 
 from larder.contracts.errors import ConfigurationError
-from larder.contracts.objective import Gate
+from larder.contracts.monitoring import MONITORS
+from larder.contracts.objective import METRICS, REGRESSION, Gate, Objective
+from larder.contracts.values import require_length, require_number, require_one_of, require_several
 
 POLICIES = ("never", "monthly", "weekly", "automatic")
 """What a replay compares; `automatic` is the declared policy."""
@@ -39,6 +41,7 @@ class Trigger:
     """Empty: any subject; the windows of each are counted apart."""
 
     def __post_init__(self) -> None:
+        require_one_of("monitor of a trigger", self.monitor, MONITORS)
         if not 1 <= self.k <= self.n:
             raise ConfigurationError(f"A trigger asks for {self.k} of {self.n} windows; it must be 1 <= k <= n.")
 
@@ -67,6 +70,22 @@ class Release:
     loss, a hundredth of the champion's mean absolute error."""
     confidence: float = 0.95
     """Of the interval of the paired difference in that loss, by which promotion and rollback are decided."""
+
+    def __post_init__(self) -> None:
+        require_number("latency_ms of the release", self.latency_ms, above=0)
+        require_number("null_increase of the release", self.null_increase, least=0, most=1)
+        for name in ("shadow", "patience", "watch"):
+            require_length(f"{name} of the release", getattr(self, name))
+        require_number("shadow_rows of the release", self.shadow_rows, least=1)
+        if self.tolerance is not None:
+            require_number("tolerance of the release", self.tolerance, least=0)
+        if self.patience < self.shadow:
+            raise ConfigurationError(
+                f"patience of the release is {self.patience}, less than shadow, {self.shadow}: nothing could ever be "
+                "promoted. Make it longer."
+            )
+        if not 0 < self.confidence < 1:
+            raise ConfigurationError(f"confidence of the release is {self.confidence}; it lies between 0 and 1.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +127,43 @@ class Retraining:
     release: Release = field(default_factory=Release)
 
     def __post_init__(self) -> None:
-        if self.growth is not None and self.growth <= 0:
-            raise ConfigurationError(f"growth is {self.growth}; it must be positive, or None.")
+        if self.growth is not None:
+            require_number("growth", self.growth, above=0)
+        if self.every is not None and self.every != "month":
+            require_length("every (`month` or a timedelta)", self.every, above_zero=True)
+        if self.expires_after is not None:
+            require_length("expires_after", self.expires_after, above_zero=True)
+        require_several("triggers", self.triggers, Trigger)
+        if self.gates is not None:
+            require_several("gates of retraining", self.gates, Gate)
+        require_several("refused_by", self.refused_by, str)
+        for monitor in self.refused_by:
+            require_one_of("A monitor of refused_by", monitor, MONITORS)
+        require_number("minimum_rows of retraining", self.minimum_rows, least=1)
+        for name in ("cool_down", "refusal_lasts"):
+            require_length(name, getattr(self, name))
         if self.most_per_week < 1:
             raise ConfigurationError(f"most_per_week is {self.most_per_week}; at least one training must be possible.")
-        if self.judged_on <= timedelta(0):
-            raise ConfigurationError(f"judged_on is {self.judged_on}; a model needs labels to be judged on.")
+        require_length("judged_on (a model needs labels to be judged on)", self.judged_on, above_zero=True)
+
+
+REPORTED = ("calibration_error", "r2", "rmse", "bias")
+"""Metrics of quality that are reported and never judged: no alarm will ever name them."""
+
+
+def require_fitting(policy: Retraining, objective: Objective) -> None:
+    """Raise ConfigurationError for a policy of another question: gates that it lacks, triggers that never fire."""
+    if policy.gates is not None:
+        try:
+            replace(objective, gates=policy.gates)
+        except ConfigurationError as problem:
+            raise ConfigurationError(f"`gates` of Retraining do not fit the objective. {problem}") from problem
+    judged = [metric for metric in METRICS[objective.task] if metric not in REPORTED]
+    for trigger in policy.triggers:
+        if trigger.monitor == "quality":
+            require_one_of(f"metric of a trigger on quality of {objective.task}", trigger.metric, judged)
+        if trigger.monitor == "expected_quality" and objective.task == REGRESSION:
+            raise ConfigurationError(
+                "A trigger asks for the monitor expected_quality, but a predicted number promises no quality, so that "
+                "monitor does not run. Use one on quality, with the metric mae or kpi."
+            )

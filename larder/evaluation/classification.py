@@ -48,6 +48,9 @@ class Classification:
             "kpi": float(self._costs(outcome, predicted).mean()),
         }
 
+    def metrics_of_alike(self, outcome: Outcomes, predicted: Floats) -> dict[str, float]:
+        return {"kpi": float(self._costs(outcome, predicted).mean())}
+
     def losses(self, outcome: Outcomes, predicted: Floats) -> dict[str, Floats]:
         """Probabilities are kept off 0 and 1 as scikit-learn does."""
         right = np.clip(np.where(outcome == 1, predicted, 1 - predicted), SMALLEST, 1 - SMALLEST)

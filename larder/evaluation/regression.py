@@ -35,9 +35,11 @@ class Regression:
 
     def metrics(self, outcome: Outcomes, predicted: Floats) -> dict[str, float]:
         """`bias` is the mean of predicted minus observed: above 0 the model answers too much."""
+        return {"r2": float(r2_score(outcome, predicted)), **self.metrics_of_alike(outcome, predicted)}
+
+    def metrics_of_alike(self, outcome: Outcomes, predicted: Floats) -> dict[str, float]:
         error = predicted - outcome
         return {
-            "r2": float(r2_score(outcome, predicted)),
             "mae": float(np.abs(error).mean()),
             "rmse": float(np.sqrt((error**2).mean())),
             "bias": float(error.mean()),

@@ -12,7 +12,8 @@ from larder.evaluation.task import Floats, Outcomes, Task
 
 @dataclass(frozen=True)
 class SliceScore:
-    """Quality on the test rows where `slice` has `value`. `kpi` alone where all outcomes there are the same."""
+    """Quality on the test rows where `slice` has `value`. The task's ranking is None where all
+    outcomes there are the same, and so is what cannot be said of such rows."""
 
     slice: str
     value: str
@@ -42,4 +43,4 @@ def slice_values(part: Slice, column: pa.ChunkedArray) -> npt.NDArray[np.object_
 def _metrics_if_any(task: Task, outcome: Outcomes, predicted: Floats) -> dict[str, float | None]:
     if len(np.unique(outcome)) >= 2:
         return dict(task.metrics(outcome, predicted))
-    return {task.ranking: None, "kpi": float(task.losses(outcome, predicted)["kpi"].mean())}
+    return {task.ranking: None, **task.metrics_of_alike(outcome, predicted)}

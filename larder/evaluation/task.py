@@ -46,6 +46,9 @@ class Task(Protocol):
     def metrics(self, outcome: Outcomes, predicted: Floats) -> dict[str, float]:
         """All of `larder.contracts.objective.METRICS` of the task. Needs outcomes that are not all the same."""
 
+    def metrics_of_alike(self, outcome: Outcomes, predicted: Floats) -> dict[str, float]:
+        """Those of `metrics` that can be said where all outcomes are the same."""
+
     def losses(self, outcome: Outcomes, predicted: Floats) -> dict[str, Floats]:
         """What each row costs, `kpi` among them."""
 

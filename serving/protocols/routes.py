@@ -41,6 +41,7 @@ class Protocols:
             of_tensorflow, open_model = f"/v1/models/{{name}}{version}", f"/v2/models/{{name}}{version}"
             found += [
                 Route(f"{of_tensorflow}:predict", self._answered(self._tensorflow), methods=["POST"]),
+                Route(f"{of_tensorflow}:{{method}}", _other_method, methods=["POST"]),
                 Route(of_tensorflow, self._described(lambda champion: tensorflow.status(champion.model.manifest))),
                 Route(f"{of_tensorflow}/metadata", self._described(self._tensorflow_metadata)),
                 Route(f"{open_model}/infer", self._answered(self._open_inference), methods=["POST"]),
@@ -103,3 +104,8 @@ class Protocols:
             raise HTTPException(404, f"There is no model {asked['name']!r} here; {manifest.model!r} answers.")
         if asked.get("version", manifest.version) != manifest.version:
             raise HTTPException(404, f"Version {asked['version']} does not answer; version {manifest.version} does.")
+
+
+async def _other_method(request: Request) -> Response:
+    method = request.path_params["method"]
+    raise HTTPException(404, f"There is no method {method!r} here; a model answers to `:predict`.")

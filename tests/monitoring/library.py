@@ -172,12 +172,19 @@ def baseline(seed: int = 1, rows: int = 20_000) -> Baseline:
     )
 
 
-def write_model(settings: Settings, usual: Baseline | None, *, version: str = "1", task: str = CLASSIFICATION) -> None:
+def write_model(
+    settings: Settings,
+    usual: Baseline | None,
+    *,
+    version: str = "1",
+    task: str = CLASSIFICATION,
+    label: str = "is_late",
+) -> None:
     manifest = Manifest(
         model=MODEL,
         version=version,
         run_id="run",
-        label="is_late",
+        label=label,
         runtime="onnx",
         numbers=("pages", "return_count_7d"),
         strings=("genre",),

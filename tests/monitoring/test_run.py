@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from larder.contracts.monitoring import Finding, Monitoring, Verdict
+from larder.contracts.objective import REGRESSION, ErrorKpi, NumberLabel
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.findings import append_findings, read_findings
@@ -217,3 +219,33 @@ def test_findings_and_their_record_can_be_read_back_and_a_rerun_changes_nothing(
     assert entry is not None and (entry.act, entry.subject) == (Act.MONITORING, MODEL)
     assert entry.reason == f"1 alarm, {len(findings) - 1} ok"
     assert "5:00" in entry.outcome["alarms"][0]
+
+
+def test_answers_of_another_question_are_not_judged_and_their_inputs_watched_all_the_same(quiet: Settings):
+    pages = replace(
+        OBJECTIVE, label=NumberLabel("loans", "days_late", "days"), kpi=ErrorKpi("cost", "EUR", 1.0, 1.0, "Of a day")
+    )
+
+    found = run_monitors(quiet, pages, Monitoring(), model=MODEL, now=NOW, views=lambda: FRESH, recompute=None)
+
+    [question] = [item for item in found if item.monitor == "quality"]
+    assert question.verdict is Verdict.UNKNOWN and "version 1 answers yes or no (is_late)" in question.evidence
+    assert {item.monitor for item in found if item.verdict is Verdict.OK} >= {"volume", "nulls", "drift", "categories"}
+    assert not any("failed" in item.evidence for item in found) and alarms(found) == []
+
+
+def test_answers_of_the_question_before_are_left_out_of_quality(quiet: Settings):
+    write_model(quiet, None, version="2", task=REGRESSION)
+    before, random = run(quiet), np.random.default_rng(1)
+    number = answers_table(features(random, 400), predicted=np.zeros(400), end=NOW - 3 * DAY, version="2")
+    names = ["prediction" if name == "probability" else name for name in number.column_names]
+    place = Lake(quiet.lake).predictions(MODEL)
+    write_deltalake(place, number.rename_columns(names), mode="append", schema_mode="merge")
+
+    found = run(quiet)
+
+    def of_live(items: list[Finding]) -> list[tuple[str, float | None]]:
+        return [(item.metric, item.value) for item in items if item.monitor == "quality" and item.subject == "live"]
+
+    assert of_live(found) == of_live(before) != []
+    assert not any("failed" in item.evidence for item in found)

@@ -36,6 +36,7 @@ def _checked(path: Path, staging: Path, table: RawTable = TABLE) -> RawFile | Re
         (b"order,price,price\n1,2,3\n", r"names the columns \['price', 'price'\] twice"),
         (b"order,price,batch_id\n1,2,3\n", r"names the columns \['batch_id'\]"),
         (b"order,price\n1,2\n2,\xff3\n", "no UTF-8 in line 3, column 'price'"),
+        ("order,price\n1,2\n".encode("utf-16"), "no UTF-8: its first line holds zero bytes, as UTF-16 has"),
         (b"order,price\n1,2\n2", "ends within line 3, column 'order'; it is cut off"),
         (b'order,price\n1,2\n2,"19\n', "quoted text that never ends"),
         (b'order,price\n1,2\n2,"19"" wide', "quoted text that never ends"),

@@ -62,6 +62,16 @@ def test_a_number_is_answered_without_a_decision_and_logged(
     assert {"probability", "decision"}.isdisjoint(logged.column_names)
 
 
+def test_a_number_beyond_all_bounds_is_no_answer_and_no_number_in_the_log(
+    number_server: Client, settings: Settings, known: dict[str, Any]
+):
+    absurd = number_server.ask(known | {"amount": 1e300}, known).json["predictions"]
+
+    assert (absurd[0]["prediction"], absurd[0]["confidence"], absurd[0]["out_of_bounds"]) == (None, "low", ["amount"])
+    assert absurd[1]["prediction"] == pytest.approx(140.0, rel=1e-5)
+    assert _logged(Lake(settings.lake).predictions("returns"))["prediction"].null_count == 1
+
+
 def _logged(place: str) -> Any:
     import time
     from datetime import timedelta

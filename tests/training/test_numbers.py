@@ -12,9 +12,9 @@ from sklearn.pipeline import Pipeline
 import training.release.begin
 from larder.contracts.bundle import champion_bundle, read_manifest
 from larder.contracts.errors import ConfigurationError, InvalidDataError
-from larder.contracts.objective import Gate, Kpi, Label
+from larder.contracts.objective import Gate, Kpi, Label, Slice
 from larder.contracts.retraining import Release
-from larder.evaluation import task_of
+from larder.evaluation import slice_scores, task_of
 from larder.ledger import ledger_of
 from serving.model import load_model
 from tests.training.shop import COLUMNS, shop_objective, write_shop
@@ -63,7 +63,7 @@ def test_what_serves_answers_what_was_trained(store, settings, data):
     manifest = read_manifest(bundle)
     assert (manifest.task, manifest.threshold, manifest.runtime) == ("regression", None, "onnx")
     trained = predictions(chosen.challenger.pipeline, data.test, COLUMNS)
-    assert np.abs(champion_predictions(settings, MODEL, data.test) - trained).max() < 1e-3
+    assert np.abs(champion_predictions(settings, solder_objective(), MODEL, data.test) - trained).max() < 1e-3
     model = load_model(bundle)
     names = [column.name for column in model.plan.columns]
     rows = data.test.select(names).to_pylist()
@@ -175,6 +175,17 @@ def test_gates_of_slices_take_the_worst_error(settings, data):
     [found] = gate_results([Gate("mae", "<=", 20.0, slice="shop")], run.evaluation)
 
     assert found.value == max(score.metrics["mae"] for score in run.evaluation.slices)
+
+
+def test_errors_are_judged_also_where_all_outcomes_of_a_slice_are_the_same():
+    rows = pa.table({"shop": ["north", "north", "south", "south"]})
+    outcome, predicted = np.array([0.0, 0.0, 1.0, 2.0]), np.array([30.0, 10.0, 1.0, 2.0])
+    shops, task = Slice("shop", "shop", minimum_rows=2), task_of(solder_objective())
+
+    north, south = slice_scores(shops, rows, task, outcome, predicted)
+
+    assert (north.metrics["r2"], north.metrics["mae"], north.metrics["bias"]) == (None, 20.0, 20.0)
+    assert (south.metrics["r2"], south.metrics["mae"]) == (1.0, 0.0)
 
 
 def test_importance_is_what_is_lost_of_r2(data):

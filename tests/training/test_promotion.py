@@ -149,14 +149,14 @@ def test_a_tampered_champion_is_not_compared_with(store, settings, objective, da
     (bundle / "model.onnx").write_bytes(b"evil")
 
     with pytest.raises(InvalidDataError, match="does not have the hash"):
-        champion_predictions(settings, MODEL_NAME, data.test)
+        champion_predictions(settings, shop_objective(), MODEL_NAME, data.test)
 
 
 def test_a_champion_whose_inputs_are_gone_is_no_reference(store, settings, objective, data):
     train(settings, objective, data, model=MODEL_NAME)
     promote(store, settings, objective, model=MODEL_NAME)
 
-    assert champion_predictions(settings, MODEL_NAME, data.test.drop_columns(["metal"])) is None
+    assert champion_predictions(settings, shop_objective(), MODEL_NAME, data.test.drop_columns(["metal"])) is None
 
 
 def test_an_older_version_can_be_promoted_by_its_number(store, settings, objective, data):

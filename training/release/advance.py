@@ -4,7 +4,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from larder.contracts.bundle import read_manifest
 from larder.contracts.objective import Objective
+from larder.contracts.question import other_question
 from larder.contracts.retraining import Release
 from larder.contracts.settings import Settings
 from larder.ledger import Act, Ledger
@@ -36,6 +38,8 @@ def advance(
     Raises InvalidDataError when a bundle is damaged or the ledger was edited, BusyError while another process acts.
     """
     with releasing(settings, model, ledger) as releases:
+        if reason := _unjudgeable(releases, objective):
+            return Step(None, releases.state.champion, reason, None)
         match releases.state.under_way:
             case Shadow() as shadow:
                 return _in_shadow(releases, objective, policy, shadow, now)
@@ -43,6 +47,22 @@ def advance(
                 return _in_watch(releases, objective, policy, watch, now)
             case None:
                 return Step(None, releases.state.champion, "no release is under way", None)
+
+
+def _unjudgeable(releases: Releases, objective: Objective) -> str:
+    """Why nobody can tell the two versions of the release under way apart; empty where one can, or there is none."""
+    state, folder = releases.state, releases.settings.bundles / releases.model
+    for version in (state.champion, state.listener):
+        if (
+            state.pending
+            and version is not None
+            and (said := other_question(read_manifest(folder / version), objective))
+        ):
+            return (
+                f"the release under way cannot be judged: {said}. It waits; end it with `larder promote` of a version "
+                "that answers what is asked, or with `larder models rollback`, or ask the former question again"
+            )
+    return ""
 
 
 def _in_shadow(releases: Releases, objective: Objective, policy: Release, shadow: Shadow, now: datetime) -> Step:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from larder.contracts.bundle import read_manifest
-from larder.contracts.errors import BusyError, GateError
+from larder.contracts.errors import BusyError, GateError, SchemaMismatchError
 from larder.contracts.objective import Objective
+from larder.contracts.question import other_question
 from larder.contracts.retraining import Release
 from larder.contracts.settings import Settings
 from larder.ledger import Act, Entry, Ledger
@@ -59,6 +60,11 @@ def begin_shadow(
         if state.champion is None:
             return releases.promote(
                 version.number, at=now, reason="the first version that passed its gates", inputs=inputs
+            )
+        if difference := other_question(read_manifest(settings.bundles / version.model / state.champion), objective):
+            raise SchemaMismatchError(
+                f"Version {version.number} cannot answer beside the champion, for {difference}. Run `larder promote` "
+                "once callers are ready for other fields."
             )
         reason = f"passed its gates; answers unseen beside version {state.champion} for {policy.shadow} at least"
         return releases.record(Act.SHADOW, version.number, at=now, reason=reason, inputs=inputs)

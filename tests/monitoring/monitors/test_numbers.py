@@ -167,7 +167,7 @@ def test_drift_alarms_where_the_answers_move_by_a_tenth_of_their_deviation(moved
 
 def test_a_run_of_all_monitors_reads_numbers_from_log_and_labels(tmp_path: Path):
     settings, random = settings_of(tmp_path), np.random.default_rng(5)
-    write_model(settings, USUAL, task=REGRESSION)
+    write_model(settings, USUAL, task=REGRESSION, label=OBJECTIVE.label.column)
     answered = pa.concat_tables(
         number_answers(random, predictions(random, 400), end=NOW - timedelta(days=day), first_book=day * 400)
         for day in range(10)

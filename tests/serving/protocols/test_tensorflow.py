@@ -68,3 +68,10 @@ def test_status_and_metadata_name_the_champion_and_its_fields(server: Client):
     assert {name: item["dtype"] for name, item in inputs.items()} == {
         "shop": "DT_STRING", "customer": "DT_INT64", "amount": "DT_DOUBLE", "ordered_at": "DT_STRING",
     }  # fmt: skip
+
+
+def test_another_method_is_named_with_the_one_there_is(server: Client):
+    found = server.post(b"{}", path="/v1/models/returns:classify")
+
+    assert found.status == 404
+    assert found.json["error"] == "There is no method 'classify' here; a model answers to `:predict`."

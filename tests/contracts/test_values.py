@@ -1,0 +1,93 @@
+"""A wrong declaration is refused where it stands, with what was seen and what is possible."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from larder.contracts.answer import Answer
+from larder.contracts.errors import ConfigurationError
+from larder.contracts.monitoring import Monitoring
+from larder.contracts.objective import ErrorKpi, Gate, Kpi, Label, NumberLabel, Slice
+from larder.contracts.retraining import Release, Retraining, Trigger, require_fitting
+from tests.training.shop import shop_objective
+from tests.training.solder import solder_objective
+
+NAN = float("nan")
+SHOPS = Slice("shop", "shop")
+
+
+@pytest.mark.parametrize(
+    ("declare", "said"),
+    [
+        (lambda: ErrorKpi("cost", "EUR", NAN, 1.0, ""), "too_low of KPI 'cost' is nan; it must be a finite number"),
+        (lambda: ErrorKpi("cost", "EUR", 1.0, "3", ""), "too_high of KPI 'cost' is '3'"),  # type: ignore[arg-type]
+        (lambda: Kpi("cost", "EUR", 1.0, float("inf"), ""), "miss of KPI 'cost' is inf"),
+        (lambda: Gate("mae", "<", 1.0), "direction of the gate on mae is '<'; possible are '>=', '<='"),  # type: ignore[arg-type]
+        (lambda: Gate("mae", "<=", NAN), "limit of the gate on mae is nan"),
+        (lambda: NumberLabel("t", "x", "g", matures_after=2), "matures_after of label 'x' is 2"),  # type: ignore[arg-type]
+        (lambda: Label("t", "x", "yes", matures_after=timedelta(days=-1)), "of at least zero"),
+        (lambda: Slice("shop", "shop", minimum_rows=0), "minimum_rows of slice 'shop' is 0"),
+        (lambda: Release(tolerance=-1.0), "tolerance of the release is -1.0; .* at least 0"),
+        (lambda: Release(confidence=95), "confidence of the release is 95"),
+        (lambda: Release(shadow=timedelta(days=20)), "nothing could ever be promoted"),
+        (lambda: Release(watch=3), "watch of the release is 3; it must be a timedelta"),  # type: ignore[arg-type]
+        (lambda: Retraining(every="weekly"), "every .* is 'weekly'"),  # type: ignore[arg-type]
+        (lambda: Retraining(refused_by=("freshnes",)), "is 'freshnes'; possible are 'freshness'"),
+        (lambda: Retraining(judged_on=timedelta(0)), "a model needs labels to be judged on"),
+        (lambda: Trigger("qualty", "mae"), "monitor of a trigger is 'qualty'"),
+        (lambda: Monitoring(number_effect=NAN), "number_effect of monitoring is nan"),
+        (lambda: Monitoring(window=7), "window of monitoring is 7"),  # type: ignore[arg-type]
+        (lambda: Answer("t", max_absent_share=50), "at least 0 and at most 1"),
+        (lambda: Answer("t", essential="view"), "it must be a tuple with a text each"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused(declare: Callable[[], Any], said: str):
+    with pytest.raises(ConfigurationError, match=said):
+        declare()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"gates": Gate("mae", "<=", 1.0)}, "gates is Gate"),
+        ({"slices": SHOPS, "gates": ()}, "slices is Slice"),
+        ({"slices": (SHOPS, SHOPS), "gates": ()}, "Several slices have the name 'shop'"),
+        ({"metrics": "mae"}, "metrics is 'mae'"),
+        ({"split_at": date(2024, 3, 1)}, "split_at is datetime.date"),
+        ({"test_until": "2024-03-01"}, "a datetime with a time zone"),
+        ({"bounds": None}, "bounds are None"),
+        ({"pipeline": "trees"}, "pipeline is 'trees'; it must be a function"),
+        ({"references": {"plain": "age_years"}, "gates": ()}, "reference 'plain' is 'age_years'"),
+        ({"references": {"champion": ("age_years",)}, "gates": ()}, "'champion' is there without being declared"),
+    ],
+)
+def test_an_objective_says_which_of_its_parts_is_wrong(changes: dict[str, Any], said: str):
+    with pytest.raises(ConfigurationError, match=said):
+        solder_objective(**changes)
+
+
+def test_a_limit_that_nothing_exceeds_may_be_declared():
+    assert Monitoring(latency_p99_ms=float("inf")).latency_p99_ms == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        (Retraining(gates=(Gate("log_loss", "<=", 0.0),)), "`gates` of Retraining .* metric of a gate of regression"),
+        (Retraining(triggers=(Trigger("quality", "log_loss"),)), "is 'log_loss'; possible are 'mae', 'kpi'"),
+        (Retraining(triggers=(Trigger("quality", "rmse"),)), "is 'rmse'; possible are 'mae', 'kpi'"),
+        (Retraining(triggers=(Trigger("expected_quality", "log_loss"),)), "a predicted number promises no quality"),
+    ],
+)
+def test_a_policy_for_another_question_is_refused_for_its_triggers_would_never_fire(policy: Retraining, said: str):
+    require_fitting(Retraining(), solder_objective())
+
+    with pytest.raises(ConfigurationError, match=said):
+        require_fitting(policy, solder_objective())
+
+
+def test_a_policy_that_fits_its_question_is_taken():
+    require_fitting(Retraining(triggers=(Trigger("quality", "log_loss"), Trigger("drift", "psi"))), shop_objective())
+    require_fitting(Retraining(triggers=(Trigger("quality", "kpi"),)), solder_objective())
