@@ -72,6 +72,7 @@ class Release:
     """Of the interval of the paired difference in that loss, by which promotion and rollback are decided."""
 
     def __post_init__(self) -> None:
+        require_number("approvals of the release", self.approvals, least=0)
         require_number("latency_ms of the release", self.latency_ms, above=0)
         require_number("null_increase of the release", self.null_increase, least=0, most=1)
         for name in ("shadow", "patience", "watch"):

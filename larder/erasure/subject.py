@@ -40,7 +40,9 @@ class Subject:
             found = [[_in_record(column, key.value) for column in sorted(key.columns)] for key in self.keys]
         else:
             columns = list(_columns(schema))
-            found = [[_equal(*column, key) for name, *column in columns if name in key.columns] for key in self.keys]
+            found = [
+                [_equal(sql, dtype, key) for name, sql, dtype in columns if name in key.columns] for key in self.keys
+            ]
         return " AND ".join(f"({' OR '.join(each)})" for each in found) if all(found) else None
 
 

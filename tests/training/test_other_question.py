@@ -37,7 +37,7 @@ def shop(store, settings):
     write_deltalake(Lake(settings.lake).labels("solder"), labels)
     train(settings, shop_objective(), shop_data(), model=MODEL)
     chosen = shop_candidate(settings, shop_objective(), None)
-    training.release.begin.promote(store, settings, shop_objective(), chosen, ledger=ledger_of(settings))
+    training.release.begin.promote(store, settings, shop_objective(), Release(), chosen, ledger=ledger_of(settings))
     return settings
 
 
@@ -66,7 +66,7 @@ def test_it_goes_on_serving_until_a_person_promotes_the_other_kind(store, shop, 
         begin_shadow(store, shop, objective, Release(), chosen, ledger=ledger_of(shop))
 
     assert champion_version(shop.bundles, MODEL) == "1"
-    training.release.begin.promote(store, shop, objective, chosen, ledger=ledger_of(shop))
+    training.release.begin.promote(store, shop, objective, Release(), chosen, ledger=ledger_of(shop))
     assert read_manifest(champion_bundle(shop.bundles, MODEL)).task == "regression"
     again = train(shop, shop_objective(), shop_data(), model=MODEL)
     assert again.evaluation.references["champion"] is None
