@@ -2,10 +2,15 @@
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from larder.contracts.errors import BusyError
+
+
+def only_one_ingestion(state: Path) -> AbstractContextManager[None]:
+    """For whoever writes bronze, silver and label tables; `state` is the project's state folder."""
+    return only_one(state / "ingest.lock", "ingestion")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from larder.contracts.errors import MissingTableError
 from larder.contracts.ingestion import Ingestion, LabelTable, RawTable, SilverTable
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
-from larder.lock import only_one
+from larder.lock import only_one_ingestion
 from pipelines import bronze, silver
 from pipelines.delta import Write, append, exists, last_version, merge
 from pipelines.raw import RawFile, RefusedFile, checked_file
@@ -69,7 +69,7 @@ def ingest(
     refused: list[RefusedFile] = []
     known, taken = 0, dict[str, str]()
     with (
-        only_one(settings.state / "ingest.lock", "ingestion"),  # two at once could number their batches alike
+        only_one_ingestion(settings.state),  # two at once could number their batches alike
         tempfile.TemporaryDirectory(prefix="staging-", dir=settings.state) as staging,
     ):
         for raw in ingestion.raw:

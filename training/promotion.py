@@ -89,8 +89,7 @@ def champion_predictions(settings: Settings, objective: Objective, model: str, r
 
 def is_judged_for(challenger: Challenger, objective: Objective) -> bool:
     """Whether it was judged by the metrics of the objective's task, and on its label."""
-    judged, label = challenger.description.evaluation.metrics, challenger.description.label
-    return set(METRICS[objective.task]) <= set(judged) and label == objective.label.column
+    return _has_metrics(challenger, objective) and challenger.description.label == objective.label.column
 
 
 def frozen(store: "FeatureStore", settings: Settings, objective: Objective, chosen: Candidate) -> Path:
@@ -126,7 +125,7 @@ def frozen(store: "FeatureStore", settings: Settings, objective: Objective, chos
 def _require_same_objective(challenger: Challenger, objective: Objective) -> None:
     needed = {objective.label.column, *(part.column for part in objective.slices)}
     missing = sorted(needed - set(challenger.test.column_names))
-    if not set(METRICS[objective.task]) <= set(challenger.description.evaluation.metrics):
+    if not _has_metrics(challenger, objective):
         raise SchemaMismatchError(
             f"{challenger.version.model} version {challenger.version.number} answers {challenger.description.label!r} "
             f"and was not judged as {objective.task}, which the training file asks for now. Run `larder train` again."
@@ -137,3 +136,7 @@ def _require_same_objective(challenger: Challenger, objective: Objective) -> Non
             f"{challenger.description.label!r} and without {missing}; the training file now asks for more. "
             "Run `larder train` again."
         )
+
+
+def _has_metrics(challenger: Challenger, objective: Objective) -> bool:
+    return set(METRICS[objective.task]) <= set(challenger.description.evaluation.metrics)

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from larder.contracts.settings import Settings
 from larder.ledger import Act, ledger_of
-from larder.lock import only_one
+from larder.lock import only_one_ingestion
 
 if TYPE_CHECKING:
     from larder.erasure.plan import Erasure
@@ -61,7 +61,7 @@ def erase(
     store = feature_store(settings)
     online = OnlineRecords(store, settings)
     whom = subject(store, dict(map(_pair, keys)), _lists(map(_pair, aliases)))
-    with only_one(settings.state / "ingest.lock", "ingestion"):
+    with only_one_ingestion(settings.state):
         tables = names or table_names(settings.lake)
         found = erasure(store, whom, tables, online, lake=settings.lake)
         held, _ = holders(settings)

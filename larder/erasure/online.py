@@ -5,13 +5,11 @@ from typing import TYPE_CHECKING
 
 from larder.contracts.settings import Settings
 from larder.erasure.subject import Subject
-from larder.online.contents import KEYS_PER_CALL, stored_keys
-from larder.online.many_keys import multi_delete
-from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect, redis_failures
-from larder.online.store import RedisOnlineStoreConfig, configured_address
+from larder.online.contents import delete_keys, stored_keys
+from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect
+from larder.online.store import configured_address, is_packed
 from larder.verify.entities import entity_decoder
-from larder.verify.views import VerifiedView, verified_view
-from larder.views import stored_views
+from larder.verify.views import VerifiedView, online_views
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -25,11 +23,11 @@ class OnlineRecords:
         self.others: list[str] = []
         """The online store, where it is not ours."""
         self._views: list[VerifiedView] = []
-        if not isinstance(config, RedisOnlineStoreConfig) or config.layout != "larder":
+        if not is_packed(config):
             self.others.append(f"online store {config.type} with layout {getattr(config, 'layout', 'of its own')!r}")
             return
         self._client = connect(configured_address(config, settings), timeout_seconds=BULK_TIMEOUT_SECONDS)
-        self._views = [verified_view(view, store) for view in stored_views(store) if view.online]
+        self._views = online_views(store)
 
     def of(self, subject: Subject) -> dict[str, list[bytes]]:
         """Redis keys by view, for views whose entities carry all of the subject's keys; looks at every key of Redis.
@@ -41,9 +39,7 @@ class OnlineRecords:
         return {view.name: list(self._records(view, subject)) for view in keyed}
 
     def delete(self, keys: list[bytes]) -> None:
-        with redis_failures(self._client):
-            for start in range(0, len(keys), KEYS_PER_CALL):
-                multi_delete(self._client, keys[start : start + KEYS_PER_CALL])
+        delete_keys(self._client, keys)
 
     def _records(self, view: VerifiedView, subject: Subject) -> Iterator[bytes]:
         decode = entity_decoder(view.plan, view.project)

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -158,12 +157,8 @@ def _rewriting(table: str) -> Iterator[None]:
     try:
         yield
     except DeltaError as problem:
-        raise _refused(table, problem) from problem
-
-
-def _refused(table: str, problem: Any) -> UnsupportedError:
-    text = next(iter(str(problem).splitlines()), "")[:300].rstrip(". ")
-    return UnsupportedError(
-        f"Rows cannot be erased from {table}: deltalake says: {text}. What was erased before is gone; put this right "
-        "and run the same command again."
-    )
+        text = next(iter(str(problem).splitlines()), "")[:300].rstrip(". ")
+        raise UnsupportedError(
+            f"Rows cannot be erased from {table}: deltalake says: {text}. What was erased before is gone; put this "
+            "right and run the same command again."
+        ) from problem

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from feast import Entity, FeatureView, RepoConfig
 from feast.infra.infra_object import InfraObject
@@ -188,12 +188,17 @@ def configured_address(config: RedisOnlineStoreConfig, settings: Settings) -> st
     return online_address(settings, config.connection_string)
 
 
+def is_packed(online: Any) -> TypeGuard[RedisOnlineStoreConfig]:
+    """Whether the configured store `online` is ours and holds packed records."""
+    return isinstance(online, RedisOnlineStoreConfig) and online.layout == "larder"
+
+
 def packed_address(online: Any, settings: Settings) -> str:
     """Where the packed records are that `online`, the configured store, holds.
 
     Raises ConfigurationError for another store or layout.
     """
-    if not isinstance(online, RedisOnlineStoreConfig) or online.layout != "larder":
+    if not is_packed(online):
         raise ConfigurationError(
             f"The online store is {online.type} with layout {getattr(online, 'layout', 'of its own')!r}, which holds "
             "no packed records. Set online_store.type to larder.online.RedisOnlineStore and leave `layout` out."

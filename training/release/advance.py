@@ -52,12 +52,9 @@ def advance(
 def _unjudgeable(releases: Releases, objective: Objective) -> str:
     """Why nobody can tell the two versions of the release under way apart; empty where one can, or there is none."""
     state, folder = releases.state, releases.settings.bundles / releases.model
-    for version in (state.champion, state.listener):
-        if (
-            state.pending
-            and version is not None
-            and (said := other_question(read_manifest(folder / version), objective))
-        ):
+    compared = (state.champion, state.listener) if state.pending else ()
+    for version in filter(None, compared):
+        if said := other_question(read_manifest(folder / version), objective):
             return (
                 f"the release under way cannot be judged: {said}. It waits; end it with `larder promote` of a version "
                 "that answers what is asked, or with `larder models rollback`, or ask the former question again"
