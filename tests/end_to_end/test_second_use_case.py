@@ -109,11 +109,12 @@ def test_feast_reads_the_same_values_from_any_folder(shop: Project):
 
 
 def test_a_changed_online_value_is_found_and_named(shop: Project):
+    from larder.online.contents import stored_keys
     from larder.online.server.connection import connect
     from larder.online.server.embedded import online_address
 
     client = connect(online_address(shop.settings))
-    key = next(key for key in client.scan_iter(match="*buyer_orders*", count=1000))
+    key = next(stored_keys(client, "shop", "buyer_orders"))
     record = client.get(key)
     client.delete(key)
     try:
