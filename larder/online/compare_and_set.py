@@ -4,24 +4,41 @@ A script does it inside Redis. Where scripts are forbidden, WATCH does: read, co
 nobody else wrote in between. That is slower but as safe; docs/redis_servers.md has the numbers.
 """
 
-from collections.abc import Sequence
-from itertools import chain, compress
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from operator import not_
+from typing import NamedTuple
 
+import pyarrow as pa
 import redis
 from redis.exceptions import ResponseError, WatchError
 
 from larder.contracts.errors import OnlineStoreError
-from larder.online.many_keys import pipelined
+from larder.online.many_keys import pipelined_packed
 from larder.online.packed.record import HEADER
-from larder.online.scripts import Script, parts
+from larder.online.resp import packed_commands
+from larder.online.scripts import KEYS_PER_SCRIPT, Script, parts
 from larder.online.server.cluster import Cluster
 from larder.online.server.connection import client_address, redis_failures
 
-Records = dict[bytes, bytes]
-"""Key -> packed record."""
 Record = tuple[bytes, bytes]
 """Key and packed record."""
+
+
+class Records(NamedTuple):
+    """Keys, each once, and their packed records: columns without nulls."""
+
+    keys: pa.LargeBinaryArray
+    records: pa.LargeBinaryArray
+
+    @classmethod
+    def of(cls, record_of_key: Mapping[bytes, bytes]) -> "Records":
+        keys, records = (pa.array(column, pa.large_binary()) for column in (record_of_key, record_of_key.values()))
+        return cls(keys, records)
+
+    def items(self) -> Iterator[Record]:
+        return zip(self.keys.to_pylist(), self.records.to_pylist(), strict=True)
+
 
 NO_STRING = "WRONGTYPE a record is to replace what is no string"
 
@@ -65,26 +82,29 @@ def write_newest(client: redis.Redis, records: Records) -> int:
 
     Raises OnlineStoreError when Redis fails; the same write may then be repeated.
     """
-    items = list(records.items())
-    are_first = [False] * len(items) if isinstance(client, Cluster) else _set_where_nothing_is(client, items)
-    return sum(are_first) + _COMPARE_AND_SET.run(client, list(compress(items, map(not_, are_first))))
+    count = len(records.keys)
+    are_first = [False] * count if isinstance(client, Cluster) else _set_where_nothing_is(client, records)
+    written = sum(are_first)
+    if written < count:
+        written += _COMPARE_AND_SET.run(client, list(compress(records.items(), map(not_, are_first))))
+    return written
 
 
-def _set_where_nothing_is(client: redis.Redis, items: Sequence[Record]) -> list[bool]:
-    """Which items are stored because Redis had no key of their part: a first load needs no comparison, the slow half.
+def _set_where_nothing_is(client: redis.Redis, records: Records) -> list[bool]:
+    """Which ones are stored because Redis had no key of their part: a first load needs no comparison, the slow half.
 
     The first of several parts tells whether it is worth a try.
     """
     are_first: list[bool] = []
-    cut = list(parts(items))
+    count, size = len(records.keys), KEYS_PER_SCRIPT
     with redis_failures(client):
-        for tried in (cut[:1], cut[1:]) if len(cut) > 1 else ():
-            stored = pipelined(client, (["MSETNX", *chain.from_iterable(part)] for part in tried))
-            for part, is_stored in zip(tried, stored, strict=True):
-                are_first += [bool(is_stored)] * len(part)
+        for tried in (slice(0, size), slice(size, count)) if count > size else ():
+            columns = (column[tried] for column in records)
+            stored = pipelined_packed(client, packed_commands(b"MSETNX", *columns, size=size))
+            are_first += [bool(is_stored) for is_stored in stored for _ in range(size)]
             if not are_first[0]:
                 break
-    return are_first + [False] * (len(items) - len(are_first))
+    return are_first[:count] + [False] * (count - len(are_first))
 
 
 def _watched(client: redis.Redis, items: Sequence[Record]) -> int:
@@ -102,7 +122,7 @@ def _watched(client: redis.Redis, items: Sequence[Record]) -> int:
     )
 
 
-def _written_unless_changed(client: redis.Redis, records: Records) -> int:
+def _written_unless_changed(client: redis.Redis, records: dict[bytes, bytes]) -> int:
     """Raises WatchError when another writer changed one of the records meanwhile."""
     with client.pipeline() as pipeline:
         pipeline.watch(*records)

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from larder.online.server.cluster import Cluster
 
 Values = list[bytes | None]
+Packed = Sequence[bytes | memoryview]
+"""A command as it goes to the server, in pieces."""
 
 
 def multi_get(client: "redis.Redis") -> Callable[[Sequence[bytes]], Values]:
@@ -46,11 +48,20 @@ def pipelined(client: "redis.Redis", commands: Iterable[Sequence[Any]]) -> list[
     A pipeline of redis-py packs all before it sends any. Answers should be short: none is read before all commands are
     sent. Raises redis-py's error for the first command that the server refuses; those after it may be carried out.
     """
+    return _answers(client, lambda connection: (connection.pack_command(*command) for command in commands))
+
+
+def pipelined_packed(client: "redis.Redis", commands: Iterable[Packed]) -> list[Any]:
+    """As `pipelined`, for commands that are packed already."""
+    return _answers(client, lambda _: commands)
+
+
+def _answers(client: "redis.Redis", packed: Callable[[Any], Iterable[Packed]]) -> list[Any]:
     connection = client.connection_pool.get_connection()
     try:
         sent = 0
-        for command in commands:
-            connection.send_packed_command(connection.pack_command(*command))
+        for command in packed(connection):
+            connection.send_packed_command(command)
             sent += 1
         return [connection.read_response() for _ in range(sent)]
     except BaseException:

@@ -1,7 +1,8 @@
 """Bulk writes that cannot move a value backwards: compare-and-set inside Redis."""
 
+from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -68,23 +69,21 @@ def write_records(
     counts = WriteCounts(
         refused_future=storable.num_rows - dated.num_rows, refused_null_key=typed.num_rows - storable.num_rows
     )
-    parts = (
-        _by_time(dated.slice(start, ROWS_PER_PIPELINE).combine_chunks())
-        for start in range(0, dated.num_rows, ROWS_PER_PIPELINE)
-    )
-    latest = (dict(zip(packed_keys(prefix, view, part), packed_records(layout, part), strict=True)) for part in parts)
-    written = _written(client, latest)
+    parts = (dated.slice(start, ROWS_PER_PIPELINE) for start in range(0, dated.num_rows, ROWS_PER_PIPELINE))
+    written = _written(client, (_latest_records(layout, prefix, part) for part in parts))
     return counts + WriteCounts(written=written, kept=dated.num_rows - written)
 
 
 def _written(client: redis.Redis, parts: Iterable[Records]) -> int:
     """How many records of the parts were stored, one part after the other: of equal instants the last one counts."""
-    written, under_way = 0, None
+    written = 0
+    under_way: deque[Future[int]] = deque()
     with ThreadPoolExecutor(1) as sender:
-        for part in parts:  # is packed while Redis takes the one before
-            written += under_way.result() if under_way else 0
-            under_way = sender.submit(write_newest, client, part)
-        return written + (under_way.result() if under_way else 0)
+        for part in parts:  # is packed while Redis takes the one before; one more waits, so that Redis never does
+            under_way.append(sender.submit(write_newest, client, part))
+            if len(under_way) > 1:
+                written += under_way.popleft().result()
+        return written + sum(part.result() for part in under_way)
 
 
 def _without_null_keys(view: ViewPlan, rows: pa.Table) -> pa.Table:
@@ -94,7 +93,13 @@ def _without_null_keys(view: ViewPlan, rows: pa.Table) -> pa.Table:
     return rows
 
 
-def _by_time(rows: pa.Table) -> pa.Table:
-    """Earliest first and stable: of several rows for one entity a dict keeps the last."""
+def _latest_records(layout: Layout, prefix: bytes, rows: pa.Table) -> Records:
+    """Of several rows for one entity the latest, of equal instants the last one."""
+    keys, records = packed_keys(prefix, layout.view, rows), packed_records(layout, rows)
+    names = keys.to_pylist()
+    if len(set(names)) == len(names):
+        return Records(keys, records)
     event, known = (rows[name].cast(pa.int64()).to_numpy() for name in (EVENT_TIMESTAMP, KNOWN_AT))
-    return rows.take(np.lexsort((known, event)))
+    latest = {names[row]: row for row in np.lexsort((known, event)).tolist()}  # a stable sort, earliest first
+    chosen = pa.array(latest.values(), pa.int64())
+    return Records(keys.take(chosen), records.take(chosen))

@@ -12,7 +12,7 @@ from larder.contracts.errors import OnlineStoreError
 from larder.contracts.plan import ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
-from larder.online.compare_and_set import write_newest
+from larder.online.compare_and_set import Records, write_newest
 from larder.online.contents import read_view, stored_keys, stored_records
 from larder.online.packed.columns import decoded_columns
 from larder.online.packed.keys import view_prefix
@@ -45,7 +45,7 @@ class Online:
         """Redis key and record of each row."""
         typed = typed_rows(self.plan, rows)
         prefix = view_prefix(self.project, self.plan.name)
-        return list(zip(packed_keys(prefix, self.plan, typed), packed_records(Layout(self.plan), typed), strict=True))
+        return list(Records(packed_keys(prefix, self.plan, typed), packed_records(Layout(self.plan), typed)).items())
 
     def stored(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return stored_records(self.client, keys)
@@ -55,7 +55,8 @@ def record_keys(view: ViewPlan, project: str, rows: pa.Table) -> list[bytes]:
     """The Redis key of each row."""
     columns = [*(key.name for key in view.join_keys), EVENT_TIMESTAMP, KNOWN_AT]
     typed = typed_rows(msgspec.structs.replace(view, features=()), rows.select(columns))
-    return packed_keys(view_prefix(project, view.name), view, typed)
+    keys: list[bytes] = packed_keys(view_prefix(project, view.name), view, typed).to_pylist()
+    return keys
 
 
 def write_latest(online: Online, plan: PushPlan, rows: pa.Table) -> int:
@@ -93,7 +94,7 @@ def write_exactly(online: Online, rows: pa.Table) -> int:
         others = {key: old for key, old in zip(records, stored, strict=True) if old != records[key]}
         new = {key: records[key] for key in others}
         # Forward first: what another writer stores meanwhile, and is earlier, must not stay.
-        write_newest(online.client, new)
+        write_newest(online.client, Records.of(new))
         replace_if_same(online.client, list(new), list(others.values()), list(new.values()))
         written += len(others)
     return written
@@ -153,7 +154,7 @@ def _winners(online: Online, rows: pa.Table) -> pa.Table:
     stored = stored.filter(stored[EVENT_TIMESTAMP].is_valid())
     # Typed rows hold texts and lists as bytes; both sides have to be in the types of the offline join.
     layout = Layout(plan)
-    decoded = decoded_columns(layout, packed_records(layout, typed))
+    decoded = decoded_columns(layout, packed_records(layout, typed).to_pylist())
     given = pa.table({name: typed[name] for name in names} | decoded)
     features = tuple(feature.name for feature in plan.features)
     both = History("", tuple(names), features, EVENT_TIMESTAMP, KNOWN_AT)

@@ -71,7 +71,7 @@ class HistorySide:
         """What Redis should hold at `places`, counted from `first`; None where history has no row."""
         wanted = [first + place for place in places]
         packed = packed_records(Layout(view), typed_rows(view, self.rows.take(pa.array(wanted, pa.int64()))))
-        return [record if self.has_row[row] else None for record, row in zip(packed, wanted, strict=True)]
+        return [record if self.has_row[row] else None for record, row in zip(packed.to_pylist(), wanted, strict=True)]
 
 
 def history_side(history: History, keys: pa.Table, *, instant: datetime) -> HistorySide:

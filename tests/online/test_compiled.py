@@ -39,7 +39,7 @@ def records_of(draw: st.DrawFn, stored: ViewPlan) -> bytes:
     }
     minutes = draw(st.sampled_from([0, -10, -11]))
     rows = pa.table({"user": ["ann"], "event_timestamp": [at(minutes)]} | values)
-    return packed_records(Layout(stored), typed_rows(stored, rows))[0]
+    return packed_records(Layout(stored), typed_rows(stored, rows))[0].as_py()
 
 
 @settings(deadline=None, max_examples=300)
@@ -97,4 +97,4 @@ def test_one_users_record_serves_all_rows_that_name_the_user() -> None:
 def record(stored: ViewPlan) -> bytes:
     """1.5 in all features, at noon."""
     rows = pa.table({"user": ["ann"], "event_timestamp": [NOON]} | {f.name: [1.5] for f in stored.features})
-    return packed_records(Layout(stored), typed_rows(stored, rows))[0]
+    return packed_records(Layout(stored), typed_rows(stored, rows))[0].as_py()

@@ -72,7 +72,7 @@ def test_rows_of_feast_become_records(dtype: str, kind: ValueType, content: Any)
 
     rows = typed_rows(plan, rows_table(plan, [(key, value, NOON, None) for value in values]))
 
-    stored = packed_records(Layout(plan), rows)
+    stored = packed_records(Layout(plan), rows).to_pylist()
     assert [Layout(plan).decode(record).values for record in stored] == [(content,), (None,), (None,)]
     assert decoded_columns(Layout(plan), stored)["value"].null_count == 2
 

@@ -60,7 +60,7 @@ def test_zero_and_minus_zero_are_equal_but_null_and_nan_are_not():
 def test_only_the_feature_that_differs_is_counted():
     two = view(features="score:float64 clicks:int64")
     rows = visits(("a", 0, 0, 1.0)).append_column("clicks", [[3]])
-    (record,) = packed_records(Layout(two), typed_rows(two, rows))
+    (record,) = packed_records(Layout(two), typed_rows(two, rows)).to_pylist()
     stamps = Stamps(*Layout(two).decode(record)[:2])
     at = Circumstances(stamps.event_timestamp, stamps.event_timestamp, False, True, 0)
 
@@ -79,7 +79,7 @@ def test_a_record_of_any_type_equals_the_row_that_it_was_made_of_and_no_other(da
     number = len(values)
     rows = visits(*((str(place), 0, 0, 1.0) for place in range(number)))
     rows = rows.append_column("value", column(values, dtype))
-    records = packed_records(Layout(plan), typed_rows(plan, rows))
+    records = packed_records(Layout(plan), typed_rows(plan, rows)).to_pylist()
     stamps = Stamps(*Layout(plan).decode(records[0])[:2])
     side = HistorySide(rows, [stamps[0]] * number, [stamps[1]] * number, [True] * number, [True] * number)
     offline, at = side.part(plan, slice(0, number)), Circumstances(stamps[0], stamps[0], False, True, 0)

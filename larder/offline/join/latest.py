@@ -50,7 +50,9 @@ def latest_rows(history_rows: pa.Table, history: History, *, instant: datetime) 
         winners = greatest(groups, history_rows.select(features).take(tied["row"].to_arrow()))
         rows = pl.concat([rows.filter(~is_tied), tied[winners]])
     instants = {EVENT_TIMESTAMP: rows["event"], KNOWN_AT: rows["known"]}
-    found = history_rows.select([*history.keys, *features]).take(rows["row"].to_arrow())
+    found = history_rows.select([*history.keys, *features])
+    if is_tied.any() or len(rows) < found.num_rows:
+        found = found.take(rows["row"].to_arrow())
     return pa.table(
         dict(zip(found.column_names, found.columns, strict=True))
         | {name: instant.to_arrow().cast(INSTANT) for name, instant in instants.items()}

@@ -1,7 +1,6 @@
 """Arrow columns to packed records and Redis keys, a whole batch at a time."""
 
 from collections.abc import Mapping, Sequence
-from operator import add
 from zlib import crc32
 
 import numpy as np
@@ -51,10 +50,10 @@ def typed_rows(view: ViewPlan, rows: pa.Table) -> pa.Table:
     known_at = columns[EVENT_TIMESTAMP]
     if KNOWN_AT in rows.column_names:
         known_at = pc.coalesce(fitted(rows[KNOWN_AT], Feature(KNOWN_AT, "unix_timestamp")), known_at)
-    return pa.table(columns | cells | {KNOWN_AT: known_at}).combine_chunks()
+    return pa.table(columns | cells | {KNOWN_AT: known_at})
 
 
-def packed_records(layout: Layout, rows: pa.Table) -> list[bytes]:
+def packed_records(layout: Layout, rows: pa.Table) -> pa.LargeBinaryArray:
     """One record per row of `typed_rows`."""
     heads = np.zeros((rows.num_rows, layout.fixed_size), np.uint8)
     heads[:, : len(layout.prefix)] = np.frombuffer(layout.prefix, np.uint8)
@@ -74,11 +73,11 @@ def packed_records(layout: Layout, rows: pa.Table) -> list[bytes]:
             column_of(heads, layout.offsets[index], end.dtype)[:] = end
         else:
             column_of(heads, layout.offsets[index], number_type(feature.dtype))[:] = numbers(column)
-    bodies = _rows_of_bytes(heads)
-    return _sealed(_joined([pa.array(bodies, pa.large_binary()), *cells]) if cells else bodies)
+    bodies = _of_one_width(heads)
+    return _sealed(_joined([bodies, *cells]) if cells else bodies)
 
 
-def packed_keys(prefix: bytes, view: ViewPlan, rows: pa.Table) -> list[bytes]:
+def packed_keys(prefix: bytes, view: ViewPlan, rows: pa.Table) -> pa.LargeBinaryArray:
     """One Redis key per row of `typed_rows`; rows must have no null in a join key."""
     check_key_types(view)
     parts: list[pa.Array | bytes] = [prefix + b"{"]
@@ -91,7 +90,7 @@ def packed_keys(prefix: bytes, view: ViewPlan, rows: pa.Table) -> list[bytes]:
         length = pc.binary_length(text).cast(pa.large_string()).cast(pa.large_binary())
         parts += [KEY_LETTERS[key.dtype].encode(), length, b":", text]
     if not view.join_keys:
-        return [prefix + b"{}"] * rows.num_rows
+        return pa.array([prefix + b"{}"] * rows.num_rows, pa.large_binary())
     return _joined([*parts, b"}"])
 
 
@@ -114,19 +113,20 @@ def _array(column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
 
 
-def _rows_of_bytes(heads: NDArray[np.uint8]) -> list[bytes]:
-    rows: list[bytes] = heads.view(f"V{heads.shape[1]}").ravel().tolist()
-    return rows
+def _of_one_width(rows: NDArray[np.uint8]) -> pa.LargeBinaryArray:
+    """Each row of the matrix as one value."""
+    ends = np.arange(len(rows) + 1, dtype=np.int64) * rows.shape[1]
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(np.ascontiguousarray(rows))]
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(rows), buffers)
 
 
-def _sealed(bodies: list[bytes]) -> list[bytes]:
+def _sealed(bodies: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
     """Each followed by its checksum."""
-    checksums = np.fromiter(map(crc32, bodies), "<u4", len(bodies)).view("V4").tolist()
-    return list(map(add, bodies, checksums))
+    checksums = np.fromiter(map(crc32, bodies.to_pylist()), "<u4", len(bodies))
+    return _joined([bodies, _of_one_width(checksums.view(np.uint8).reshape(-1, CHECKSUM.size))])
 
 
-def _joined(parts: Sequence[pa.Array | bytes]) -> list[bytes]:
+def _joined(parts: Sequence[pa.Array | bytes]) -> pa.LargeBinaryArray:
     """Row by row the concatenation of columns without nulls and constants."""
     columns = [pa.scalar(part, pa.large_binary()) if isinstance(part, bytes) else part for part in (*parts, b"")]
-    joined: list[bytes] = pc.binary_join_element_wise(*columns).to_pylist()
-    return joined
+    return pc.binary_join_element_wise(*columns)

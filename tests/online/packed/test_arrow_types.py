@@ -101,7 +101,8 @@ def test_columns_of_the_same_kind_are_taken_as_offline(dtype: str, values: pa.Ar
     plan = view(features=f"value:{dtype}")
     rows = pa.table({"user": ["a"], "value": values, "event_timestamp": [NOON]})
 
-    assert Layout(plan).decode(packed_records(Layout(plan), typed_rows(plan, rows))[0]).values == (expected,)
+    (record,) = packed_records(Layout(plan), typed_rows(plan, rows)).to_pylist()
+    assert Layout(plan).decode(record).values == (expected,)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,8 @@ def test_lists_keep_their_nulls_wherever_the_table_was_cut() -> None:
     )
 
     for cut in (rows, rows.slice(3, 9), pa.concat_tables([rows.slice(4), rows.slice(0, 4)])):
-        found = [Layout(plan).decode(record).values for record in packed_records(Layout(plan), typed_rows(plan, cut))]
+        records = packed_records(Layout(plan), typed_rows(plan, cut)).to_pylist()
+        found = [Layout(plan).decode(record).values for record in records]
         assert repr(found) == repr(list(zip(cut["tags"].to_pylist(), cut["flags"].to_pylist(), strict=True)))
 
 
@@ -186,10 +188,8 @@ def test_serving_decodes_every_type_without_arrow(tmp_path: Path) -> None:
 
     plan = view(features="a:array<float32> b:struct<x:set<string>> c:map d:decimal e:array<unix_timestamp>")
     row = {"a": [[1.5]], "b": [{"x": ["y"]}], "c": [{"k": 2}], "d": ["1.0"], "e": [[NOON]]}
-    record = packed_records(Layout(plan), typed_rows(plan, pa.table({"user": ["a"], "event_timestamp": [NOON]} | row)))[
-        0
-    ]
-    (tmp_path / "record").write_bytes(record)
+    rows = pa.table({"user": ["a"], "event_timestamp": [NOON]} | row)
+    (tmp_path / "record").write_bytes(packed_records(Layout(plan), typed_rows(plan, rows))[0].as_py())
     (tmp_path / "plan").write_bytes(msgspec.json.encode(plan))
     program = (
         "import sys, msgspec\n"

@@ -32,7 +32,7 @@ def stored_tables(draw: st.DrawFn, min_rows: int = 0) -> tuple[ViewPlan, pa.Tabl
 
 
 def records(plan: ViewPlan, rows: pa.Table) -> list[bytes]:
-    return packed_records(Layout(plan), typed_rows(plan, rows))
+    return packed_records(Layout(plan), typed_rows(plan, rows)).to_pylist()
 
 
 @settings(deadline=None)

@@ -31,7 +31,7 @@ def test_bulk_writer_and_reader_agree_on_every_key(dtypes: list[str], data: st.D
     rows = typed_rows(plan, pa.table(columns | {"x": [1.0], "event_timestamp": [NOON]}))
     prefix = view_prefix("shop", plan.name)
 
-    assert packed_keys(prefix, plan, rows) == [
+    assert packed_keys(prefix, plan, rows).to_pylist() == [
         prefix + entity_encoder(plan)(dict(zip(plan.request_keys, values, strict=True)))
     ]
 

@@ -30,7 +30,7 @@ def stored_rows(draw: st.DrawFn) -> tuple[ViewPlan, list[object]]:
 def record(plan: ViewPlan, values: list[object], *, known_at: datetime | None = None) -> bytes:
     columns = {f.name: column([value], f.dtype) for f, value in zip(plan.features, values, strict=True)}
     columns |= {"user": pa.array(["ann"]), "event_timestamp": [NOON], "known_at": [known_at or NOON]}
-    return packed_records(Layout(plan), typed_rows(plan, pa.table(columns)))[0]
+    return packed_records(Layout(plan), typed_rows(plan, pa.table(columns)))[0].as_py()
 
 
 @settings(deadline=None)
@@ -129,9 +129,9 @@ def test_many_rows_are_packed_like_one_at_a_time() -> None:
     )
     typed = typed_rows(plan, rows)
 
-    together = packed_records(Layout(plan), typed)
+    together = packed_records(Layout(plan), typed).to_pylist()
 
-    assert together == [packed_records(Layout(plan), typed.slice(i, 1).combine_chunks())[0] for i in range(100)]
+    assert together == [packed_records(Layout(plan), typed.slice(i, 1).combine_chunks())[0].as_py() for i in range(100)]
     assert [Layout(plan).decode(r).values[0] for r in together] == rows["score"].to_pylist()
 
 
@@ -139,7 +139,7 @@ def test_a_table_in_several_chunks_is_packed_in_order() -> None:
     plan = view()
     parts = [pa.table({"user": ["a"], "score": [float(i)], "event_timestamp": [at(i)]}) for i in range(3)]
 
-    records = packed_records(Layout(plan), typed_rows(plan, pa.concat_tables(parts)))
+    records = packed_records(Layout(plan), typed_rows(plan, pa.concat_tables(parts))).to_pylist()
 
     assert [Layout(plan).decode(r).values for r in records] == [(0.0,), (1.0,), (2.0,)]
     assert np.frombuffer(records[0][28:29], np.uint8)[0] == 0
