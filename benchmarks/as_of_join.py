@@ -6,7 +6,7 @@ what the first one took, in which Java still compiles; imports and the start of 
 are the joins that polars and DuckDB make without a feature store. Answers must be equal to the limit's, to the last
 bit.
 
-    python benchmarks/as_of_join.py [--quick] [--growth PLOT.svg]
+    python benchmarks/as_of_join.py [--quick] [--bar P1] [--growth PLOT.svg]
 """
 
 import argparse
@@ -35,6 +35,8 @@ INSTANT = pa.timestamp("us", tz="UTC")
 START, YEAR = 1_600_000_000_000_000, 365 * 86_400_000_000
 FEAST_LIMIT_SECONDS = 300
 """After so long Feast is stopped; its time then counts as this."""
+PATIENCE_SECONDS = 60
+"""A join of Feast that takes longer is timed once, a faster one as often as ours."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Outcome:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows, one run")
+    parser.add_argument("--bar", choices=("P1", "P2-10", "P2"), help="this bar alone")
     parser.add_argument("--growth", type=Path, metavar="PLOT", help="also time 1M to 30M rows and draw them")
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -72,16 +75,16 @@ def main() -> None:
         _draw_growth([_growth(unit, factor) for factor in (1, 3, 10, 30)], arguments.growth)
     one_process = Size(10 * unit, unit // 10, unit)
     few, many = Size(10 * unit, unit, unit, hot_share=0.05), Size(10 * unit, unit // 10, unit, hot_share=0.05)
-    bars = [
-        _bar("P1", one_process, "larder", ("polars", "duckdb"), "feast_duckdb", runs),
-        _bar("P2-10", few, "larder_spark", ("duckdb",), "feast_spark", runs),
-        _bar("P2", many, "larder_spark", ("duckdb",), "feast_spark", runs),
-    ]
-    for bar in bars:
-        print(json.dumps(bar), flush=True)
+    bars: dict[str, tuple[Size, str, tuple[str, ...], str]] = {
+        "P1": (one_process, "larder", ("polars", "duckdb"), "feast_duckdb"),
+        "P2-10": (few, "larder_spark", ("duckdb",), "feast_spark"),
+        "P2": (many, "larder_spark", ("duckdb",), "feast_spark"),
+    }
+    for name in [arguments.bar] if arguments.bar else bars:
+        print(json.dumps({"bar": name} | _measured(*bars[name], runs)), flush=True)
 
 
-def _bar(name: str, size: Size, ours: str, limits: tuple[str, ...], feast: str, runs: int) -> dict[str, Any]:
+def _measured(size: Size, ours: str, limits: tuple[str, ...], feast: str, runs: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         _write_data(Path(folder), size)
         seen: dict[str, list[Outcome]] = {contender: [] for contender in (ours, *limits)}
@@ -90,12 +93,13 @@ def _bar(name: str, size: Size, ours: str, limits: tuple[str, ...], feast: str, 
                 outcomes.append(_raced(contender, Path(folder)))
         for limit in limits:
             _require_equal(Path(folder), ours, limit)
-        peer = _raced(feast, Path(folder))
+        seen[feast] = [_raced(feast, Path(folder))]
+        if seen[feast][0].seconds < PATIENCE_SECONDS:
+            seen[feast] += [_raced(feast, Path(folder)) for _ in range(runs - 1)]
     seconds = {contender: statistics.median(item.seconds for item in outcomes) for contender, outcomes in seen.items()}
     limit = min(limits, key=seconds.__getitem__)
     return {
-        "bar": name,
-        "ratio_to_feast": round(peer.seconds / seconds[ours], 2),
+        "ratio_to_feast": round(seconds[feast] / seconds[ours], 2),
         "ratio_to_limit": round(seconds[ours] / seconds[limit], 2),
         "seconds": round(seconds[ours], 2),
         "first_seconds": round(statistics.median(item.first_seconds for item in seen[ours]), 2),
@@ -105,9 +109,9 @@ def _bar(name: str, size: Size, ours: str, limits: tuple[str, ...], feast: str, 
         "keys": size.keys,
         "limit": limit,
         "limit_seconds": {contender: round(seconds[contender], 2) for contender in limits},
-        "feast_seconds": round(peer.seconds, 2),
-        "feast_is_finished": peer.seconds < FEAST_LIMIT_SECONDS,
-        "feast_memory_gb": round(peer.peak_memory_gb, 2),
+        "feast_seconds": round(seconds[feast], 2),
+        "feast_is_finished": seconds[feast] < FEAST_LIMIT_SECONDS,
+        "feast_memory_gb": round(max(item.peak_memory_gb for item in seen[feast]), 2),
     }
 
 
