@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from larder.contracts.errors import LarderError
+from larder.contracts.errors import LarderError, first_line
 from larder.contracts.settings import load_settings
 from larder.contracts.use_case import place_in_use_case
 from larder.run import STEPS, run
@@ -87,7 +87,7 @@ def failed(problem: Exception) -> int:
     """Say what happened that nobody raised on purpose, and return the exit code. Also for processes of a command."""
     if place := _place(problem):
         _print_error(
-            f"{place}: {type(problem).__name__}: {_first_line(problem)}. Correct that file; "
+            f"{place}: {type(problem).__name__}: {first_line(problem)}. Correct that file; "
             "`larder --debug ...` shows the way there."
         )
         return REFUSED
@@ -114,14 +114,9 @@ def _unexpected(problem: Exception) -> str:
             "LARDER_LAKE to another disk, then run the same command again."
         )
     return (
-        f"Unexpected {type(problem).__name__}: {_first_line(problem)}. This is a defect of Larder or of a library; "
+        f"Unexpected {type(problem).__name__}: {first_line(problem)}. This is a defect of Larder or of a library; "
         "run `larder --debug ...` for the traceback."
     )
-
-
-def _first_line(problem: Exception) -> str:
-    text = problem.msg if isinstance(problem, SyntaxError) else str(problem)
-    return next(iter(text.splitlines()), "")[:300]
 
 
 def _is_disk_full(problem: Exception) -> bool:

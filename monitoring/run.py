@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 
+from larder.contracts.errors import first_line
 from larder.contracts.monitoring import Baseline, Finding, Monitoring, Verdict
 from larder.contracts.objective import CLASSIFICATION, Objective
 from larder.contracts.settings import Settings
@@ -111,8 +112,7 @@ def isolated(window: Window, name: str, subject: str, monitor: Monitor) -> list[
     try:
         return list(monitor())
     except Exception as problem:  # whatever it is, the other monitors must not go blind with this one
-        reason = next(iter(str(problem).splitlines()), "") or type(problem).__name__
-        return [window.unknown(name, subject, "run", f"The monitor failed: {reason}")]
+        return [window.unknown(name, subject, "run", f"The monitor failed: {first_line(problem)}")]
 
 
 def _quality(logged: Logged, judge: Judge) -> list[Finding]:

@@ -16,6 +16,7 @@ from larder.contracts.answer import Answer
 from larder.contracts.clock import Clock
 from larder.contracts.errors import InvalidDataError, LarderError
 from larder.online.compiled import FeatureRows
+from larder.online.request import shown
 from serving.answers import live_answer
 from serving.body import json_body
 from serving.champion import CurrentChampion
@@ -93,15 +94,15 @@ class Predict:
     def _predicted(self, body: bytes, *, is_explained: bool) -> Response:
         given = self.given(body)
         logged, model = given.logged, given.logged.model
-        shown = [rendered(prediction, self.answer) for prediction in logged.predictions]
+        predictions = [rendered(prediction, self.answer) for prediction in logged.predictions]
         if is_explained:
             names = [column.name for column in model.plan.columns]
-            for item, values in zip(shown, given.features.values, strict=True):
+            for item, values in zip(predictions, given.features.values, strict=True):
                 item["features"] = dict(zip(names, values, strict=True))
         manifest = model.manifest
         return json_response(
             {
-                "predictions": shown,
+                "predictions": predictions,
                 "model": {"name": manifest.model, "version": manifest.version},
                 "at": logged.at,
                 "id": logged.id,
@@ -111,4 +112,7 @@ class Predict:
 
 def _is_explained(scope: Scope) -> bool:
     query = scope["query_string"]
-    return bool(query) and QueryParams(query).get("explain") == "true"
+    asked = QueryParams(query).get("explain", "false") if query else "false"
+    if asked not in ("true", "false"):
+        raise InvalidDataError(f"explain is {shown(asked)}; possible are true and false.")
+    return asked == "true"

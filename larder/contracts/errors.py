@@ -76,3 +76,9 @@ class DifferenceError(LarderError):
 
 class LeakageError(LarderError):
     """Features look better in training than they can be served."""
+
+
+def first_line(problem: BaseException) -> str:
+    """What a library's error says, short enough to stand inside a sentence; its class where it says nothing."""
+    text = problem.msg if isinstance(problem, SyntaxError) else str(problem)
+    return next(iter(text.strip().splitlines()), type(problem).__name__)[:300].rstrip(". ")

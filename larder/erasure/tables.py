@@ -16,7 +16,7 @@ from deltalake.exceptions import DeltaError
 from deltalake.fs import DeltaStorageHandler
 
 from larder.compute.position import encoded, position_in
-from larder.contracts.errors import InvalidDataError, UnsupportedError
+from larder.contracts.errors import InvalidDataError, UnsupportedError, first_line
 from larder.contracts.ingestion import SOURCE_FILE
 from larder.erasure.subject import Subject
 from larder.offline.tables.delta_table import open_table, reading
@@ -157,8 +157,7 @@ def _rewriting(table: str) -> Iterator[None]:
     try:
         yield
     except DeltaError as problem:
-        text = next(iter(str(problem).splitlines()), "")[:300].rstrip(". ")
         raise UnsupportedError(
-            f"Rows cannot be erased from {table}: deltalake says: {text}. What was erased before is gone; put this "
-            "right and run the same command again."
+            f"Rows cannot be erased from {table}: deltalake says: {first_line(problem)}. What was erased before is "
+            "gone; put this right and run the same command again."
         ) from problem

@@ -88,6 +88,9 @@ def test_a_policy_for_another_question_is_refused_for_its_triggers_would_never_f
         require_fitting(policy, solder_objective())
 
 
-def test_a_policy_that_fits_its_question_is_taken():
-    require_fitting(Retraining(triggers=(Trigger("quality", "log_loss"), Trigger("drift", "psi"))), shop_objective())
-    require_fitting(Retraining(triggers=(Trigger("quality", "kpi"),)), solder_objective())
+def test_what_fits_one_question_is_refused_for_the_other():
+    policy = Retraining(triggers=(Trigger("quality", "log_loss"), Trigger("drift", "psi")))
+
+    require_fitting(policy, shop_objective())
+    with pytest.raises(ConfigurationError):
+        require_fitting(policy, solder_objective())

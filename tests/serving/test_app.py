@@ -28,6 +28,14 @@ def test_features_are_shown_on_request(server: Any, known: Any):
     }
 
 
+@pytest.mark.parametrize("asked", ["maybe", "True", "", "1"])
+def test_explain_is_true_or_false_and_nothing_else(server: Any, known: Any, asked: str):
+    answered = server.post(json.dumps({"rows": [known]}).encode(), path=f"/predict?explain={asked}")
+
+    assert answered.status == 422
+    assert answered.json["error"] == f"explain is {asked!r}; possible are true and false."
+
+
 def test_an_answer_says_which_version_gave_it_and_when(server: Any, known: Any):
     content = server.ask(known).json
 

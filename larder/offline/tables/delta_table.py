@@ -9,7 +9,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from larder.contracts.errors import InvalidDataError, LarderError, MissingTableError, UnsupportedError
+from larder.contracts.errors import InvalidDataError, LarderError, MissingTableError, UnsupportedError, first_line
 from larder.offline.tables.integrity import RESTORE, check_files, missing_file, place
 from larder.offline.tables.log import Log, list_log, listed_damage
 
@@ -53,7 +53,7 @@ def scanning(table: DeltaTable) -> Iterator[None]:
     except BaseException as problem:
         if not _is_from_the_scan(problem):
             raise
-        text = _first_line(problem)
+        text = first_line(problem)
         if "not found" in text.lower():
             raise missing_file(table, text.split("Object at location ")[-1].split(" not found")[0]) from problem
         if unknown := re.search(r"Unsupported table features required: \[(.+)\]", text):
@@ -74,7 +74,7 @@ def table_schema(uri: str, version: int | None = None, *, options: Options | Non
 def _not_opened(uri: str, log: Log, version: int | None, problem: DeltaError) -> LarderError:
     if log.newest is None:
         if not isinstance(problem, TableNotFoundError) and not Path(uri).is_file():
-            return InvalidDataError(f"The Delta table at {uri} cannot be opened: {_first_line(problem)}.")
+            return InvalidDataError(f"The Delta table at {uri} cannot be opened: {first_line(problem)}.")
         return MissingTableError(
             f"There is no Delta table at {uri}. Write it first (`larder ingest` for silver tables, `larder features` "
             "or `feast materialize-incremental` for windowed views), or correct the path of its DeltaSource; "
@@ -98,7 +98,7 @@ def _not_opened(uri: str, log: Log, version: int | None, problem: DeltaError) ->
             f"Version {wanted} of {uri} needs {unknown[1]} of Delta, which deltalake does not know. Let the engine "
             "that wrote it take it out: ALTER TABLE ... DROP FEATURE."
         )
-    return _damaged(uri, wanted, listed_damage(log, wanted) or f"deltalake says: {_first_line(problem)}")
+    return _damaged(uri, wanted, listed_damage(log, wanted) or f"deltalake says: {first_line(problem)}")
 
 
 def _is_cleaned_up(log: Log, version: int) -> bool:
@@ -122,7 +122,3 @@ def _is_from_the_scan(problem: BaseException) -> bool:
         "Exception",
         "PanicException",
     )
-
-
-def _first_line(problem: BaseException) -> str:
-    return next(iter(str(problem).splitlines()), type(problem).__name__)[:300].rstrip(". ")

@@ -16,6 +16,8 @@ from redis.exceptions import (
 )
 from redis.sentinel import MasterNotFoundError
 
+from larder.contracts.errors import first_line
+
 SERVERS_PAGE = "docs/redis_servers.md"
 
 SIGNS = (
@@ -40,7 +42,7 @@ def failure_sentence(problem: Exception, address: str) -> str:
         meaning, remedy = "is moving these keys to another node", "Try again"
     else:
         meaning, remedy = _meaning(problem)
-    return f"Redis at {address} {meaning}: {_first_line(problem)}. {remedy}."
+    return f"Redis at {address} {meaning}: {_shown(problem)}. {remedy}."
 
 
 def _meaning(problem: Exception) -> tuple[str, str]:
@@ -68,7 +70,7 @@ def _meaning(problem: Exception) -> tuple[str, str]:
     return "refused", "Look at its log, or set connection_string or LARDER_REDIS to another"
 
 
-def _first_line(problem: Exception) -> str:
+def _shown(problem: Exception) -> str:
     if isinstance(problem, MasterNotFoundError):  # its text shows the Sentinels' clients with all their options
         return str(problem).partition(" : ")[0]
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0].rstrip(".")
+    return first_line(problem)
