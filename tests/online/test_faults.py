@@ -1,8 +1,10 @@
-"""The runs of benchmarks/online_faults.py, shortened: the same processes, the same oracle, a few seeds."""
+"""The runs of three benchmarks, shortened: the same processes, the same oracle, a few seeds."""
 
 from pathlib import Path
 
-from benchmarks.online_faults import FAULTS, concurrency_run, faults_run, hung_run
+from online_concurrency import concurrency_run
+from online_faults import FAULTS, faults_run
+from online_hung import hung_run
 
 
 def test_no_reader_sees_a_value_go_back_or_a_mixed_record_beside_eight_writers(tmp_path: Path) -> None:
