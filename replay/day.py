@@ -173,10 +173,12 @@ def _retrained(loop: Loop, known: Known, now: datetime) -> None:
 
 
 def _model(loop: Loop, version: str | None) -> Model | None:
-    return None if version is None else _loaded(loop.settings.bundles / loop.model / version)
+    return (
+        None if version is None else _loaded(loop.settings.bundles / loop.model / version, loop.settings.trusted_keys)
+    )
 
 
 @lru_cache(maxsize=4)
-def _loaded(bundle: Path) -> Model:
+def _loaded(bundle: Path, trusted_keys: Path | None) -> Model:
     """A version's folder is written once and never changed."""
-    return load_model(bundle)
+    return load_model(bundle, trusted_keys=trusted_keys)

@@ -41,7 +41,7 @@ def create_app(settings: Settings) -> Starlette:
     answer = declared("serving", Answer, settings)
     name = use_case_name(settings)
     store = online_store(settings)
-    loader = VersionLoader(settings.bundles, name, answer, store)
+    loader = VersionLoader(settings.bundles, name, answer, store, settings.trusted_keys)
     log = PredictionLogger(settings.state / "spool" / name, Lake(settings.lake).predictions(name))
     return Endpoints(CurrentChampion(loader), CurrentShadow(loader), answer, store, log, settings.clock).app()
 

@@ -34,6 +34,7 @@ class VersionLoader:
     model: str
     answer: Answer
     store: OnlineStore
+    trusted_keys: Path | None = None
 
     def promoted_version(self) -> str:
         """Raises MissingTableError when nothing was promoted, InvalidDataError for a pointer out of the folder."""
@@ -46,7 +47,7 @@ class VersionLoader:
 
     def load(self, version: str) -> Version:
         """Raises LarderError when the bundle is damaged or does not fit the use case."""
-        model = load_model(self.bundles / self.model / version)
+        model = load_model(self.bundles / self.model / version, trusted_keys=self.trusted_keys)
         check_rules(self.answer, model)
         return Version(model, self.store.reader(model.plan), decoder(model.plan))
 

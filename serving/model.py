@@ -63,13 +63,13 @@ class Model:
         return np.array([[row[i] or "" for i in self.string_positions] for row in values], dtype=np.object_)
 
 
-def load_model(bundle: Path) -> Model:
+def load_model(bundle: Path, *, trusted_keys: Path | None = None) -> Model:
     """The model of a bundle folder `<bundles>/<model>/<version>`.
 
-    Raises MissingTableError, InvalidDataError (damaged, or not what its folder says) or SchemaMismatchError
-    (model and feature plan do not belong together).
+    Raises MissingTableError, InvalidDataError (damaged, not what its folder says, or not signed by one of
+    `trusted_keys`) or SchemaMismatchError (model and feature plan do not belong together).
     """
-    manifest = read_manifest(bundle)
+    manifest = read_manifest(bundle, trusted_keys=trusted_keys)
     if (manifest.model, manifest.version) != (bundle.parent.name, bundle.name):
         raise InvalidDataError(
             f"{bundle} holds {manifest.model!r} version {manifest.version!r}; a bundle lies in "

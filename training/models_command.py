@@ -1,4 +1,4 @@
-"""`larder models history | card | approve | rollback | advance`: which version served when, and what comes next."""
+"""`larder models`: which version served when, what a person says of one, and what comes next."""
 
 from datetime import datetime
 from pathlib import Path
@@ -62,6 +62,24 @@ def approve_command(settings: Settings, version: str, reason: str) -> None:
     model = use_case_name(settings)
     entry = approve(settings, model, version, ledger=ledger_of(settings), now=settings.clock(), reason=reason)
     click.echo(f"{entry.actor} approves of {model} version {version} since {_second(entry.at)} UTC: {entry.reason}")
+
+
+@models.command("sign")
+@click.argument("version")
+@click.option("--reason", default="signed by hand", show_default=True, help="Why, for the ledger.")
+@click.pass_obj
+def sign_command(settings: Settings, version: str, reason: str) -> None:
+    """Sign the frozen bundle of VERSION with the key that LARDER_SIGNING_KEY names.
+
+    For bundles from before there was a key, or after a change of keys. Make sure where it comes from: servers that
+    know the public key will trust it.
+    """
+    from larder.ledger import ledger_of
+    from training.release.signing import sign
+
+    model = use_case_name(settings)
+    entry = sign(settings, model, version, ledger=ledger_of(settings), now=settings.clock(), reason=reason)
+    click.echo(f"{entry.actor} signed {model} version {version}: {entry.reason}")
 
 
 @models.command("rollback")

@@ -78,7 +78,7 @@ def champion_predictions(settings: Settings, objective: Objective, model: str, r
         bundle = champion_bundle(settings.bundles, model)
     except MissingTableError:
         return None
-    manifest = read_manifest(bundle)
+    manifest = read_manifest(bundle, trusted_keys=settings.trusted_keys)
     if other_question(manifest, objective):
         return None
     if not {*manifest.numbers, *manifest.strings} <= set(rows.column_names):
@@ -119,7 +119,8 @@ def frozen(store: "FeatureStore", settings: Settings, objective: Objective, chos
         parity=served.max_difference,
         created_at=settings.clock().isoformat(),
     )
-    return write_bundle(settings.bundles, manifest, plan, served.model, description.baseline)
+    key = settings.signing_key
+    return write_bundle(settings.bundles, manifest, plan, served.model, description.baseline, signing_key=key)
 
 
 def _require_same_objective(challenger: Challenger, objective: Objective) -> None:

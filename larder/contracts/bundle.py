@@ -4,10 +4,11 @@
     <bundles>/<model>/<version>/plan.json       the feature plan
     <bundles>/<model>/<version>/model.onnx      or model.joblib where ONNX does not reproduce the model
     <bundles>/<model>/<version>/baseline.json   what was usual in training, for monitors; older bundles lack it
+    <bundles>/<model>/<version>/manifest.sig    who froze it: the manifest's signature; only with a signing key
     <bundles>/<model>/champion                  the version that serves; replaced atomically
     <bundles>/<model>/shadow                    the version that answers beside it, unseen by callers; may be absent
 
-A version's folder is written once and never changed.
+A version's folder is written once and never changed, but for the signature.
 """
 
 import hashlib
@@ -23,8 +24,9 @@ from larder.contracts.errors import InvalidDataError, MissingTableError
 from larder.contracts.monitoring import Baseline, decoded_baseline, encoded_baseline
 from larder.contracts.objective import CLASSIFICATION
 from larder.contracts.plan import FeaturePlan, decoded, encoded
+from larder.contracts.signature import is_signed, signature
 
-MANIFEST, PLAN, BASELINE = "manifest.json", "plan.json", "baseline.json"
+MANIFEST, PLAN, BASELINE, SIGNATURE = "manifest.json", "plan.json", "baseline.json", "manifest.sig"
 CHAMPION, SHADOW = "champion", "shadow"
 MODEL_FILES = {"onnx": "model.onnx", "sklearn": "model.joblib"}
 
@@ -62,11 +64,18 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 def write_bundle(
-    folder: Path, manifest: Manifest, plan: FeaturePlan, model: bytes, baseline: Baseline | None = None
+    folder: Path,
+    manifest: Manifest,
+    plan: FeaturePlan,
+    model: bytes,
+    baseline: Baseline | None = None,
+    *,
+    signing_key: Path | None = None,
 ) -> Path:
     """Write `<folder>/<model>/<version>` whole or not at all and return its path.
 
-    Raises InvalidDataError when that version exists with other content.
+    With the file of a private key it is signed; one that was there before stays as it is. Raises InvalidDataError
+    when that version exists with other content, ConfigurationError when the file holds no key.
     """
     files = {PLAN: encoded(plan), MODEL_FILES[manifest.runtime]: model}
     if baseline is not None:
@@ -80,15 +89,30 @@ def write_bundle(
             f"{target} already holds another bundle of this version; a bundle is never overwritten. "
             "Train a new version."
         )
+    described = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+    written = files | {MANIFEST: described}
+    if signing_key is not None:
+        written[SIGNATURE] = signature(described, signing_key)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
     try:
-        for name, data in (files | {MANIFEST: msgspec.json.format(msgspec.json.encode(manifest), indent=1)}).items():
+        for name, data in written.items():
             _write_synced(partial / name, data)
         os.replace(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def sign_bundle(bundle: Path, signing_key: Path) -> Manifest:
+    """Sign a bundle that is there, whoever signed it before; its manifest.
+
+    Raises MissingTableError when there is none, InvalidDataError when a file of it does not have its hash.
+    """
+    manifest = read_manifest(bundle)
+    read_files(bundle, manifest)
+    _replace(bundle / SIGNATURE, signature((bundle / MANIFEST).read_bytes(), signing_key))
+    return manifest
 
 
 def set_champion(folder: Path, model: str, version: str) -> None:
@@ -124,12 +148,19 @@ def champion_bundle(folder: Path, model: str) -> Path:
     return folder / model / pointer.read_text().strip()
 
 
-def read_manifest(bundle: Path) -> Manifest:
+def read_manifest(bundle: Path, *, trusted_keys: Path | None = None) -> Manifest:
+    """With the file of public keys it is decoded only if one of them signed it: by its hashes, all of the bundle is.
+
+    Raises MissingTableError, or InvalidDataError for a manifest that is damaged or not signed by these keys.
+    """
     path = bundle / MANIFEST
     if not path.is_file():
         raise MissingTableError(f"{bundle} holds no {MANIFEST}; it is no bundle. Run `larder promote` to write one.")
+    data = path.read_bytes()
+    if trusted_keys is not None:
+        _require_signature(path, data, trusted_keys)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+        return msgspec.json.decode(data, type=Manifest)
     except msgspec.DecodeError as problem:
         raise InvalidDataError(f"{path} is damaged: {problem}. Promote the model again.") from problem
 
@@ -167,10 +198,28 @@ def bundle_baseline(bundle: Path) -> Baseline | None:
     return decoded_baseline(files[BASELINE], where=str(bundle)) if BASELINE in files else None
 
 
+def _require_signature(path: Path, data: bytes, trusted_keys: Path) -> None:
+    signed = path.with_name(SIGNATURE)
+    if not signed.is_file():
+        raise InvalidDataError(
+            f"{path.parent} is not signed; refused, since LARDER_TRUSTED_KEYS is set. Where LARDER_SIGNING_KEY is set, "
+            f"`larder promote` signs what it freezes, and `larder models sign {path.parent.name}` what is there."
+        )
+    if not is_signed(data, signed.read_bytes(), trusted_keys):
+        raise InvalidDataError(
+            f"{path} was not signed by a key in {trusted_keys}, or was changed since; refused. Train and promote a new "
+            "version, or add the public key of who signed this one."
+        )
+
+
 def _point(pointer: Path, version: str) -> None:
-    partial = pointer.with_name(f".{pointer.name}.partial")
-    _write_synced(partial, version.encode())
-    os.replace(partial, pointer)
+    _replace(pointer, version.encode())
+
+
+def _replace(path: Path, data: bytes) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    _write_synced(partial, data)
+    os.replace(partial, path)
 
 
 def _pointed(pointer: Path) -> str | None:

@@ -40,6 +40,10 @@ class Settings:
     """Heap of the Spark driver."""
     host: str = "127.0.0.1"
     port: int = 8600
+    signing_key: Path | None = None
+    """PEM file of the Ed25519 private key with which promotion signs bundles; None: they are not signed."""
+    trusted_keys: Path | None = None
+    """PEM file of the Ed25519 public keys by one of which a bundle has to be signed; None: signatures do not count."""
     replay_at: datetime | None = field(default=None, metadata={"variable": "LARDER_CLOCK"})
     """The instant at which the clock stands (`LARDER_CLOCK`); None means real time."""
 
@@ -99,6 +103,8 @@ def load_settings(environment: Mapping[str, str] | None = None, *, near: Path | 
         spark_memory=text("spark_memory", "3g"),
         host=text("host", "127.0.0.1"),
         port=_port(text("port", "8600")),
+        signing_key=_file(text("signing_key", ""), home),
+        trusted_keys=_file(text("trusted_keys", ""), home),
         replay_at=parsed_instant(clock, name="LARDER_CLOCK") if clock else None,
     )
 
@@ -110,7 +116,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
         _variable(item.name): getattr(settings, item.name) for item in fields(Settings) if item.name != "replay_at"
     }
     values["LARDER_CLOCK"] = "" if settings.replay_at is None else settings.replay_at.isoformat()
-    return kept | {name: str(value) for name, value in values.items()}
+    return kept | {name: "" if value is None else str(value) for name, value in values.items()}
 
 
 def _variable(field_name: str) -> str:
@@ -131,6 +137,10 @@ def _is_home(folder: Path) -> bool:
 
 def _absolute(path: str, home: Path) -> Path:
     return home / Path(path).expanduser()
+
+
+def _file(path: str, home: Path) -> Path | None:
+    return _absolute(path, home) if path else None
 
 
 def _place(address: str, home: Path) -> str:

@@ -25,6 +25,8 @@ class Act(StrEnum):
     """A challenger begins to answer unseen."""
     APPROVAL = "approval"
     """A person says that a version may serve."""
+    SIGNATURE = "signature"
+    """A bundle that was there is signed by hand; promotion signs without a further entry."""
     PROMOTION = "promotion"
     REJECTION = "rejection"
     ROLLBACK = "rollback"

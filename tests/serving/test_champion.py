@@ -1,15 +1,21 @@
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from larder.contracts.bundle import CHAMPION, set_champion
+from larder.contracts.answer import Answer
+from larder.contracts.bundle import CHAMPION, Manifest, set_champion, write_bundle
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingTableError
 from larder.contracts.plan import FeaturePlan
 from larder.contracts.settings import Settings
 from serving.app import create_app
+from serving.champion import CurrentChampion, VersionLoader
+from serving.online_store import online_store
+from tests.keys import key_pair
 
 SECONDS_TO_NOTICE = 10.0
 
@@ -50,6 +56,26 @@ def test_a_damaged_champion_leaves_the_old_one_answering_until_it_is_mended(
     (bundle / "model.onnx").write_bytes(whole)
     assert _eventually(lambda: server.ask(known).json["model"]["version"] == "2")
     assert server.get("/ready").json["refused"] is None
+
+
+def test_an_unsigned_champion_leaves_the_signed_one_answering(
+    settings: Settings, freeze: Any, manifest: Manifest, plan: FeaturePlan, graph: bytes, tmp_path: Path
+):
+    private, public = key_pair(tmp_path)
+    write_bundle(settings.bundles, manifest, plan, graph, signing_key=private)
+    freeze("2")
+    set_champion(settings.bundles, "returns", "1")
+    store = online_store(settings)
+    current = CurrentChampion(VersionLoader(settings.bundles, "returns", Answer("returns"), store, public))
+
+    set_champion(settings.bundles, "returns", "2")
+    current.refresh()
+
+    assert current.champion.version == "1"
+    assert "2 is not signed" in str(current.refusal)
+    with pytest.raises(InvalidDataError, match="2 is not signed"):
+        create_app(replace(settings, trusted_keys=public))
+    store.close()
 
 
 def test_a_champion_whose_views_redis_does_not_hold_is_refused(

@@ -1,5 +1,6 @@
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from larder.contracts.bundle import MANIFEST, Manifest, write_bundle
 from larder.contracts.errors import InvalidDataError, LarderError, SchemaMismatchError
 from larder.contracts.plan import Column, FeaturePlan
 from serving.model import load_model
+from tests.keys import key_pair
 
 ROW = [30.0, 40, "east", 50.0, 12, 20.0]
 """In the plan's order, which is not the order of the model's inputs."""
@@ -91,6 +93,25 @@ def test_a_swapped_model_is_refused_before_it_is_unpickled(tmp_path: Path, manif
         load_model(bundle)
 
     assert not (tmp_path / "trace").exists()
+
+
+def test_a_swapped_model_with_a_manifest_to_match_is_refused_unread_where_signatures_count(
+    tmp_path: Path, manifest: Manifest, plan: FeaturePlan
+):
+    private, public = key_pair(tmp_path)
+    sklearn = msgspec.structs.replace(manifest, runtime="sklearn")
+    bundle = write_bundle(tmp_path / "real", sklearn, plan, b"the real model", signing_key=private)
+    evil = write_bundle(tmp_path / "evil", sklearn, plan, pickle.dumps(Evil(tmp_path / "trace")))
+    for file in evil.iterdir():
+        (bundle / file.name).write_bytes(file.read_bytes())
+
+    with pytest.raises(InvalidDataError, match="was not signed by a key in"):
+        load_model(bundle, trusted_keys=public)
+    assert not (tmp_path / "trace").exists()
+
+    with suppress(Exception):
+        load_model(bundle)
+    assert (tmp_path / "trace").exists()  # so the test would have seen it
 
 
 def test_a_bundle_of_another_version_in_this_ones_folder_is_refused(bundle: Path):

@@ -23,6 +23,7 @@ from larder.contracts.objective import Gate
 from larder.contracts.reports import read_report
 from larder.contracts.retraining import Release
 from larder.ledger import ledger_of
+from tests.keys import key_pair
 from tests.training.shop import COLUMNS, shop_candidate, shop_data, shop_objective, shop_rows, write_shop
 from training.export import bundle_predictions
 from training.model import predictions
@@ -104,6 +105,16 @@ def test_a_challenger_that_passes_serves_in_the_bundle_exactly_as_trained(store,
     trained = predictions(load_challenger(settings, MODEL_NAME).pipeline, data.test, COLUMNS)
     assert np.abs(bundle_predictions(manifest, model, data.test) - trained).max() <= 1e-5
     assert all(gate.passed for gate in done.gates)
+
+
+def test_promotion_signs_what_it_freezes(store, settings, objective, data, tmp_path):
+    private, public = key_pair(tmp_path)
+    settings = replace(settings, signing_key=private, trusted_keys=public)
+    train(settings, objective, data, model=MODEL_NAME)
+
+    done = promote(store, settings, objective, model=MODEL_NAME)
+
+    assert read_manifest(done.bundle, trusted_keys=public).version == "1"
 
 
 def test_a_failed_gate_leaves_the_champion_where_it_is(store, settings, objective, data):

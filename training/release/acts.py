@@ -66,9 +66,10 @@ class Releases:
         )
 
     def _whole_bundle(self, version: str) -> dict[str, Any]:
-        """Raises MissingTableError without the version's bundle, InvalidDataError when a file of it was changed."""
+        """Raises MissingTableError without the version's bundle, InvalidDataError when a file of it was changed or
+        nobody who is trusted signed it."""
         folder = self.settings.bundles / self.model / version
-        manifest = read_manifest(folder)
+        manifest = read_manifest(folder, trusted_keys=self.settings.trusted_keys)
         read_files(folder, manifest)
         return bundle_record(manifest)
 
