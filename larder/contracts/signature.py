@@ -22,7 +22,7 @@ def signature(data: bytes, key: Path) -> bytes:
     except OSError as problem:
         raise _no_key(key, "private", f"cannot be read ({problem.strerror})") from problem
     except (ValueError, TypeError) as problem:  # TypeError where a password would be needed
-        raise _no_key(key, "private", "holds no PEM without a password") from problem
+        raise _no_key(key, "private", "holds something else") from problem
     if not isinstance(private, ed25519.Ed25519PrivateKey):
         raise _no_key(key, "private", f"holds an {type(private).__name__}")
     signed: bytes = private.sign(data)
@@ -62,12 +62,17 @@ def _public_keys(trusted: Path) -> "list[Ed25519PublicKey]":
 
 
 def _no_key(path: Path, kind: str, reason: str) -> ConfigurationError:
-    setting, how = {
-        "private": ("LARDER_SIGNING_KEY", "openssl genpkey -algorithm ed25519 -out key.pem"),
-        "public": ("LARDER_TRUSTED_KEYS", "openssl pkey -in key.pem -pubout -out trusted.pem"),
+    setting, belongs, how = {
+        "private": (
+            "LARDER_SIGNING_KEY",
+            "private key, without a password,",
+            "genpkey -algorithm ed25519 -out key.pem",
+        ),
+        "public": ("LARDER_TRUSTED_KEYS", "public key", "pkey -in key.pem -pubout -out trusted.pem"),
     }[kind]
     return ConfigurationError(
-        f"{setting} names {path}, which {reason} where a {kind} key of Ed25519 as PEM belongs. Make one with `{how}`."
+        f"{setting} names {path}, which {reason} where the PEM of an Ed25519 {belongs} belongs. Make one with "
+        f"`openssl {how}`."
     )
 
 
