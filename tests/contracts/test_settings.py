@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from larder.contracts.errors import ConfigurationError
-from larder.contracts.settings import load_settings
+from larder.contracts.settings import environment_of, load_settings
 
 
 def test_everything_lies_under_home_unless_told_otherwise(tmp_path: Path):
@@ -27,6 +27,17 @@ def test_the_environment_wins_over_the_file(tmp_path: Path):
     settings = load_settings({"LARDER_HOME": str(tmp_path), "LARDER_PORT": "2222"})
 
     assert (settings.port, settings.host) == (2222, "0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"LARDER_SIGNING_KEY": "keys/signing.pem", "LARDER_CLOCK": "2024-01-01T00:00:00Z"}]
+)
+def test_a_child_process_loads_the_same_settings(tmp_path: Path, more: dict[str, str]):
+    settings = load_settings({"LARDER_HOME": str(tmp_path)} | more)
+
+    assert load_settings(environment_of(settings)) == settings
+    assert settings.trusted_keys is None
+    assert settings.signing_key == (tmp_path / "keys" / "signing.pem" if more else None)
 
 
 def test_home_is_found_from_a_folder_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from larder.contracts.bundle import champion_version, read_manifest
 from larder.contracts.errors import ConfigurationError, InvalidDataError
@@ -11,6 +12,7 @@ from larder.contracts.settings import Settings
 from larder.ledger import Act, Ledger
 from tests.keys import key_pair
 from tests.training.release.pans import BEGIN, MODEL
+from training.models_command import models
 from training.release.acts import releasing, rollback
 from training.release.signing import sign
 
@@ -49,6 +51,18 @@ def test_a_rollback_to_an_unsigned_version_leaves_the_pointer_alone(guarded: Set
         rollback(guarded, MODEL, ledger=ledger, now=BEGIN, reason="bad")
 
     assert champion_version(guarded.bundles, MODEL) == "2"
+
+
+def test_the_command_signs_and_says_who_did(guarded: Settings, ledger: Ledger):
+    file = guarded.home / "feature_repo" / f"{MODEL}.py"
+    file.parent.mkdir()
+    file.touch()
+
+    done = CliRunner().invoke(models, ["sign", "2", "--reason", "from the old server"], obj=guarded)
+
+    (entry,) = ledger.entries(acts=(Act.SIGNATURE,))
+    assert done.output == f"{entry.actor} signed {MODEL} version 2: from the old server\n"
+    assert read_manifest(guarded.bundles / MODEL / "2", trusted_keys=guarded.trusted_keys).version == "2"
 
 
 def test_without_a_key_nothing_can_be_signed(settings: Settings, ledger: Ledger):
