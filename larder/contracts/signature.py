@@ -34,7 +34,7 @@ def is_signed(data: bytes, signed: bytes, trusted: Path) -> bool:
 
     Raises ConfigurationError for a file that holds none, or another kind of key.
     """
-    keys = _public_keys(trusted)
+    keys = _public_keys(trusted)  # says so where there is no cryptography
     from cryptography.exceptions import InvalidSignature
 
     for key in keys:

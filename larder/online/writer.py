@@ -1,8 +1,7 @@
 """Bulk writes that cannot move a value backwards: compare-and-set inside Redis."""
 
-from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -76,14 +75,12 @@ def write_records(
 
 def _written(client: redis.Redis, parts: Iterable[Records]) -> int:
     """How many records of the parts were stored, one part after the other: of equal instants the last one counts."""
-    written = 0
-    under_way: deque[Future[int]] = deque()
+    written, under_way = 0, None
     with ThreadPoolExecutor(1) as sender:
-        for part in parts:  # is packed while Redis takes the one before; one more waits, so that Redis never does
-            under_way.append(sender.submit(write_newest, client, part))
-            if len(under_way) > 1:
-                written += under_way.popleft().result()
-        return written + sum(part.result() for part in under_way)
+        for part in parts:  # is packed while Redis takes the one before
+            written += under_way.result() if under_way else 0
+            under_way = sender.submit(write_newest, client, part)
+        return written + (under_way.result() if under_way else 0)
 
 
 def _without_null_keys(view: ViewPlan, rows: pa.Table) -> pa.Table:
