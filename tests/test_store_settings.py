@@ -11,6 +11,7 @@ from larder.contracts.errors import ConfigurationError
     [
         ({"online_store": {"type": "larder.online.RedisOnlineStore"}}, "redis_type", "connection_string, layout"),
         ({"offline_store": {"type": "larder.offline.DeltaOfflineStore"}}, "lakes", "lake, engine"),
+        ({"batch_engine": {"type": "larder.compute.SparkFeatureEngine"}}, "spark_rows", "spark_from_rows, compact"),
     ],
 )
 def test_a_setting_that_is_none_is_refused_with_those_there_are(section: Any, setting: str, possible: str):

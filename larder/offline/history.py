@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT, Lake
-from larder.views import feature_fields
+from larder.views import age_limit, feature_fields
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,7 +65,7 @@ def history_of(view: "FeatureView", config: "RepoConfig") -> History:
 
     keys = tuple(column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID)
     features = tuple(field.name for field in feature_fields(view))
-    ttl = view.ttl or None
+    ttl = age_limit(view)
     if isinstance(view, StreamFeatureView) and view.aggregations:
         table = Lake(lake_root(config)).gold(view.name)
         return History(table, keys, features, EVENT_TIMESTAMP, KNOWN_AT, cutoff=True, ttl=ttl)

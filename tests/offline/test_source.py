@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from feast import FeatureStore
@@ -40,6 +41,18 @@ def test_a_source_that_names_a_missing_column_is_refused_at_apply(folder: Path):
 
     with pytest.raises(MissingColumnsError, match=r"'sold'.*sold_at"):
         source.validate(feature_store(folder).config)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"timestamp": "sold_at", "timestamp_field": "sold_at"}, "timestamp='sold_at', which is no datetime"),
+        ({}, "has no timestamp_field"),
+    ],
+)
+def test_a_source_without_the_column_of_instants_is_refused(options: dict[str, Any], words: str):
+    with pytest.raises(ConfigurationError, match=words):
+        DeltaSource(path="silver/sales", **options)
 
 
 @pytest.mark.parametrize("options", [{}, {"version": 0}, {"timestamp": NOON}])
