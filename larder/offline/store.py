@@ -178,7 +178,7 @@ def _beside(
 ) -> pa.Table:
     for reference in dict.fromkeys(references):
         view, feature = reference.split(":")
-        name = f"{view.split('@')[0]}__{feature}" if full_feature_names else feature
+        name = f"{view}__{feature}" if full_feature_names else feature
         if name in requests.column_names:
             raise InvalidDataError(
                 f"The name {name!r} stands for feature {reference!r} and for another column of the result. "
