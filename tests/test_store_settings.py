@@ -19,5 +19,5 @@ def test_a_setting_that_is_none_is_refused_with_those_there_are(section: Any, se
     section = {name: section[name] | {setting: "secret"}}
 
     with pytest.raises(ConfigurationError, match=f"no setting '{setting}'; it has {possible}") as refused:
-        RepoConfig(project="shop", provider="local", registry="registry.db", **section)
+        getattr(RepoConfig(project="shop", provider="local", registry="registry.db", **section), name)
     assert "secret" not in str(refused.value)
