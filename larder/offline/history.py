@@ -121,10 +121,7 @@ def source_history(
             storage_options=storage_options(source),
         )
     if not isinstance(source, DeltaSource):
-        raise ConfigurationError(
-            f"Source {source.name!r} is a {type(source).__name__}; larder.offline.DeltaOfflineStore reads DeltaSource "
-            "and Feast's FileSource. Declare it as one of these."
-        )
+        raise unreadable(source)
     return History(
         source.table(config),
         tuple(keys),
@@ -134,4 +131,11 @@ def source_history(
         cutoff=source.known_time_cutoff,
         columns=columns,
         version=source.pinned_version(config),
+    )
+
+
+def unreadable(source: "DataSource") -> ConfigurationError:
+    return ConfigurationError(
+        f"Source {source.name!r} is a {type(source).__name__}; larder.offline.DeltaOfflineStore reads DeltaSource "
+        "and Feast's FileSource. Declare it as one of these."
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from feast import FeatureStore
+from feast import BigQuerySource, FeatureStore
 from feast.data_source import DataSource
 
 from larder.contracts.errors import ConfigurationError, MissingColumnsError, MissingTableError
@@ -107,3 +107,11 @@ def test_a_file_is_no_table_and_the_message_says_who_reads_it(tmp_path: Path):
 def test_version_and_timestamp_together_are_refused():
     with pytest.raises(ConfigurationError, match=r"version=0 and timestamp=2024-01-01T12:00:00\+00:00"):
         pans(version=0, timestamp=NOON)
+
+
+def test_a_source_that_the_store_does_not_read_is_refused_at_apply(tmp_path: Path):
+    store = feature_store(tmp_path)
+    elsewhere = BigQuerySource(name="sales", table="shop.sales", timestamp_field="at")
+
+    with pytest.raises(ConfigurationError, match=r"Source 'sales' is a BigQuerySource; .* reads DeltaSource"):
+        store._get_provider().validate_data_source(store.config, elsewhere)
