@@ -12,6 +12,7 @@ from rich.markup import escape
 from larder.contracts.errors import LarderError, first_line
 from larder.contracts.settings import load_settings
 from larder.contracts.use_case import place_in_use_case
+from larder.extras import missing_extra
 from larder.run import STEPS, run
 from larder.status import status
 from larder.versions.pins import checked_out
@@ -92,10 +93,8 @@ def failed(problem: Exception) -> int:
         )
         return REFUSED
     if isinstance(problem, ModuleNotFoundError):
-        _print_error(
-            f"This command needs {problem.name}, which is not installed. Install everything with `make setup`, "
-            "or `pip install 'larder[all]'`; pyproject.toml lists the extras per stage."
-        )
+        remedy = missing_extra(problem) or f"needs {problem.name}, which is not installed. Install it."
+        _print_error(f"This command {remedy}")
         return REFUSED
     _print_error(_unexpected(problem))
     return REFUSED if _is_disk_full(problem) else FAILED

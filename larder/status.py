@@ -16,9 +16,10 @@ class TableStatus:
     """A Delta table as it stands."""
 
     name: str
-    """`<layer>/<table>` below the lake's root."""
+    """`<layer>/<table>`, or `<table>`, below the lake's root."""
     version: int
-    rows: int
+    rows: int | None
+    """None where the table's writer kept no counts."""
 
 
 @click.command()
@@ -39,19 +40,20 @@ def status(settings: Settings) -> None:
     table = Table("table", "version", "rows", title="Delta tables", title_justify="left")
     table.columns[1].justify = table.columns[2].justify = "right"
     for item in stored_tables(Path(settings.lake)):
-        table.add_row(item.name, str(item.version), f"{item.rows:,}")
+        table.add_row(item.name, str(item.version), "not counted" if item.rows is None else f"{item.rows:,}")
     console.print(table if table.rows else "No tables yet. Run `larder run`, or `larder ingest` for the first step.")
 
 
 def stored_tables(lake: Path) -> Iterator[TableStatus]:
-    """Every Delta table two levels below a local lake, by name."""
+    """Every Delta table one or two levels below a local lake, by name."""
     import pyarrow as pa
     from deltalake import DeltaTable
 
-    for log in sorted(lake.glob("*/*/_delta_log")):
+    for log in sorted([*lake.glob("*/_delta_log"), *lake.glob("*/*/_delta_log")]):
         table = DeltaTable(log.parent)
         counts = pa.table(table.get_add_actions(flatten=True))["num_records"].to_pylist()
-        yield TableStatus(str(log.parent.relative_to(lake)), table.version(), sum(counts))
+        rows = None if None in counts else sum(counts)
+        yield TableStatus(str(log.parent.relative_to(lake)), table.version(), rows)
 
 
 def champions(bundles: Path) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What the settings of our stores in feature_store.yaml have in common."""
+"""What the settings of our stores and of our engine in feature_store.yaml have in common."""
 
 from typing import Any
 

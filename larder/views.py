@@ -1,6 +1,9 @@
 """What Feast's registry says of a feature view, put right where Feast 0.67 loses it."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
+
+from larder.contracts.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView, Field
@@ -9,6 +12,21 @@ if TYPE_CHECKING:
 def stored_views(store: "FeatureStore") -> "list[FeatureView]":
     """All views of the registry that have a history, with and without windows."""
     return [*store.list_stream_feature_views(), *store.list_feature_views()]
+
+
+def age_limit(view: "FeatureView") -> timedelta | None:
+    """Age beyond which a value is withheld; None, Feast's zero too, means never.
+
+    Raises ConfigurationError for a limit that no value can keep.
+    """
+    # An on-demand view that is written to the online store has none.
+    ttl: timedelta | None = getattr(view, "ttl", None)
+    if ttl is not None and ttl < timedelta(0):
+        raise ConfigurationError(
+            f"Feature view {view.name!r} has a ttl of {ttl}: every value would be too old at once. Give the age beyond "
+            "which a value is withheld, or 0 for never."
+        )
+    return ttl or None
 
 
 def feature_fields(view: "FeatureView") -> list["Field"]:

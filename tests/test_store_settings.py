@@ -11,6 +11,7 @@ from larder.contracts.errors import ConfigurationError
     [
         ({"online_store": {"type": "larder.online.RedisOnlineStore"}}, "redis_type", "connection_string, layout"),
         ({"offline_store": {"type": "larder.offline.DeltaOfflineStore"}}, "lakes", "lake, engine"),
+        ({"batch_engine": {"type": "larder.compute.SparkFeatureEngine"}}, "spark_rows", "spark_from_rows, compact"),
     ],
 )
 def test_a_setting_that_is_none_is_refused_with_those_there_are(section: Any, setting: str, possible: str):
@@ -18,5 +19,5 @@ def test_a_setting_that_is_none_is_refused_with_those_there_are(section: Any, se
     section = {name: section[name] | {setting: "secret"}}
 
     with pytest.raises(ConfigurationError, match=f"no setting '{setting}'; it has {possible}") as refused:
-        RepoConfig(project="shop", provider="local", registry="registry.db", **section)
+        getattr(RepoConfig(project="shop", provider="local", registry="registry.db", **section), name)
     assert "secret" not in str(refused.value)

@@ -10,7 +10,6 @@ from feast import FeatureView, StreamFeatureView
 from feast.infra.common.materialization_job import MaterializationJob, MaterializationTask
 from feast.infra.compute_engines.base import ComputeEngine
 from feast.infra.registry.base_registry import BaseRegistry
-from feast.repo_config import FeastConfigBaseModel
 from pydantic import NonNegativeInt
 
 from larder.compute.compaction import compact
@@ -26,16 +25,17 @@ from larder.compute.view import refresh_view
 from larder.contracts.settings import Settings, load_settings
 from larder.ledger import Ledger, ledger_of
 from larder.offline.history import history_of
+from larder.store_settings import StoreSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-class SparkFeatureEngineConfig(FeastConfigBaseModel):
+class SparkFeatureEngineConfig(StoreSettings):
     """The `batch_engine` section of `feature_store.yaml`; how Spark runs is said by `LARDER_SPARK_*`."""
 
     type: Literal["larder.compute.SparkFeatureEngine"] = "larder.compute.SparkFeatureEngine"
-    spark_from_rows: int = ROWS_PER_TASK
+    spark_from_rows: NonNegativeInt = ROWS_PER_TASK
     """A refresh with about so many events to compute with and rows to compare, or more, runs on Spark, a smaller one in
     this process, to the same bytes; 0: always on Spark."""
     compact_from_files: NonNegativeInt = 100

@@ -11,7 +11,7 @@ from larder.compute.task import gold_schema, written
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.offline.conditions import Between
 from larder.offline.reading import instant_of
-from larder.offline.tables.delta_table import reading
+from larder.offline.tables.delta_table import scanned
 from larder.offline.tables.kinds import without_views
 
 
@@ -42,5 +42,5 @@ def _rows(table: DeltaTable, columns: list[str], time: str, since: int | None, u
     stored = pa.schema(table.schema().to_arrow())
     columns = list(dict.fromkeys(columns))
     schema = pa.schema([(name, without_views(stored.field(name).type)) for name in columns])
-    with reading(table):
-        return pa.table(table.scan(columns=columns, predicate=within)).cast(schema)
+    batches = [batch.select(columns).cast(schema) for batch in scanned(table, columns, within)]
+    return pa.Table.from_batches(batches, schema)

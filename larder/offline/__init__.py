@@ -3,8 +3,9 @@
 The names below load on first use, so that a Spark task does not import Feast.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from larder.extras import loaded
 
 if TYPE_CHECKING:
     from larder.offline.logs import DeltaLoggingDestination
@@ -35,4 +36,4 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+    return loaded(_MODULES[name], name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT, Lake
-from larder.views import feature_fields
+from larder.views import age_limit, feature_fields
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,7 +65,7 @@ def history_of(view: "FeatureView", config: "RepoConfig") -> History:
 
     keys = tuple(column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID)
     features = tuple(field.name for field in feature_fields(view))
-    ttl = view.ttl or None
+    ttl = age_limit(view)
     if isinstance(view, StreamFeatureView) and view.aggregations:
         table = Lake(lake_root(config)).gold(view.name)
         return History(table, keys, features, EVENT_TIMESTAMP, KNOWN_AT, cutoff=True, ttl=ttl)
@@ -121,10 +121,7 @@ def source_history(
             storage_options=storage_options(source),
         )
     if not isinstance(source, DeltaSource):
-        raise ConfigurationError(
-            f"Source {source.name!r} is a {type(source).__name__}; larder.offline.DeltaOfflineStore reads DeltaSource "
-            "and Feast's FileSource. Declare it as one of these."
-        )
+        raise unreadable(source)
     return History(
         source.table(config),
         tuple(keys),
@@ -134,4 +131,11 @@ def source_history(
         cutoff=source.known_time_cutoff,
         columns=columns,
         version=source.pinned_version(config),
+    )
+
+
+def unreadable(source: "DataSource") -> ConfigurationError:
+    return ConfigurationError(
+        f"Source {source.name!r} is a {type(source).__name__}; larder.offline.DeltaOfflineStore reads DeltaSource "
+        "and Feast's FileSource. Declare it as one of these."
     )

@@ -61,8 +61,9 @@ def asked_of(lookup: Lookup, requests: pa.Table, *, at: str) -> pa.Table:
 def rows_between(lookups: Sequence[Lookup], start: datetime | None, end: datetime | None) -> pa.Table:
     """A request row per key and event timestamp of any view from `start` to `end`, by time and then by key.
 
-    Columns are the keys of all views; those that a row's view does not have are null there. Without `start` the range
-    is the longest ttl of the views, else 30 days, which is what Feast takes.
+    A stored row with a null in a key is nobody's and makes no request. Columns are the keys of all views; those that a
+    row's view does not have are null there. Without `start` the range is the longest ttl of the views, else 30 days,
+    which is what Feast takes.
     """
     if wrong := [at for at in (start, end) if not isinstance(at, datetime | None)]:
         raise ConfigurationError(
@@ -94,7 +95,8 @@ def _changes(lookup: Lookup, start: datetime, end: datetime) -> pa.Table:
     history = lookup.history
     rows = read_history(history, columns=[], until=as_utc(end)).select([*history.keys, history.event_timestamp])
     rows = rows.rename_columns([*lookup.request_keys, EVENT_TIMESTAMP])
-    return rows.filter(pc.greater_equal(rows[EVENT_TIMESTAMP], pa.scalar(as_utc(start), INSTANT)))
+    rows = rows.filter(pc.greater_equal(rows[EVENT_TIMESTAMP], pa.scalar(as_utc(start), INSTANT)))
+    return rows.drop_null()
 
 
 def _lookup_of(view: FeatureView, references: Sequence[str], config: RepoConfig, *, cutoff: bool) -> Lookup:

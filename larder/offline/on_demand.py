@@ -1,6 +1,6 @@
 """Request-time features over historical rows: Feast's on-demand views, given only what they declare to read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
@@ -56,7 +56,7 @@ def _outputs(view: OnDemandFeatureView, requests: pa.Table, features: Columns) -
     for projection in view.source_feature_view_projections.values():
         for field in projection.features:
             inputs[f"{projection.name}__{field.name}"] = features[f"{projection.name_to_use()}:{field.name}"]
-    if view.mode == "python" and not view.singleton:
+    if view.mode == "python":
         outputs = _called(view, inputs)
     else:
         table = pa.table({name: _python_instants(column) for name, column in inputs.items()})
@@ -74,8 +74,9 @@ def _called(view: OnDemandFeatureView, inputs: Columns) -> pa.Table:
     lists = {name: _values(column) for name, column in inputs.items()}
     # Functions may use the short name of a stored feature as well as view__feature.
     lists |= {name.split("__", 1)[1]: values for name, values in lists.items() if "__" in name}
+    function = view.feature_transformation.udf
     try:
-        outputs = view.feature_transformation.udf(lists)
+        outputs = _by_row(function, lists, view) if view.singleton else function(lists)
     except Exception as problem:
         raise _failure(view, inputs, problem) from problem
     try:
@@ -85,6 +86,19 @@ def _called(view: OnDemandFeatureView, inputs: Columns) -> pa.Table:
             f"On-demand view {view.name!r} must return lists of equal length, one per feature of its schema, each of "
             f"one type; that failed: {problem!r}. Correct its function."
         ) from problem
+
+
+def _by_row(
+    function: Callable[[dict[str, Any]], dict[str, Any]], lists: dict[str, list[Any]], view: OnDemandFeatureView
+) -> dict[str, list[Any]]:
+    """The answers of a singleton's function, which takes one row: what serving returns for each row asked alone."""
+    rows = [function(dict(zip(lists, row, strict=True))) for row in zip(*lists.values(), strict=True)]
+    return {field.name: [_unwrapped(row[field.name]) for row in rows] for field in view.features}
+
+
+def _unwrapped(value: Any) -> Any:
+    """A singleton may give its value in a list, as the others do."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _failure(view: OnDemandFeatureView, inputs: Columns, problem: Exception) -> InvalidDataError:

@@ -52,6 +52,16 @@ class DeltaSource(DataSource):
             raise ConfigurationError(
                 f"DeltaSource {name or path!r} has version={version!r}. A version is a whole number from 0 on."
             )
+        if not timestamp_field:
+            raise ConfigurationError(
+                f"DeltaSource {name or path!r} has no timestamp_field. Name the column with the instant that a row "
+                "describes; `timestamp` and `version` pin the table."
+            )
+        if timestamp is not None and not isinstance(timestamp, datetime):
+            raise ConfigurationError(
+                f"DeltaSource {name or path!r} has timestamp={timestamp!r}, which is no datetime. Give the instant "
+                "that pins the table; the name of the column with the rows' instants is timestamp_field."
+            )
         if timestamp is not None and timestamp.tzinfo is None:
             raise ConfigurationError(
                 f"DeltaSource {name or path!r} has timestamp={timestamp.isoformat()} without a time zone. "

@@ -17,6 +17,7 @@ from feast.repo_config import RepoConfig
 from pydantic import StrictStr
 
 from larder.contracts.errors import InvalidDataError
+from larder.offline.history import unreadable
 from larder.offline.job import DeltaRetrievalJob
 from larder.offline.join.engines import chosen_engine
 from larder.offline.logs import write_logs
@@ -25,6 +26,7 @@ from larder.offline.monitoring import MonitoredOfflineStore
 from larder.offline.on_demand import check_request_columns, on_demand_features
 from larder.offline.pulls import all_rows, check_file_source, file_columns, in_batches, latest_rows, pulled_history
 from larder.offline.requests import instant_column, request_table
+from larder.offline.source import DeltaSource
 from larder.offline.sql import rows_of_query
 from larder.offline.writing import append_to_source
 from larder.store_settings import StoreSettings
@@ -159,10 +161,13 @@ class DeltaOfflineStore(MonitoredOfflineStore):
         write_logs(data, source.get_schema(registry), logging_config.destination, config)
 
     def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
+        """Raise a LarderError at `feast apply`, not at the first retrieval, for a source that cannot be read."""
         if isinstance(data_source, FileSource):
             check_file_source(data_source, config)
-        else:
+        elif isinstance(data_source, DeltaSource):
             data_source.validate(config)
+        else:
+            raise unreadable(data_source)
 
     def get_table_column_names_and_types_from_data_source(
         self, config: RepoConfig, data_source: DataSource
@@ -178,7 +183,7 @@ def _beside(
 ) -> pa.Table:
     for reference in dict.fromkeys(references):
         view, feature = reference.split(":")
-        name = f"{view.split('@')[0]}__{feature}" if full_feature_names else feature
+        name = f"{view}__{feature}" if full_feature_names else feature
         if name in requests.column_names:
             raise InvalidDataError(
                 f"The name {name!r} stands for feature {reference!r} and for another column of the result. "

@@ -3,8 +3,9 @@
 The names below load on first use, so that a serving process imports neither Feast nor Arrow.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from larder.extras import loaded
 
 if TYPE_CHECKING:
     from larder.online.compiled import FeatureRows, Status
@@ -26,4 +27,4 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return loaded(f"{__name__}.{_MODULES[name]}", name)

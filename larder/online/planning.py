@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 from urllib.parse import quote
 
 import dill
@@ -18,7 +17,7 @@ from larder.online.on_demand import REQUEST
 from larder.online.packed.keys import check_key_types
 from larder.online.packed.record import Layout
 from larder.online.request import request_parser
-from larder.views import feature_fields
+from larder.views import age_limit, feature_fields
 
 
 def feature_plan(store: FeatureStore, service: str) -> FeaturePlan:
@@ -69,14 +68,13 @@ def view_plan(view: FeatureView, entities: Sequence[Entity] = ()) -> ViewPlan:
     types = {entity.join_key: from_value_type(entity.value_type) for entity in entities}
     types |= {column.name: column.dtype for column in view.entity_columns}
     types.pop(DUMMY_ENTITY_ID, None)
-    names = sorted(types)
+    names, limit = sorted(types), age_limit(view)
     plan = ViewPlan(
         name=view.name,
         join_keys=tuple(Feature(name, _dtype(types[name])) for name in names),
         request_keys=tuple(names),
         features=_features(feature_fields(view)),
-        # An on-demand view that is written to the online store has none.
-        ttl_seconds=_ttl_seconds(getattr(view, "ttl", None)),
+        ttl_seconds=None if limit is None else limit.total_seconds(),
     )
     check_key_types(plan)
     Layout(plan)
@@ -180,8 +178,3 @@ def _dtype(dtype: FeastType) -> str:
         parts = [f"{quote(name, safe='')}:{_dtype(part)}" for name, part in dtype.fields.items()]
         return f"struct<{','.join(parts)}>"
     return dtype.name.lower() if isinstance(dtype, PrimitiveFeastType) else str(dtype)
-
-
-def _ttl_seconds(ttl: timedelta | None) -> float | None:
-    """Feast's zero means no limit."""
-    return ttl.total_seconds() if ttl else None

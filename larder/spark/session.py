@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from larder.contracts.errors import DependencyError
 from larder.contracts.settings import Settings
+from larder.extras import importing
 from larder.spark.java import java_home
 
 if TYPE_CHECKING:
@@ -58,10 +59,11 @@ def spark_session(settings: Settings, app_name: str = "larder") -> "SparkSession
     """The running session, or a new one: Delta Lake, UTC, everything it writes under `settings.state`.
 
     The first start on a machine downloads two JARs; what Java has to say goes to `<state>/spark/spark.log`.
-    Raises DependencyError when Java or the JARs cannot be had.
+    Raises DependencyError when pyspark, Java or the JARs cannot be had.
     """
-    from pyspark import SparkConf
-    from pyspark.sql import SparkSession
+    with importing("Spark"):
+        from pyspark import SparkConf
+        from pyspark.sql import SparkSession
 
     active = SparkSession.getActiveSession()
     if active is not None:

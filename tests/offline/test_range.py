@@ -70,6 +70,19 @@ def test_views_with_different_keys_give_a_row_per_change_of_each_with_null_for_t
     ]
 
 
+def test_a_stored_row_with_a_null_key_is_nobodys_and_makes_no_request(mixed: FeatureStore, tmp_path: Path):
+    stray = pa.table(
+        {"shop_id": pa.array([None, "a"]), "item_id": [7, None], "at": instants("10:35", "10:40"), "left": [8, 9]}
+    )
+    write_table(tmp_path, "stock", stray, mode="append")
+
+    found = mixed.get_historical_features(
+        features=["stock:left"], start_date=at("10:15"), end_date=at("12:00")
+    ).to_arrow()
+
+    assert found.to_pylist() == [{"shop_id": "a", "item_id": 7, "event_timestamp": at("10:30"), "left": 5}]
+
+
 def test_without_a_start_the_range_is_as_long_as_the_longest_ttl(mixed: FeatureStore):
     found = mixed.get_historical_features(features=["sales:amount"], end_date=at("13:30")).to_arrow()
 

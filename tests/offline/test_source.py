@@ -2,9 +2,10 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
-from feast import FeatureStore
+from feast import BigQuerySource, FeatureStore
 from feast.data_source import DataSource
 
 from larder.contracts.errors import ConfigurationError, MissingColumnsError, MissingTableError
@@ -40,6 +41,18 @@ def test_a_source_that_names_a_missing_column_is_refused_at_apply(folder: Path):
 
     with pytest.raises(MissingColumnsError, match=r"'sold'.*sold_at"):
         source.validate(feature_store(folder).config)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"timestamp": "sold_at", "timestamp_field": "sold_at"}, "timestamp='sold_at', which is no datetime"),
+        ({}, "has no timestamp_field"),
+    ],
+)
+def test_a_source_without_the_column_of_instants_is_refused(options: dict[str, Any], words: str):
+    with pytest.raises(ConfigurationError, match=words):
+        DeltaSource(path="silver/sales", **options)
 
 
 @pytest.mark.parametrize("options", [{}, {"version": 0}, {"timestamp": NOON}])
@@ -94,3 +107,11 @@ def test_a_file_is_no_table_and_the_message_says_who_reads_it(tmp_path: Path):
 def test_version_and_timestamp_together_are_refused():
     with pytest.raises(ConfigurationError, match=r"version=0 and timestamp=2024-01-01T12:00:00\+00:00"):
         pans(version=0, timestamp=NOON)
+
+
+def test_a_source_that_the_store_does_not_read_is_refused_at_apply(tmp_path: Path):
+    store = feature_store(tmp_path)
+    elsewhere = BigQuerySource(name="sales", table="shop.sales", timestamp_field="at")
+
+    with pytest.raises(ConfigurationError, match=r"Source 'sales' is a BigQuerySource; .* reads DeltaSource"):
+        store._get_provider().validate_data_source(store.config, elsewhere)

@@ -1,16 +1,18 @@
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from feast import FeatureService, FeatureStore, Field, RequestSource
+from feast import FeatureService, FeatureStore, FeatureView, Field, RequestSource
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Float64, Int64
 
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.plan import Column, Feature, ViewPlan, decoded, encoded
+from larder.offline.history import history_of
 from larder.online.planning import feature_plan, view_plan
 from tests.online.feast_shop import applied_store, loyalty, offers, overall, relative, shop, user, visits
 
@@ -35,6 +37,17 @@ def test_a_view_is_planned_with_sorted_keys_and_features_and_its_ttl() -> None:
     )
     assert view_plan(visits).ttl_seconds == 600
     assert view_plan(overall).join_keys == ()
+
+
+def test_a_ttl_that_no_value_can_keep_is_refused_by_both_stores(tmp_path: Path) -> None:
+    view = FeatureView(
+        name="visits", entities=[user], ttl=timedelta(days=-1), schema=visits.schema, source=visits.source
+    )
+
+    with pytest.raises(ConfigurationError, match="'visits' has a ttl of -1 day"):
+        view_plan(view)
+    with pytest.raises(ConfigurationError, match="'visits' has a ttl of -1 day"):
+        history_of(view, applied(tmp_path).config)
 
 
 def test_the_registry_gives_the_same_plan_as_the_definition(tmp_path: Path) -> None:

@@ -1,16 +1,18 @@
 """Opening Delta tables at a version, and reading them with errors that say what to do."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from larder.contracts.errors import InvalidDataError, LarderError, MissingTableError, UnsupportedError, first_line
 from larder.offline.tables.integrity import RESTORE, check_files, missing_file, place
+from larder.offline.tables.kinds import is_text, without_views
 from larder.offline.tables.log import Log, list_log, listed_damage
 
 Options = Mapping[str, str]
@@ -30,6 +32,14 @@ def open_table(uri: str, version: int | None = None, *, options: Options | None 
     if damage:
         raise _damaged(uri, table.version(), damage)
     return table
+
+
+def scanned(table: DeltaTable, columns: Sequence[str], predicate: str | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of `table` that fulfil an SQL predicate, in no particular order. Raises what `reading` raises."""
+    partitions = [name for name in table.metadata().partition_columns if name in columns]
+    with reading(table):
+        for batch in pa.RecordBatchReader.from_stream(table.scan(columns=list(columns), predicate=predicate)):
+            yield _with_null_partitions(batch, partitions)
 
 
 @contextmanager
@@ -69,6 +79,18 @@ def scanning(table: DeltaTable) -> Iterator[None]:
 
 def table_schema(uri: str, version: int | None = None, *, options: Options | None = None) -> pa.Schema:
     return pa.schema(open_table(uri, version, options=options).schema().to_arrow())
+
+
+def _with_null_partitions(batch: pa.RecordBatch, partitions: Sequence[str]) -> pa.RecordBatch:
+    """In Delta an empty text as a partition's value is null, which is how Spark and Arrow read it; delta-rs' scan
+    gives the text."""
+    for name in partitions:
+        values = batch[name]
+        if is_text(values.type):
+            values = values.cast(without_views(values.type))
+            nulled = pc.if_else(pc.equal(values, ""), pa.scalar(None, values.type), values)
+            batch = batch.set_column(batch.schema.get_field_index(name), name, nulled)
+    return batch
 
 
 def _not_opened(uri: str, log: Log, version: int | None, problem: DeltaError) -> LarderError:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from larder.offline.conditions import Between, fulfilling
 from larder.offline.history import History
 from larder.offline.tables.columns import check_columns
-from larder.offline.tables.delta_table import open_table, reading
+from larder.offline.tables.delta_table import open_table, scanned
 from larder.offline.tables.kinds import in_utc
 from larder.offline.tables.parquet import ParquetFiles
 
@@ -50,8 +50,7 @@ def _opened_delta(history: History) -> OpenTable:
     def scan(columns: Sequence[str], where: Sequence[Between] = ()) -> Iterator[pa.RecordBatch]:
         # Statistics of times without a zone say nothing about instants.
         predicate = "" if history.naive_is_utc else " AND ".join(bounds.sql() for bounds in where)
-        with reading(table):
-            yield from pa.RecordBatchReader.from_stream(table.scan(columns=list(columns), predicate=predicate or None))
+        return scanned(table, columns, predicate or None)
 
     return OpenTable(pa.schema(table.schema().to_arrow()), scan, partial(check_columns, table), table.version())
 

@@ -11,6 +11,7 @@ import pandas as pd
 from feast import Entity, FeatureService, FeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
 from feast.infra.registry.base_registry import BaseRegistry
+from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.protos.feast.types.Value_pb2 import RepeatedValue, Value
 from feast.utils import _get_cached_request_context
 from feast.value_type import ValueType
@@ -51,9 +52,23 @@ def checked_columns(
     if isinstance(features, FeatureService):
         check_service(features)
     columns = entity_columns(rows)
-    (_, _, _, types, *_) = _get_cached_request_context(registry, project, features, full_names)
+    (_, on_demand, _, types, *_) = _get_cached_request_context(registry, project, features, full_names)
     check_keys(columns, types)
+    check_singletons(on_demand, columns)
     return columns
+
+
+def check_singletons(views: Sequence[OnDemandFeatureView], columns: Columns) -> None:
+    """Raise InvalidDataError for a request of several rows to a view that Feast computes for the first row only."""
+    rows = max(
+        (len(values.val if isinstance(values, RepeatedValue) else values) for values in columns.values()), default=0
+    )
+    names = [view.name for view in views if view.singleton]
+    if names and rows > 1:
+        raise InvalidDataError(
+            f"On-demand view {names[0]!r} has singleton=True, so Feast computes it for one row, but the request has "
+            f"{rows}. Ask for them one by one, or write its function for lists and take singleton off."
+        )
 
 
 def entity_columns(rows: EntityRows) -> Columns:

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     import redis.asyncio
 
 
+READS_AT_ONCE = 16
+"""Of one event loop. A read that waits for Redis also waits for all the work that others do in its loop meanwhile; with
+many more that alone would take as long as Redis may."""
+
+
 class Clients:
     """Connects on first use; safe to share between threads and event loops.
 
@@ -25,6 +30,7 @@ class Clients:
         self._read_timeout_seconds = read_timeout_seconds
         # A connection belongs to the event loop that opened it.
         self._of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis] = WeakKeyDictionary()
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
     @cached_property
     def bulk(self) -> "redis.Redis":
@@ -42,6 +48,11 @@ class Clients:
         if loop not in self._of_loop:
             self._of_loop[loop] = connect_async(self.address, timeout_seconds=self._read_timeout_seconds)
         return self._of_loop[loop]
+
+    @property
+    def turn(self) -> asyncio.Semaphore:
+        """Held by an asynchronous read of the running event loop from before its work until after it."""
+        return self._turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(READS_AT_ONCE))
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values of `keys`, None where there is none; one round trip."""

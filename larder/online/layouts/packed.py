@@ -93,10 +93,11 @@ class PackedLayout(OnlineStore):
         entity_keys: list[EntityKey],
         requested_features: list[str] | None = None,
     ) -> list[StoredRow]:
-        lookup = _whole_view(config, table, requested_features)
-        asked = lookup.asked(joined_columns(lookup.views[0].plan, entity_keys))
-        (rows,) = lookup.found(asked, await self._clients.get_async(asked.keys), self._clock())
-        return [_stored_row(lookup.views[0], row) for row in rows]
+        async with self._clients.turn:
+            lookup = _whole_view(config, table, requested_features)
+            asked = lookup.asked(joined_columns(lookup.views[0].plan, entity_keys))
+            (rows,) = lookup.found(asked, await self._clients.get_async(asked.keys), self._clock())
+            return [_stored_row(lookup.views[0], row) for row in rows]
 
     def get_online_features(
         self,
@@ -123,9 +124,10 @@ class PackedLayout(OnlineStore):
         full_feature_names: bool = False,
         include_feature_view_version_metadata: bool = False,
     ) -> OnlineResponse:
-        columns = checked_columns(features, entity_rows, registry, project, full_feature_names)
-        names = (full_feature_names, include_feature_view_version_metadata)
-        return await super().get_online_features_async(config, features, columns, registry, project, *names)
+        async with self._clients.turn:
+            columns = checked_columns(features, entity_rows, registry, project, full_feature_names)
+            names = (full_feature_names, include_feature_view_version_metadata)
+            return await super().get_online_features_async(config, features, columns, registry, project, *names)
 
     def update(
         self,

@@ -45,7 +45,8 @@ def fitted(column: pa.ChunkedArray, feature: Feature) -> pa.ChunkedArray:
     if not (_is_map(found, feature.dtype) if wanted is None else _is_acceptable(wanted, found, feature)):
         zone = " (a timestamp needs a time zone)" if "timestamp" in str(found) else ""
         raise InvalidDataError(
-            f"Column {feature.name!r} has type {found}, where {feature.dtype} belongs{zone}. Correct the source.",
+            f"Column {feature.name!r} has type {found}, where {feature.dtype} belongs{zone}. "
+            "Correct the source, or the type that the view declares.",
             field=feature.name,
         )
     if wanted is None:

@@ -108,7 +108,7 @@ class Layout:
 
     def refusal(self, record: bytes) -> OnlineStoreError | SchemaMismatchError:
         """What is wrong with bytes that are no record of this layout, and what to do."""
-        again = f"Materialize view {self.view.name!r} again (`larder features`)."
+        again = f"Materialize view {self.view.name!r} again (`feast materialize-incremental` or `larder features`)."
         if len(record) < HEADER.size or not record.startswith(MAGIC):
             return OnlineStoreError(
                 f"Redis holds {len(record)} bytes for view {self.view.name!r} that are no record of format "

@@ -13,6 +13,7 @@ import pytest
 import redis
 from feast import FeatureStore, Field
 from feast.errors import FeatureViewNotFoundException
+from feast.on_demand_feature_view import on_demand_feature_view
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Float64
@@ -195,3 +196,17 @@ def test_a_record_of_another_schema_is_refused_until_it_is_written_again(store: 
         answers(store, "visits:score", ANN)
     write(store, "visits", NOW, user_id="ann", score=5.0, length=1.0)
     assert answers(store, "visits:score", ANN) == [(5.0, "PRESENT")]
+
+
+def test_a_singleton_is_computed_for_one_row_and_refused_for_several(store: FeatureStore) -> None:
+    @on_demand_feature_view(
+        sources=[feast_shop.visits], schema=[Field(name="double", dtype=Float64)], mode="python", singleton=True
+    )
+    def doubled(row: dict[str, Any]) -> dict[str, Any]:
+        return {"double": row["score"] * 2}
+
+    store.apply([doubled])
+
+    assert store.get_online_features(["doubled:double"], [ANN]).to_dict()["double"] == [8.0]
+    with pytest.raises(InvalidDataError, match=r"'doubled' has singleton=True.*the request has 2"):
+        store.get_online_features(["doubled:double"], [ANN, ANN])

@@ -124,6 +124,7 @@ def test_addresses_are_shown_without_the_password() -> None:
         "redis+sentinel://a/s?sentinel_password=***&db=1"
     )
     assert client_address(connect("unix:///run/a b.sock?password=secret")) == "unix:///run/a b.sock"
+    assert client_address(connect("rediss://me:secret@host:6380/1")) == "rediss://host:6380/1"
 
 
 def test_a_user_with_a_password_reaches_a_unix_socket(start_server: StartServer, tmp_path: Path) -> None:

@@ -1,0 +1,84 @@
+"""On-demand views over historical rows, where lists of values are not what their functions take."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from feast import Entity, FeatureStore, FeatureView, Field, RequestSource
+from feast.on_demand_feature_view import on_demand_feature_view
+from feast.types import Array, Float64, String
+from feast.value_type import ValueType
+
+from larder.contracts.errors import InvalidDataError
+from larder.offline import DeltaSource
+from tests.offline.project import feature_store, write_table
+from tests.offline.shop import instants
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*experimental:RuntimeWarning")
+REQUEST = pa.table(
+    {"shop_id": ["a", "b", "c"], "event_timestamp": instants("11:00", "11:00", "11:00"), "tax": [1.0] * 3}
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FeatureStore:
+    """Sales per shop, and two functions of one row each."""
+    store = feature_store(tmp_path)
+    write_table(
+        tmp_path, "sales", pa.table({"shop_id": ["a", "b"], "at": instants("10:00", "10:00"), "price": [2.0, 3.0]})
+    )
+    shop = Entity(name="shop", join_keys=["shop_id"], value_type=ValueType.STRING)
+    sales = FeatureView(
+        name="sales",
+        entities=[shop],
+        schema=[Field(name="shop_id", dtype=String), Field(name="price", dtype=Float64)],
+        source=DeltaSource(path="sales", timestamp_field="at"),
+    )
+    request = RequestSource(name="asked", schema=[Field(name="tax", dtype=Float64)])
+    schema = [Field(name="gross", dtype=Float64), Field(name="both", dtype=Array(Float64))]
+
+    @on_demand_feature_view(sources=[sales, request], schema=schema, mode="python", singleton=True)
+    def taxed(row: dict[str, Any]) -> dict[str, Any]:
+        if row["price"] is None:
+            return {"gross": None, "both": [None]}
+        return {"gross": row["sales__price"] + row["tax"], "both": [[row["price"], row["tax"]]]}
+
+    store.apply([shop, sales, taxed])
+    return store
+
+
+def test_a_singleton_answers_each_row_as_serving_does_for_it_alone(store: FeatureStore):
+    found = store.get_historical_features(REQUEST, ["taxed:gross", "taxed:both"]).to_arrow()
+
+    assert found["gross"].to_pylist() == [3.0, 4.0, None]
+    assert found["both"].to_pylist() == [[2.0, 1.0], [3.0, 1.0], None]
+
+
+def test_a_singleton_of_no_rows_gives_its_columns(store: FeatureStore):
+    found = store.get_historical_features(REQUEST.slice(0, 0), ["taxed:gross"]).to_arrow()
+
+    assert found["gross"].to_pylist() == []
+
+
+def test_what_a_singleton_fails_with_is_told_with_its_name(store: FeatureStore):
+    bare = REQUEST.set_column(2, "tax", pa.array([1.0, None, 1.0]))
+
+    with pytest.raises(InvalidDataError, match="'taxed' failed: TypeError"):
+        store.get_historical_features(bare, ["taxed:gross"]).to_arrow()
+
+
+def test_versions_of_a_view_keep_their_full_names_beside_one_another(store: FeatureStore):
+    store.config.registry.enable_online_feature_view_versioning = True
+    store = FeatureStore(config=store.config)
+    sales = store.get_feature_view("sales")
+    wider = [*sales.schema, Field(name="pieces", dtype=Float64)]
+    store.apply(
+        [FeatureView(name="sales", entities=[store.get_entity("shop")], schema=wider, source=sales.batch_source)]
+    )
+
+    references = ["sales@v0:price", "sales@v1:price"]
+    found = store.get_historical_features(REQUEST, references, full_feature_names=True).to_arrow()
+
+    assert found.column_names[-2:] == ["sales@v0__price", "sales@v1__price"]
+    assert found["sales@v0__price"].to_pylist() == [2.0, 3.0, None]

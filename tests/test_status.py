@@ -1,0 +1,31 @@
+"""What `larder status` shows of a lake."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+from deltalake import write_deltalake
+
+from larder.status import TableStatus, stored_tables
+
+
+def test_tables_of_a_feast_repository_are_shown_like_those_in_layers(tmp_path: Path):
+    write_deltalake(str(tmp_path / "trips"), pa.table({"number": [1, 2]}))
+    write_deltalake(str(tmp_path / "silver" / "trips"), pa.table({"number": [1]}))
+
+    assert list(stored_tables(tmp_path)) == [TableStatus("silver/trips", 0, 1), TableStatus("trips", 0, 2)]
+
+
+def test_a_table_whose_files_have_no_statistics_is_shown_without_a_count(tmp_path: Path):
+    place = tmp_path / "trips"
+    write_deltalake(str(place), pa.table({"number": [1, 2]}))
+    commit = place / "_delta_log" / "00000000000000000000.json"
+    commit.write_text("\n".join(map(_without_stats, commit.read_text().splitlines())) + "\n")
+
+    assert list(stored_tables(tmp_path)) == [TableStatus("trips", 0, None)]
+
+
+def _without_stats(action: str) -> str:
+    found = json.loads(action)
+    found.get("add", {}).pop("stats", None)
+    return json.dumps(found)
