@@ -4,17 +4,20 @@ import hashlib
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from google.protobuf.json_format import MessageToDict
 
 from training.labels import LabelSelection
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+
+_CHANGES_BY_ITSELF = ("body", "createdTimestamp", "lastUpdatedTimestamp")
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,23 @@ def registry_hash(store: "FeatureStore", service: str) -> str:
     views = [store.registry.get_any_feature_view(name, store.project) for name in names]
     entities = sorted(store.list_entities(), key=lambda entity: entity.name)
     used = {name for view in views for name in getattr(view, "entities", [])}
-    specs = [definition.to_proto().spec, *(view.to_proto().spec for view in views)]
+    specs = [view.to_proto().spec for view in views]
     specs += [entity.to_proto().spec for entity in entities if entity.name in used]
-    digest = hashlib.sha256()
-    for spec in specs:
-        digest.update(hashlib.sha256(spec.SerializeToString(deterministic=True)).digest())
-    return digest.hexdigest()
+    # The order of a service's features is that of the model's inputs; it counts.
+    ordered = definition.to_proto().spec.SerializeToString(deterministic=True)
+    unordered = [_canonical(MessageToDict(spec)) for spec in specs]
+    return hashlib.sha256(ordered + msgspec.json.encode(unordered)).hexdigest()
+
+
+def _canonical(part: Any) -> Any:
+    """What a definition says: Feast 0.67 hands fields and aggregations back in an order that changes from process to
+    process, the bytes of a function beside its text likewise, and its sources with the times at which they were read.
+    """
+    if isinstance(part, dict):
+        return {name: _canonical(part[name]) for name in sorted(part) if name not in _CHANGES_BY_ITSELF}
+    if isinstance(part, list):
+        return sorted((_canonical(item) for item in part), key=msgspec.json.encode)
+    return part
 
 
 def commit(home: Path) -> str | None:

@@ -2,13 +2,14 @@
 
 import io
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager, redirect_stdout
 from datetime import datetime
 from pathlib import Path
 
-from feast import FeatureStore
+from feast import FeatureStore, OnDemandFeatureView
 from feast.repo_operations import apply_total
 
 from larder.compute.engine import SparkFeatureEngine
@@ -23,7 +24,16 @@ def apply_definitions(settings: Settings) -> FeatureStore:
     store = feature_store(settings)
     with _quiet_feast(settings.feature_repo):
         # Sources are silver tables that may not have rows yet; the engine says which one is missing.
-        apply_total(store.config, settings.feature_repo, skip_source_validation=True)
+        try:
+            apply_total(store.config, settings.feature_repo, skip_source_validation=True)
+        except ValueError as problem:
+            if view := _view_that_answers_none(problem):
+                raise ConfigurationError(
+                    f"On-demand view {view!r} returns None for the made-up values with which Feast tries it, once, at "
+                    "apply: each of its features must then be of its declared type. Return None only where an input "
+                    "is None, and another value for text that is not of the form expected."
+                ) from problem
+            raise
     return feature_store(settings)
 
 
@@ -46,6 +56,14 @@ def compact_gold(store: FeatureStore) -> None:
     with _quiet_feast(Path(store.repo_path)):
         for view in store.list_stream_feature_views():
             _engine(store).compact(view)
+
+
+def _view_that_answers_none(problem: ValueError) -> str:
+    """Feast's error names neither view nor feature; empty for any other error."""
+    if "nonetype cannot be converted" not in str(problem):
+        return ""
+    selves = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(problem.__traceback__)]
+    return next((view.name for view in selves if isinstance(view, OnDemandFeatureView)), "")
 
 
 def _engine(store: FeatureStore) -> SparkFeatureEngine:

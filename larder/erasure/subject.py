@@ -114,8 +114,13 @@ def _equal(sql: str, dtype: pa.DataType, key: Key) -> str:
     is_text = _is_text(dtype)
     if isinstance(key.value, str):
         return f"{sql if is_text else f'CAST({sql} AS VARCHAR)'} = {_quoted(key.value)}"
-    # Raw files write one whole number in several ways.
-    return f"{f'TRY_CAST({sql} AS BIGINT)' if is_text else sql} = {key.value}"
+    return _is_written(sql, key.value) if is_text else f"{sql} = {key.value}"
+
+
+def _is_written(sql: str, number: int) -> str:
+    """Raw files write one whole number in several ways. Not by a cast: deltalake cannot put TRY_CAST into a commit."""
+    sign = {-1: "-", 0: "[+-]?", 1: "[+]?"}[(number > 0) - (number < 0)]
+    return f"regexp_like({sql}, '^ *{sign}0*{abs(number)} *$')"
 
 
 def _is_text(dtype: pa.DataType) -> bool:

@@ -1,7 +1,8 @@
 """From Feast objects to plans. Beside the store itself the only module here that knows Feast."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 from urllib.parse import quote
 
 import dill
@@ -19,6 +20,8 @@ from larder.online.packed.record import Layout
 from larder.online.request import request_parser
 from larder.views import age_limit, feature_fields
 
+Source = TypeVar("Source")
+
 
 def feature_plan(store: FeatureStore, service: str) -> FeaturePlan:
     """The service compiled for the reader; columns in the service's order.
@@ -35,7 +38,7 @@ def feature_plan(store: FeatureStore, service: str) -> FeaturePlan:
         if isinstance(view, OnDemandFeatureView):
             on_demand[view.name] = _on_demand_plan(view)
             request_fields |= _request_fields(view)
-            sources = view.source_feature_view_projections.values()
+            sources = _by_name(view.source_feature_view_projections)
         else:
             sources = [projection]
         for source in sources:
@@ -131,10 +134,15 @@ def _on_demand_plan(view: OnDemandFeatureView) -> OnDemandPlan:
             f"{' with aggregations' if view.aggregations else ''}; the reader runs mode='python' on lists. "
             "Write its function as dict of lists -> dict of lists."
         )
-    inputs = [(REQUEST, field.name) for source in view.source_request_sources.values() for field in source.schema]
-    for projection in view.source_feature_view_projections.values():
+    inputs = [(REQUEST, field.name) for source in _by_name(view.source_request_sources) for field in source.schema]
+    for projection in _by_name(view.source_feature_view_projections):
         inputs += [(projection.name_to_use(), field.name) for field in projection.features]
     return OnDemandPlan(name=view.name, function=_payload(view), inputs=tuple(inputs), outputs=_features(view.features))
+
+
+def _by_name(sources: Mapping[str, Source]) -> list[Source]:
+    """The sources of an on-demand view; the registry keeps them in a map, whose order is another in each process."""
+    return [sources[name] for name in sorted(sources)]
 
 
 def _payload(view: OnDemandFeatureView) -> bytes:
@@ -146,7 +154,7 @@ def _payload(view: OnDemandFeatureView) -> bytes:
 
 
 def _request_fields(view: OnDemandFeatureView) -> dict[str, Feature]:
-    fields = [field for source in view.source_request_sources.values() for field in source.schema]
+    fields = [field for source in _by_name(view.source_request_sources) for field in source.schema]
     return {feature.name: feature for feature in _features(fields)}
 
 

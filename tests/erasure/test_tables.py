@@ -120,11 +120,23 @@ def test_a_text_matches_itself_and_nothing_else(tmp_path: Path, value: str, rows
 
 
 def test_a_number_is_found_however_a_raw_file_wrote_it(tmp_path: Path):
-    table = written(tmp_path / "raw", {"user": ["42", " 42", "042", "+42", "421", "4.2", "42.7", "x", None]})
+    table = written(tmp_path / "raw", {"user": ["42", " 42", "042", "+42", "421", "-42", "4.2", "42.7", "x", None]})
 
     found = tables.found(table, subject(user=42))
 
     assert found is not None and found.rows == 4
+
+
+@pytest.mark.parametrize(
+    ("number", "others"),
+    [(42, ["-7", "-07", "0", "-0"]), (-7, ["42", "042", "0", "-0"]), (0, ["42", "042", "-7", "-07"])],
+)
+def test_a_number_is_erased_however_a_raw_file_wrote_it(tmp_path: Path, number: int, others: list[str]):
+    table = written(tmp_path / "raw", {"user": ["42", "042", "-7", "-07", "0", "-0"]})
+
+    tables.erase(table, subject(user=number))
+
+    assert [row["user"] for row in content(table)] == others
 
 
 def test_a_number_is_found_among_numbers_of_other_types(tmp_path: Path):

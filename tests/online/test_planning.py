@@ -106,6 +106,23 @@ def test_a_view_in_another_role_reads_other_request_keys(tmp_path: Path) -> None
     assert plan.columns[0] == Column("score", "friend_visits", "score", "float64")
 
 
+def test_sources_of_an_on_demand_view_are_planned_by_name_whatever_order_the_registry_hands_out(tmp_path: Path) -> None:
+    sources = [RequestSource(name=name, schema=[Field(name=f"{name}_count", dtype=Int64)]) for name in "dcba"]
+
+    @on_demand_feature_view(
+        sources=[visits, overall, loyalty, *sources], mode="python", schema=[Field(name="sum", dtype=Int64)]
+    )
+    def summed(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"sum": inputs["points"]}
+
+    plan = feature_plan(applied(tmp_path, summed, more=(summed,)), "offers")
+
+    assert [view.name for view in plan.views] == ["loyalty", "overall", "visits"]
+    assert [key.name for key in plan.entity_keys] == ["shop_id", "user_id"]
+    assert [field.name for field in plan.request_fields] == ["a_count", "b_count", "c_count", "d_count"]
+    assert [view for view, _ in plan.on_demand[0].inputs] == sorted(view for view, _ in plan.on_demand[0].inputs)
+
+
 def test_one_name_for_two_features_is_refused(tmp_path: Path) -> None:
     friend = visits.with_name("friend_visits").with_join_key_map({"user_id": "friend_id"})
 

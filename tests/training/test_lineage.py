@@ -1,9 +1,22 @@
+import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from larder.compute.materialize import apply_definitions
+from larder.contracts.settings import load_settings
 from training.lineage import commit, data_hash
+
+SECOND_USE_CASE = Path(__file__).parent.parent / "second_use_case"
+PRINT_REGISTRY_HASH = """
+from larder.contracts.settings import load_settings
+from larder.registry import feature_store
+from training.lineage import registry_hash
+print(registry_hash(feature_store(load_settings()), "returns"))
+"""
 
 ROWS = pa.table({"n": pa.array([1.0, None, 3.0]), "s": ["a", None, ""], "b": [True, None, False]})
 
@@ -50,3 +63,18 @@ def test_the_commit_says_when_files_differ_from_it(tmp_path):
 
     assert clean is not None and len(clean) == 40
     assert commit(tmp_path) == f"{clean}-dirty"
+
+
+@pytest.mark.filterwarnings("ignore:.*experimental:RuntimeWarning")
+def test_processes_agree_on_the_hash_of_definitions_with_windows_and_on_demand_views(tmp_path, monkeypatch):
+    monkeypatch.setenv("LARDER_HOME", str(SECOND_USE_CASE))
+    monkeypatch.setenv("LARDER_STATE", str(tmp_path))
+    monkeypatch.setenv("LARDER_REDIS", "redis://127.0.0.1:1/0")
+    apply_definitions(load_settings())
+
+    def printed(seed: str) -> str:
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        command = [sys.executable, "-W", "ignore", "-c", PRINT_REGISTRY_HASH]
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+    assert printed("1") == printed("2") != ""
