@@ -92,6 +92,8 @@ class RawTable:
     def __post_init__(self) -> None:
         _require_columns(self.name, "key", self.key, self.columns)
         _require_columns(self.name, "check", tuple(check.column for check in self.checks), self.columns)
+        if self.transform is None and self.arrives_at is not None:
+            _require_columns(self.name, "arrives_at", (self.arrives_at,), self.columns)
 
 
 @dataclass(frozen=True)

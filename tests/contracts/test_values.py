@@ -8,6 +8,7 @@ import pytest
 
 from larder.contracts.answer import Answer
 from larder.contracts.errors import ConfigurationError
+from larder.contracts.ingestion import Column, RawTable
 from larder.contracts.monitoring import Monitoring
 from larder.contracts.objective import ErrorKpi, Gate, Kpi, Label, NumberLabel, Slice
 from larder.contracts.retraining import Release, Retraining, Trigger, require_fitting
@@ -16,11 +17,14 @@ from tests.training.solder import solder_objective
 
 NAN = float("nan")
 SHOPS = Slice("shop", "shop")
+COLUMNS = (Column("id"),)
 
 
 @pytest.mark.parametrize(
     ("declare", "said"),
     [
+        (lambda: RawTable("orders", "o*.csv", COLUMNS, ("id", "buyer")), r"has key columns \['buyer'\]; .* \['id'\]"),
+        (lambda: RawTable("orders", "o*.csv", COLUMNS, ("id",), arrives_at="at"), r"has arrives_at columns \['at'\]"),
         (lambda: ErrorKpi("cost", "EUR", NAN, 1.0, ""), "too_low of KPI 'cost' is nan; it must be a finite number"),
         (lambda: ErrorKpi("cost", "EUR", 1.0, "3", ""), "too_high of KPI 'cost' is '3'"),  # type: ignore[arg-type]
         (lambda: Kpi("cost", "EUR", 1.0, float("inf"), ""), "miss of KPI 'cost' is inf"),
