@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from larder.child_process import waited_for
 from larder.contracts.errors import LarderError
 from larder.contracts.reports import read_report, write_report
 from larder.contracts.settings import Settings
@@ -68,11 +69,7 @@ def _finished(step: str) -> StepRun:
     """Run one step to its end. Raises LarderError when it fails; its own message stands above."""
     started = time.monotonic()
     with subprocess.Popen([sys.executable, "-m", "larder", step]) as process, PeakMemory(process.pid) as peak:
-        try:
-            code = process.wait()
-        except KeyboardInterrupt:
-            process.wait()
-            raise
+        code = waited_for(process)
     if code != 0:
         raise LarderError(
             f"Step {step!r} ended with exit code {code}; its message is above. "

@@ -122,16 +122,18 @@ def _run(task: "Task", settings: Settings) -> None:
     """Work in a process of its own, whose settings are what Feast's plug-ins see there."""
     import msgspec
 
+    from larder.child_process import waited_for
     from larder.contracts.errors import LarderError
     from larder.contracts.settings import environment_of
 
     arguments = [sys.executable, "-m", "replay.worker", msgspec.json.encode(task).decode()]
     arguments += ["--debug"] if "--debug" in sys.argv else []
-    done = subprocess.run(arguments, env=environment_of(settings), check=False)
-    if done.returncode == LarderError.exit_code:
-        sys.exit(done.returncode)  # it has said why
-    if done.returncode != 0:
+    with subprocess.Popen(arguments, env=environment_of(settings)) as process:
+        code = waited_for(process)
+    if code == LarderError.exit_code:
+        sys.exit(code)  # it has said why
+    if code != 0:
         raise LarderError(
-            f"The replay ended early, with exit code {done.returncode}; its message is above, and what it left lies "
+            f"The replay ended early, with exit code {code}; its message is above, and what it left lies "
             f"in {settings.state}."
         )

@@ -5,6 +5,7 @@ Each runs with settings of its own, so that what a replay leaves is a project li
 """
 
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,6 +66,7 @@ class Task(msgspec.Struct, frozen=True):
 def main() -> None:
     task = msgspec.json.decode(sys.argv[1], type=Task)
     settings = load_settings()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # by way of what is done at the end
     try:
         if task.policy:
             (settings.state / RESULT).write_bytes(msgspec.json.encode(lived(task, settings)))
