@@ -58,9 +58,10 @@ def test_an_absent_file_is_named(tmp_path: Path):
         read_incidents(tmp_path / "incidents.toml")
 
 
+ORDERS = (Column("id"), Column("amount"), Column("placed_at", "timestamp"))
 INGESTION = Ingestion(
     raw=(
-        RawTable("orders", files="o*", key=("id",), columns=(Column("id"), Column("amount")), arrives_at="placed_at"),
+        RawTable("orders", files="o*", key=("id",), columns=ORDERS, arrives_at="placed_at"),
         RawTable("buyers", files="b*", key=("id",), columns=(Column("id"),)),
     ),
     silver=(),
