@@ -12,7 +12,7 @@ MODULES = {
     "spark": ("delta", "pyspark"),
     "training": ("fairlearn", "matplotlib", "mlflow", "onnx", "skl2onnx", "sklearn"),
     "monitoring": ("jinja2", "prometheus_client", "scipy"),
-    "serving": ("httptools", "onnxruntime", "starlette", "uvicorn"),
+    "serving": ("cryptography", "httptools", "onnxruntime", "starlette", "uvicorn"),
     "schedules": ("dagster",),
 }
 """Extra -> what is imported of it; a module of several extras stands at the one that needs least beside it."""

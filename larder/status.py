@@ -19,7 +19,7 @@ class TableStatus:
     """`<layer>/<table>`, or `<table>`, below the lake's root."""
     version: int
     rows: int | None
-    """None where the table's writer kept no counts."""
+    """None where the table's log does not count them."""
 
 
 @click.command()
@@ -46,14 +46,13 @@ def status(settings: Settings) -> None:
 
 def stored_tables(lake: Path) -> Iterator[TableStatus]:
     """Every Delta table one or two levels below a local lake, by name."""
-    import pyarrow as pa
     from deltalake import DeltaTable
+
+    from larder.versions.snapshot import row_count
 
     for log in sorted([*lake.glob("*/_delta_log"), *lake.glob("*/*/_delta_log")]):
         table = DeltaTable(log.parent)
-        counts = pa.table(table.get_add_actions(flatten=True))["num_records"].to_pylist()
-        rows = None if None in counts else sum(counts)
-        yield TableStatus(str(log.parent.relative_to(lake)), table.version(), rows)
+        yield TableStatus(str(log.parent.relative_to(lake)), table.version(), row_count(table))
 
 
 def champions(bundles: Path) -> list[tuple[str, str]]:

@@ -1,12 +1,15 @@
 """What Feast's registry says of a feature view, put right where Feast 0.67 loses it."""
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from larder.contracts.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView, Field
+
+Source = TypeVar("Source")
 
 
 def stored_views(store: "FeatureStore") -> "list[FeatureView]":
@@ -27,6 +30,11 @@ def age_limit(view: "FeatureView") -> timedelta | None:
             "which a value is withheld, or 0 for never."
         )
     return ttl or None
+
+
+def by_name(sources: Mapping[str, Source]) -> list[Source]:
+    """The sources of an on-demand view; the registry keeps them in a map, whose order is another in each process."""
+    return [sources[name] for name in sorted(sources)]
 
 
 def feature_fields(view: "FeatureView") -> list["Field"]:

@@ -3,28 +3,38 @@
 Keys are PEM files, as `openssl genpkey -algorithm ed25519` and `openssl pkey -pubout` write them.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-from larder.contracts.errors import ConfigurationError, DependencyError
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from larder.contracts.errors import ConfigurationError
+from larder.extras import importing
 
 _END = b"-----END PUBLIC KEY-----"
 
 
+class _Expected(NamedTuple):
+    """What a setting's file has to hold."""
+
+    setting: str
+    belongs: str
+    how: str
+    """What openssl is told to make one."""
+
+
+_PRIVATE = _Expected(
+    "LARDER_SIGNING_KEY", "private key, without a password,", "genpkey -algorithm ed25519 -out key.pem"
+)
+_PUBLIC = _Expected("LARDER_TRUSTED_KEYS", "public key", "pkey -in key.pem -pubout -out trusted.pem")
+
+
 def signature(data: bytes, key: Path) -> bytes:
     """By the private key in the file `key`. Raises ConfigurationError for a file that holds none."""
-    ed25519, serialization = _cryptography()
-    try:
-        private = serialization.load_pem_private_key(key.read_bytes(), password=None)
-    except OSError as problem:
-        raise _no_key(key, "private", f"cannot be read ({problem.strerror})") from problem
-    except (ValueError, TypeError) as problem:  # TypeError where a password would be needed
-        raise _no_key(key, "private", "holds something else") from problem
-    if not isinstance(private, ed25519.Ed25519PrivateKey):
-        raise _no_key(key, "private", f"holds an {type(private).__name__}")
+    with importing("A signature"):
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    (private,) = _keys(key, _PRIVATE, Ed25519PrivateKey, lambda pem: [load_pem_private_key(pem, password=None)])
     signed: bytes = private.sign(data)
     return signed
 
@@ -34,10 +44,15 @@ def is_signed(data: bytes, signed: bytes, trusted: Path) -> bool:
 
     Raises ConfigurationError for a file that holds none, or another kind of key.
     """
-    keys = _public_keys(trusted)  # says so where there is no cryptography
-    from cryptography.exceptions import InvalidSignature
+    with importing("A signature"):
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    for key in keys:
+    def loaded(pem: bytes) -> list[Any]:
+        return [load_pem_public_key(part + _END) for part in pem.split(_END) if part.strip()]
+
+    for key in _keys(trusted, _PUBLIC, Ed25519PublicKey, loaded):
         try:
             key.verify(signed, data)
         except InvalidSignature:
@@ -46,43 +61,22 @@ def is_signed(data: bytes, signed: bytes, trusted: Path) -> bool:
     return False
 
 
-def _public_keys(trusted: Path) -> "list[Ed25519PublicKey]":
-    ed25519, serialization = _cryptography()
+def _keys(path: Path, expected: _Expected, kind: type, loaded: Callable[[bytes], list[Any]]) -> list[Any]:
+    """The keys in a file, all of one kind and at least one."""
     try:
-        parts = [part + _END for part in trusted.read_bytes().split(_END) if part.strip()]
-        keys = [serialization.load_pem_public_key(part) for part in parts]
+        keys = loaded(path.read_bytes())
     except OSError as problem:
-        raise _no_key(trusted, "public", f"cannot be read ({problem.strerror})") from problem
-    except ValueError as problem:
-        raise _no_key(trusted, "public", "holds something else") from problem
-    others = [type(key).__name__ for key in keys if not isinstance(key, ed25519.Ed25519PublicKey)]
+        raise _no_key(path, expected, f"cannot be read ({problem.strerror})") from problem
+    except (ValueError, TypeError) as problem:  # TypeError where a password would be needed
+        raise _no_key(path, expected, "holds something else") from problem
+    others = [type(key).__name__ for key in keys if not isinstance(key, kind)]
     if others or not keys:
-        raise _no_key(trusted, "public", f"holds {', '.join(others) or 'nothing'}")
+        raise _no_key(path, expected, f"holds {', '.join(others) or 'nothing'}")
     return keys
 
 
-def _no_key(path: Path, kind: str, reason: str) -> ConfigurationError:
-    setting, belongs, how = {
-        "private": (
-            "LARDER_SIGNING_KEY",
-            "private key, without a password,",
-            "genpkey -algorithm ed25519 -out key.pem",
-        ),
-        "public": ("LARDER_TRUSTED_KEYS", "public key", "pkey -in key.pem -pubout -out trusted.pem"),
-    }[kind]
+def _no_key(path: Path, expected: _Expected, reason: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{setting} names {path}, which {reason} where the PEM of an Ed25519 {belongs} belongs. Make one with "
-        f"`openssl {how}`."
+        f"{expected.setting} names {path}, which {reason} where the PEM of an Ed25519 {expected.belongs} belongs. "
+        f"Make one with `openssl {expected.how}`."
     )
-
-
-def _cryptography() -> tuple[Any, Any]:
-    try:
-        from cryptography.hazmat.primitives import serialization
-        from cryptography.hazmat.primitives.asymmetric import ed25519
-    except ModuleNotFoundError:
-        raise DependencyError(
-            "Signatures of bundles need the package cryptography. Install it, or leave LARDER_SIGNING_KEY and "
-            "LARDER_TRUSTED_KEYS unset."
-        ) from None
-    return ed25519, serialization

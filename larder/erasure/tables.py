@@ -19,7 +19,7 @@ from larder.compute.position import encoded, position_in
 from larder.contracts.errors import InvalidDataError, UnsupportedError, first_line
 from larder.contracts.ingestion import SOURCE_FILE
 from larder.erasure.subject import Subject
-from larder.offline.tables.delta_table import open_table, reading
+from larder.offline.tables.delta_table import open_table, scanned
 from larder.offline.tables.integrity import place
 from larder.versions.snapshot import row_count
 
@@ -55,11 +55,10 @@ def found(table: str, subject: Subject) -> Found | None:
         return None
     column = SOURCE_FILE if SOURCE_FILE in schema.names else schema.names[0]
     rows, files = 0, Counter[str]()
-    with reading(delta):
-        for batch in pa.RecordBatchReader.from_stream(delta.scan(columns=[column], predicate=condition)):
-            rows += batch.num_rows
-            if column == SOURCE_FILE:
-                files.update(batch[column].to_pylist())
+    for batch in scanned(delta, [column], condition):
+        rows += batch.num_rows
+        if column == SOURCE_FILE:
+            files.update(batch[column].to_pylist())
     return Found(rows, files, _is_unfinished(delta))
 
 

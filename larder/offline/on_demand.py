@@ -13,6 +13,7 @@ from feast.types import UnixTimestamp, from_value_type
 from larder.contracts.errors import InvalidDataError, MissingColumnsError
 from larder.offline.requests import check_instants
 from larder.offline.types import declared
+from larder.views import by_name
 
 Columns = Mapping[str, pa.ChunkedArray]
 _NAMED = 5
@@ -53,7 +54,7 @@ def check_request_columns(views: Sequence[OnDemandFeatureView], requests: pa.Tab
 
 def _outputs(view: OnDemandFeatureView, requests: pa.Table, features: Columns) -> pa.Table:
     inputs = {name: requests[name] for name in view.get_request_data_schema()}
-    for projection in view.source_feature_view_projections.values():
+    for projection in by_name(view.source_feature_view_projections):
         for field in projection.features:
             inputs[f"{projection.name}__{field.name}"] = features[f"{projection.name_to_use()}:{field.name}"]
     if view.mode == "python":

@@ -1,8 +1,7 @@
 """From Feast objects to plans. Beside the store itself the only module here that knows Feast."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 import dill
@@ -18,9 +17,7 @@ from larder.online.on_demand import REQUEST
 from larder.online.packed.keys import check_key_types
 from larder.online.packed.record import Layout
 from larder.online.request import request_parser
-from larder.views import age_limit, feature_fields
-
-Source = TypeVar("Source")
+from larder.views import age_limit, by_name, feature_fields
 
 
 def feature_plan(store: FeatureStore, service: str) -> FeaturePlan:
@@ -38,7 +35,7 @@ def feature_plan(store: FeatureStore, service: str) -> FeaturePlan:
         if isinstance(view, OnDemandFeatureView):
             on_demand[view.name] = _on_demand_plan(view)
             request_fields |= _request_fields(view)
-            sources = _by_name(view.source_feature_view_projections)
+            sources = by_name(view.source_feature_view_projections)
         else:
             sources = [projection]
         for source in sources:
@@ -134,15 +131,10 @@ def _on_demand_plan(view: OnDemandFeatureView) -> OnDemandPlan:
             f"{' with aggregations' if view.aggregations else ''}; the reader runs mode='python' on lists. "
             "Write its function as dict of lists -> dict of lists."
         )
-    inputs = [(REQUEST, field.name) for source in _by_name(view.source_request_sources) for field in source.schema]
-    for projection in _by_name(view.source_feature_view_projections):
+    inputs = [(REQUEST, field.name) for source in by_name(view.source_request_sources) for field in source.schema]
+    for projection in by_name(view.source_feature_view_projections):
         inputs += [(projection.name_to_use(), field.name) for field in projection.features]
     return OnDemandPlan(name=view.name, function=_payload(view), inputs=tuple(inputs), outputs=_features(view.features))
-
-
-def _by_name(sources: Mapping[str, Source]) -> list[Source]:
-    """The sources of an on-demand view; the registry keeps them in a map, whose order is another in each process."""
-    return [sources[name] for name in sorted(sources)]
 
 
 def _payload(view: OnDemandFeatureView) -> bytes:
@@ -154,7 +146,7 @@ def _payload(view: OnDemandFeatureView) -> bytes:
 
 
 def _request_fields(view: OnDemandFeatureView) -> dict[str, Feature]:
-    fields = [field for source in _by_name(view.source_request_sources) for field in source.schema]
+    fields = [field for source in by_name(view.source_request_sources) for field in source.schema]
     return {feature.name: feature for feature in _features(fields)}
 
 

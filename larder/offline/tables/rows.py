@@ -6,7 +6,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from larder.offline.conditions import AnyOf, Between
-from larder.offline.tables.delta_table import reading
+from larder.offline.tables.delta_table import scanned
 from larder.offline.tables.kinds import in_utc, plain
 
 
@@ -24,10 +24,9 @@ def batches_of(
     """As `rows_of`, one batch after the other, so that a reader need not hold all of them."""
     schema = plain_schema(table, columns)
     predicate = " AND ".join(condition.sql() for condition in where) or None
-    with reading(table):
-        for batch in pa.RecordBatchReader.from_stream(table.scan(columns=schema.names, predicate=predicate)):
-            # Cast at once: what the scan decoded is let go before the next batch comes.
-            yield batch.select(schema.names).cast(schema)
+    for batch in scanned(table, schema.names, predicate):
+        # Cast at once: what the scan decoded is let go before the next batch comes.
+        yield batch.select(schema.names).cast(schema)
 
 
 def plain_schema(table: DeltaTable, columns: Sequence[str] | None = None) -> pa.Schema:

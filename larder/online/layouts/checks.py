@@ -60,11 +60,13 @@ def checked_columns(
 
 def check_singletons(views: Sequence[OnDemandFeatureView], columns: Columns) -> None:
     """Raise InvalidDataError for a request of several rows to a view that Feast computes for the first row only."""
+    names = [view.name for view in views if view.singleton]
+    if not names:
+        return
     rows = max(
         (len(values.val if isinstance(values, RepeatedValue) else values) for values in columns.values()), default=0
     )
-    names = [view.name for view in views if view.singleton]
-    if names and rows > 1:
+    if rows > 1:
         raise InvalidDataError(
             f"On-demand view {names[0]!r} has singleton=True, so Feast computes it for one row, but the request has "
             f"{rows}. Ask for them one by one, or write its function for lists and take singleton off."
