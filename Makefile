@@ -13,7 +13,7 @@ help: ## Show this list
 
 setup: $(READY) ## Make .venv from the hashed lock file, and .env from .env.example
 
-$(READY): requirements.lock infra/bootstrap.lock pyproject.toml infra/setup.sh
+$(READY): requirements.lock infra/bootstrap.lock pyproject.toml infra/stages/pyproject.toml infra/setup.sh
 	@PYTHON="$(PYTHON)" sh infra/setup.sh
 	@touch $(READY)
 

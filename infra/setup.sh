@@ -23,7 +23,8 @@ say "Installing the locked dependencies (about a minute when nothing is cached) 
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/bootstrap.lock
 .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock ||
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+    --editable . --editable infra/stages
 
 [ -f .env ] || cp .env.example .env
 say "Ready: .venv"

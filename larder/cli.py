@@ -13,7 +13,7 @@ from larder.contracts.errors import LarderError, first_line
 from larder.contracts.settings import load_settings
 from larder.contracts.use_case import place_in_use_case
 from larder.extras import missing_extra
-from larder.run import STEPS, run
+from larder.run import STEPS
 from larder.status import status
 from larder.versions.pins import checked_out
 
@@ -21,19 +21,35 @@ GROUP = "larder.commands"
 FAILED, REFUSED = 1, 2
 """Exit codes: a defect of ours, and an error that the user can act on."""
 
+_STAGES_ARE_ABSENT = (
+    "Only the feature store is installed here; pipelines, training, serving and monitoring come with `make setup` in a "
+    "checkout, or `pip install ./infra/stages` there."
+)
+
 
 class StageCommands(click.Group):
-    """The commands of this module and those that installed stages registered."""
+    """The commands of this module, and those that the store and installed stages registered."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         names = {*self.commands, *(entry.name for entry in entry_points(group=GROUP))}
-        return [step for step in STEPS if step in names] + sorted(names - set(STEPS))
+        first = [name for name in ("run", *STEPS) if name in names]
+        return first + sorted(names - set(first))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if own := super().get_command(ctx, cmd_name):
             return own
         found = entry_points(group=GROUP, name=cmd_name)
         return _loaded(next(iter(found))) if found else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as problem:
+            if "run" not in self.list_commands(ctx):
+                problem.message += f" {_STAGES_ARE_ABSENT}"
+            raise
 
 
 @click.group(
@@ -46,13 +62,7 @@ class StageCommands(click.Group):
 @click.version_option(package_name="larder")
 @click.pass_context
 def larder(ctx: click.Context, debug: bool) -> None:  # noqa: ARG001 - read by main()
-    """Features on Delta Lake and Redis, declared in Feast; models in MLflow; online equals offline.
-
-    \b
-    Everything at once:      larder run
-    Step by step:            larder ingest | features | train | promote | verify | ask | report
-    Answer over HTTP:        larder serve
-    """
+    """Features on Delta Lake and Redis, declared in Feast; models in MLflow; online equals offline."""
     ctx.obj = load_settings()
     if held := checked_out(ctx.obj):
         Console(stderr=True).print(
@@ -64,7 +74,6 @@ def larder(ctx: click.Context, debug: bool) -> None:  # noqa: ARG001 - read by m
         )
 
 
-larder.add_command(run)
 larder.add_command(status)
 
 

@@ -1,9 +1,13 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from larder import cli
 
 
 def larder(home: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
@@ -21,8 +25,8 @@ def test_help_lists_the_steps_in_their_order(tmp_path: Path):
     shown = larder(tmp_path, "--help").stdout
 
     listed = [line.split()[0] for line in shown.split("Commands:")[1].splitlines() if line.startswith("  ")]
-    assert listed[:6] == ["ingest", "features", "train", "promote", "verify", "ask"]
-    assert {"run", "serve", "status", "up", "down", "report"} <= set(listed)
+    assert listed[:7] == ["run", "ingest", "features", "train", "promote", "verify", "ask"]
+    assert {"serve", "status", "up", "down", "report"} <= set(listed)
     assert "not installed" not in shown
 
 
@@ -73,6 +77,23 @@ def test_an_unknown_command_is_refused(tmp_path: Path):
 
     assert done.returncode == 2
     assert "No such command 'fly'" in done.stderr
+
+
+def test_where_the_store_alone_is_installed_a_command_of_a_stage_says_where_stages_come_from(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def of_the_store(**asked: str) -> EntryPoints:
+        return EntryPoints(
+            each for each in entry_points(**asked) if each.value.startswith("larder.") and each.name != "run"
+        )
+
+    monkeypatch.setattr(cli, "entry_points", of_the_store)
+
+    done = CliRunner().invoke(cli.larder, ["train"])
+
+    assert done.exit_code == 2
+    assert "No such command 'train'. Only the feature store is installed here" in done.output
+    assert "  features " in CliRunner().invoke(cli.larder, ["--help"]).output
 
 
 def test_redis_out_of_reach_is_said_with_the_remedy(tmp_path: Path):

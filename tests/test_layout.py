@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from setuptools import find_packages
 
 from larder.contracts.settings import Settings
 
@@ -82,8 +83,32 @@ def test_every_setting_is_explained_in_the_example_file():
     assert explained == variables
 
 
+def test_the_store_is_installed_without_the_stages_and_they_as_a_package_of_their_own():
+    """Feast repositories have packages called `training` and `serving`, too."""
+
+    def installed(project: str) -> set[str]:
+        found = tomllib.loads((ROOT / project).read_text())["tool"]["setuptools"]["packages"]["find"]
+        return {name.split(".")[0] for name in find_packages(str(ROOT), include=found["include"])}
+
+    assert installed("pyproject.toml") == {"larder"}
+    assert installed("infra/stages/pyproject.toml") == {path.parts[-2] for path in ROOT.glob("*/__init__.py")} - {
+        "larder",
+        "tests",
+    }
+
+
+def test_both_packages_have_the_same_version_and_python():
+    store, stages = (
+        tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"] for folder in (".", "infra/stages")
+    )
+
+    for field in ("version", "requires-python", "license"):
+        assert store[field] == stages[field], field
+
+
 def test_the_pages_beside_the_code_are_installed_with_it():
-    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    stages = tomllib.loads((ROOT / "infra" / "stages" / "pyproject.toml").read_text())
+    patterns = stages["tool"]["setuptools"]["package-data"]
     installed = {path for package, globs in patterns.items() for glob in globs for path in (ROOT / package).glob(glob)}
     beside = {path for folder in ("larder", *STAGES, *ABOVE) for path in (ROOT / folder).rglob("*.*")}
 

@@ -21,3 +21,24 @@ def test_a_setting_that_is_none_is_refused_with_those_there_are(section: Any, se
     with pytest.raises(ConfigurationError, match=f"no setting '{setting}'; it has {possible}") as refused:
         getattr(RepoConfig(project="shop", provider="local", registry="registry.db", **section), name)
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        (
+            {"offline_store": {"type": "larder.offline.DeltaOfflineStore", "engine": "fast"}},
+            "engine is 'fast'. Input should be 'auto'",
+        ),
+        (
+            {"online_store": {"type": "larder.online.RedisOnlineStore", "read_timeout_seconds": "redis://u:secret@h"}},
+            "read_timeout_seconds is an address. Input should be a valid number",
+        ),
+    ],
+)
+def test_a_value_that_does_not_fit_is_told_in_one_line(section: Any, said: str):
+    (name,) = section
+
+    with pytest.raises(ConfigurationError, match=said) as refused:
+        getattr(RepoConfig(project="shop", provider="local", registry="registry.db", **section), name)
+    assert "\n" not in str(refused.value) and "secret" not in str(refused.value)

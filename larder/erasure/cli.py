@@ -14,6 +14,8 @@ from larder.lock import only_one_ingestion
 if TYPE_CHECKING:
     from larder.erasure.plan import Erasure
 
+NAMES_IN_A_LINE = 5
+
 
 @click.command(context_settings={"max_content_width": 110})
 @click.argument("keys", metavar="KEY=VALUE...", nargs=-1, required=True)
@@ -106,6 +108,7 @@ def _print_found(console: Console, found: "Erasure", broken: list[str]) -> None:
         "Cannot be rebuilt afterwards, for the old versions go": broken,
     }.items():
         if names:
-            console.print(f"{text}: {', '.join(names)}", highlight=False, markup=False)
+            listed = ", ".join(names) if len(names) <= NAMES_IN_A_LINE else "".join(f"\n  {name}" for name in names)
+            console.print(f"{text}: {listed}", highlight=False, markup=False)
     if not found.is_due:
         console.print("There is nothing to erase.")

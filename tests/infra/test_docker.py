@@ -12,7 +12,7 @@ from larder.cli import larder
 ROOT = Path(__file__).parent.parent.parent
 DOCKERFILE = (ROOT / "infra" / "docker" / "Dockerfile").read_text()
 IGNORED = (ROOT / "infra" / "docker" / "Dockerfile.dockerignore").read_text().splitlines()
-PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PYPROJECT, STAGES = (tomllib.loads((ROOT / folder / "pyproject.toml").read_text()) for folder in (".", "infra/stages"))
 
 
 def copied() -> list[str]:
@@ -30,9 +30,14 @@ def test_everything_that_is_copied_exists_and_reaches_the_builder():
 
 
 def test_every_package_of_the_project_is_in_the_image():
-    packages = {name.rstrip("*") for name in PYPROJECT["tool"]["setuptools"]["packages"]["find"]["include"]}
+    packages = {
+        name.rstrip("*")
+        for project in (PYPROJECT, STAGES)
+        for name in project["tool"]["setuptools"]["packages"]["find"]["include"]
+    }
 
-    assert packages <= set(copied())
+    assert {"larder", "serving"} <= packages <= set(copied())
+    assert DOCKERFILE.count("./infra/stages\n") == 2  # installed in both
 
 
 def test_every_extra_that_is_installed_exists():

@@ -20,6 +20,8 @@ from larder.contracts.errors import first_line
 
 SERVERS_PAGE = "docs/redis_servers.md"
 
+NO_ANSWER = "Start it (`larder up` does if it is embedded), or correct connection_string or LARDER_REDIS"
+
 SIGNS = (
     ("CERTIFICATE_VERIFY_FAILED", "shows a certificate that is not trusted", "Name its CA with ?ssl_ca_certs=<file>"),
     ("WRONG_VERSION_NUMBER", "does not speak TLS", "Use redis:// instead of rediss://"),
@@ -42,6 +44,8 @@ def failure_sentence(problem: Exception, address: str) -> str:
         meaning, remedy = "is moving these keys to another node", "Try again"
     else:
         meaning, remedy = _meaning(problem)
+    if remedy == NO_ANSWER and address.startswith("rediss"):
+        remedy += "; one without TLS never answers rediss://, but redis://"
     return f"Redis at {address} {meaning}: {_shown(problem)}. {remedy}."
 
 
@@ -63,10 +67,7 @@ def _meaning(problem: Exception) -> tuple[str, str]:
         if sign.lower() in text.lower():
             return meaning, remedy
     if isinstance(problem, ConnectionError | TimeoutError):
-        return (
-            "does not answer",
-            "Start it (`larder up` does if it is embedded), or correct connection_string or LARDER_REDIS",
-        )
+        return "does not answer", NO_ANSWER
     return "refused", "Look at its log, or set connection_string or LARDER_REDIS to another"
 
 
