@@ -47,9 +47,9 @@ class StageCommands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as problem:
-            if "run" not in self.list_commands(ctx):
-                problem.message += f" {_STAGES_ARE_ABSENT}"
-            raise
+            if "run" in self.list_commands(ctx):
+                raise
+            raise click.UsageError(f"{problem.message} {_STAGES_ARE_ABSENT}", ctx) from None
 
 
 @click.group(

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from larder.child_process import waited_for
 from larder.contracts.errors import LarderError
@@ -42,7 +43,9 @@ def run(settings: Settings, first: str) -> None:
     """
     console = Console()
     at = settings.clock()
-    console.print(f"[bold]Larder[/] runs at {at:%Y-%m-%d %H:%M} UTC; state in {settings.state}", highlight=False)
+    console.print(
+        f"[bold]Larder[/] runs at {at:%Y-%m-%d %H:%M} UTC; state in {escape(str(settings.state))}", highlight=False
+    )
     done = _earlier(settings, before=first)
     for step in STEPS[STEPS.index(first) :]:
         console.rule(f"{len(done) + 1}/{len(STEPS)} larder {step}", align="left")

@@ -30,8 +30,8 @@ def status(settings: Settings) -> None:
     console.print(
         f"Clock      {settings.clock():%Y-%m-%d %H:%M:%S} UTC{'' if settings.replay_at is None else ' (replay)'}"
     )
-    console.print(f"Lake       {settings.lake}", soft_wrap=True, highlight=False)
-    console.print(f"Redis      {_redis_status(settings)}", soft_wrap=True, highlight=False)
+    console.print(f"Lake       {settings.lake}", soft_wrap=True, highlight=False, markup=False)
+    console.print(f"Redis      {_redis_status(settings)}", soft_wrap=True, highlight=False, markup=False)
     for model, version in champions(settings.bundles):
         console.print(f"Champion   {model}, version {version}", highlight=False)
     if "://" in settings.lake:

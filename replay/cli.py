@@ -61,7 +61,7 @@ def replay(settings: Settings, start: str, until: str, policies: str, path: Path
         console.print(incident_table(results))
     plot = _folder(settings, begin, end, incidents) / f"{policies}.svg"
     plot.write_bytes(comparison_plot(results))
-    console.print(f"Plot: {plot}", highlight=False, soft_wrap=True)
+    console.print(f"Plot: {plot}", highlight=False, markup=False, soft_wrap=True)
     if is_json:
         click.echo(msgspec.json.encode(summary(results)).decode())
 

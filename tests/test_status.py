@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pyarrow as pa
+from click.testing import CliRunner
 from deltalake import write_deltalake
 
-from larder.status import TableStatus, stored_tables
+from larder.contracts.settings import load_settings
+from larder.status import TableStatus, status, stored_tables
 
 
 def test_tables_of_a_feast_repository_are_shown_like_those_in_layers(tmp_path: Path):
@@ -23,6 +25,12 @@ def test_a_table_whose_files_have_no_statistics_is_shown_without_a_count(tmp_pat
     commit.write_text("\n".join(map(_without_stats, commit.read_text().splitlines())) + "\n")
 
     assert list(stored_tables(tmp_path)) == [TableStatus("trips", 0, None)]
+
+
+def test_a_folder_with_brackets_in_its_name_is_shown_as_it_is(tmp_path: Path):
+    settings = load_settings({"LARDER_HOME": str(tmp_path), "LARDER_LAKE": str(tmp_path / "lake[old]")})
+
+    assert f"{tmp_path}/lake[old]" in CliRunner().invoke(status, obj=settings).output
 
 
 def _without_stats(action: str) -> str:

@@ -97,7 +97,7 @@ def promote(settings: Settings, number: str | None, reason: str) -> None:
         done = promote_candidate(store, settings, objective, release, chosen, ledger=ledger, reason=reason)
     write_report(settings, "promote", promote_report(done))
     compared = f"equal to scikit-learn within {done.export.max_difference:.1g} on {done.export.rows:,} rows"
-    console.print(f"Runtime: {done.export.runtime}, {done.export.reason or compared}", highlight=False)
+    console.print(f"Runtime: {done.export.runtime}, {done.export.reason or compared}", highlight=False, markup=False)
     console.print(f"[bold]{model}[/] version {done.version.number} is the champion. Next: larder serve")
 
 
@@ -136,7 +136,7 @@ def rebuild(settings: Settings, run: str, output: Path | None) -> None:
     console.print(f"rebuilt  {done.data.lineage.data_hash}", highlight=False)
     if output is not None:
         write_rows(done.data, output)
-        console.print(f"Rows in {output}", highlight=False)
+        console.print(f"Rows in {output}", highlight=False, markup=False)
     if not done.is_identical:
         commit = (record.lineage.commit or "").removesuffix("-dirty")
         remedy = f" Check out {commit[:12]}, apply its definitions and rebuild there." if commit else ""

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from larder.contracts.objective import TITLES
@@ -43,7 +44,7 @@ def print_features(
     for reason in dict.fromkeys(item.reason for item in features if item.verdict == Verdict.UNKNOWN):
         alike = [item.feature for item in features if item.reason == reason]
         named = alike[0] + (f" and {len(alike) - 1} more" if len(alike) > 1 else "")
-        console.print(f"[yellow]Cannot tell {named}:[/] {reason}", highlight=False)
+        console.print(f"[yellow]Cannot tell {named}:[/] {escape(reason)}", highlight=False)
 
 
 def _figures(item: FeatureLeakage) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ def history_command(settings: Settings, as_json: bool) -> None:
     import msgspec
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from larder.ledger import ledger_of
     from training.release.state import history, release_state
@@ -40,7 +41,9 @@ def history_command(settings: Settings, as_json: bool) -> None:
     table = Table("version", "from", "until", "by", "reason", "who", title=f"{model}, UTC", title_justify="left")
     for service in services:
         until = _second(service.until) if service.until else "now"
-        table.add_row(service.version, _second(service.since), until, service.act, service.reason, service.actor)
+        table.add_row(
+            service.version, _second(service.since), until, service.act, *map(Text, (service.reason, service.actor))
+        )
     console = Console()
     console.print(table if services else f"No version of {model} ever served. Next: larder promote")
     if said := _under_way(release_state(ledger, model)):

@@ -75,7 +75,7 @@ def retrain(settings: Settings, if_needed: bool, explain: bool) -> None:
         entry = release_challenger(
             feature_store(settings), settings, objective, policy, version, now=now, ledger=ledger, training_data=rows
         )
-    console.print(f"[bold]{model}[/] version {version.number}: {entry.act}, {entry.reason}", highlight=False)
+    console.print(f"{model} version {version.number}: {entry.act}, {entry.reason}", highlight=False, markup=False)
 
 
 def print_decision(console: "Console", decision: "Decision") -> None:
@@ -83,16 +83,17 @@ def print_decision(console: "Console", decision: "Decision") -> None:
     answer = "A new model is due" if decision.is_due else "No new model is due"
     console.print(f"[bold]{answer}[/]" + (", and refused" if decision.is_due and decision.refusals else ""))
     for reason in decision.reasons:
-        console.print(f"  because {reason}", highlight=False, soft_wrap=True)
+        console.print(f"  because {reason}", highlight=False, markup=False, soft_wrap=True)
     for refusal in decision.refusals:
-        console.print(f"  [yellow]refused:[/] {refusal}", highlight=False, soft_wrap=True)
+        console.print(f"  refused: {refusal}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_evidence(console: "Console", decision: "Decision") -> None:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("fact", "value", title="Evidence", title_justify="left")
     for name, value in decision.evidence.items():
         text = "\n".join(value) if isinstance(value, list) else "" if value is None else str(value)
-        table.add_row(name.replace("_", " "), text)
+        table.add_row(name.replace("_", " "), Text(text))
     console.print(table)

@@ -66,7 +66,9 @@ def _follow(store: "FeatureStore", settings: Settings, console: "Console") -> No
             # What this process did is on record; only its first run may follow one that was cut off.
             results = _brought_up(store, settings, instant, lambda _: None, lambda _: {})
         except LarderError as problem:
-            console.print(f"{instant:%Y-%m-%d %H:%M:%S}Z {problem}", style="red", highlight=False, soft_wrap=True)
+            console.print(
+                f"{instant:%Y-%m-%d %H:%M:%S}Z {problem}", style="red", highlight=False, markup=False, soft_wrap=True
+            )
             continue
         for result in results:
             if result.is_news:

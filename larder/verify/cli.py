@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from larder.contracts.errors import DifferenceError, InvalidDataError
 from larder.contracts.reports import write_report
@@ -136,7 +137,12 @@ def _watch(proof: Proof, console: Console, seconds: float, host: str, port: int 
     with nullcontext() if port is None else served(metrics, host=host, port=port) as shown:
         if shown is not None:
             console.print(f"Metrics at http://{host}:{shown}/metrics", highlight=False)
-        watch(one_round, metrics, seconds=seconds, failed=lambda problem: console.print(f"[red]{problem.message}[/]"))
+        watch(
+            one_round,
+            metrics,
+            seconds=seconds,
+            failed=lambda problem: console.print(f"[red]{escape(problem.message)}[/]"),
+        )
 
 
 def _compared(

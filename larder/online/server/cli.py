@@ -11,6 +11,7 @@ from larder.contracts.settings import Settings
 def up(settings: Settings) -> None:
     """Start the embedded Redis, or check the one in LARDER_REDIS or feature_store.yaml."""
     from rich.console import Console
+    from rich.markup import escape
 
     from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect, without_password
     from larder.online.server.health import redis_health
@@ -19,10 +20,10 @@ def up(settings: Settings) -> None:
     address = project_address(settings)
     health = redis_health(connect(address, timeout_seconds=BULK_TIMEOUT_SECONDS))
     console = Console()
-    console.print(f"Redis [bold]{health.version}[/] answers at {without_password(address)}")
+    console.print(f"Redis [bold]{health.version}[/] answers at {escape(without_password(address))}")
     console.print(f"  {health.keys:,} keys, {health.used_memory_mb:.1f} MB, persistence: {health.persistence}")
     for warning in health.warnings:
-        console.print(f"  [yellow]{warning}[/]")
+        console.print(f"  [yellow]{escape(warning)}[/]")
 
 
 @click.command()
