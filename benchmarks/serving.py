@@ -12,37 +12,24 @@ themselves; no peer runs here, hence no `ratio_to_feast`.
 import argparse
 import http.client
 import json
-import os
 import random
-import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import psutil
-import pyarrow as pa
+from served import ENTITIES, NAME, cpu_seconds, got, project, serving
 
-from larder.contracts.bundle import Manifest, set_champion, set_shadow, write_bundle
-from larder.contracts.plan import Column, Feature, FeaturePlan, ViewPlan
+from larder.contracts.bundle import set_shadow
 from larder.contracts.settings import Settings
-from larder.online.position import Position, write_position
 from larder.online.server import embedded
-from larder.online.server.connection import connect
-from larder.online.writer import write_records
 
-NAME = "benchmark"
-VIEWS, FEATURES, ENTITIES = 5, 10, 1_000
 LOAD = 0.8
 """Share of the greatest rate one connection reaches."""
 SECONDS_TO_LISTEN = 30
-SERVING_FILE = 'from larder.contracts.answer import Answer\nanswer = Answer(label_table="none")\n'
 
 
 @dataclass(frozen=True)
@@ -61,7 +48,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the requests")
     requests = 1_000 if parser.parse_args().quick else 10_000
     with tempfile.TemporaryDirectory() as folder:
-        settings = _project(Path(folder))
+        settings = project(Path(folder))
         try:
             for bar in _bars(settings, requests):
                 print(json.dumps(bar), flush=True)
@@ -70,7 +57,7 @@ def main() -> None:
 
 
 def _bars(settings: Settings, requests: int) -> Iterator[dict[str, object]]:
-    with _server(settings) as (process, port, cpu_s_to_ready, seconds_to_ready):
+    with serving(settings) as (process, port, cpu_s_to_ready, seconds_to_ready):
         _measured(process, port, requests // 10, rate=None)  # warm
         writer_cpu_before = _writer_cpu_seconds(process)
         peak = _measured(process, port, requests, rate=None)
@@ -101,20 +88,10 @@ def _let_listen(settings: Settings, port: int) -> None:
     """A second version, like the champion, answers unseen from when this returns."""
     set_shadow(settings.bundles, NAME, "2")
     deadline = time.monotonic() + SECONDS_TO_LISTEN
-    while json.loads(_got(port, "/model"))["shadow"]["version"] != "2":
+    while json.loads(got(port, "/model"))["shadow"]["version"] != "2":
         if time.monotonic() > deadline:
-            raise SystemExit(f"No shadow listens after {SECONDS_TO_LISTEN} s: {_got(port, '/model').decode()}")
+            raise SystemExit(f"No shadow listens after {SECONDS_TO_LISTEN} s: {got(port, '/model').decode()}")
         time.sleep(0.1)
-
-
-def _got(port: int, path: str) -> bytes:
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        content = response.read()
-    if response.status != http.client.OK:
-        raise SystemExit(f"{path} is answered with {response.status}: {content.decode()}")
-    return content
 
 
 def _measured(process: psutil.Process, port: int, requests: int, *, rate: float | None) -> Measured:
@@ -123,7 +100,7 @@ def _measured(process: psutil.Process, port: int, requests: int, *, rate: float 
     bodies = [json.dumps({"rows": [{"entity": seeded.randrange(ENTITIES)}]}).encode() for _ in range(requests)]
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     latencies = []
-    cpu_before, started = _cpu_seconds(process), time.perf_counter()
+    cpu_before, started = cpu_seconds(process), time.perf_counter()
     for number, body in enumerate(bodies):
         # At a fixed rate latency counts from the instant at which the request was due, waiting included.
         due = time.perf_counter() if rate is None else started + number / rate
@@ -135,109 +112,15 @@ def _measured(process: psutil.Process, port: int, requests: int, *, rate: float 
             raise SystemExit(f"The server answered {response.status}: {content.decode()}")
         latencies.append(time.perf_counter() - due)
     seconds = time.perf_counter() - started
-    cpu = _cpu_seconds(process) - cpu_before
+    cpu = cpu_seconds(process) - cpu_before
     connection.close()
     p50, p99 = np.quantile(latencies, [0.5, 0.99]) * 1000
     return Measured(requests, seconds, cpu / requests * 1000, float(p50), float(p99))
 
 
-@contextmanager
-def _server(settings: Settings) -> Iterator[tuple[psutil.Process, int, float, float]]:
-    """The running server: process, port, and CPU and wall seconds until it was ready."""
-    environment = os.environ | {"LARDER_HOME": str(settings.home), "LARDER_STATE": str(settings.state)}
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        started = time.perf_counter()
-        child = subprocess.Popen(
-            [sys.executable, "-m", "larder", "serve", "--fd", str(listener.fileno())],
-            env=environment,
-            pass_fds=[listener.fileno()],
-            stdout=subprocess.DEVNULL,
-        )
-    try:
-        process = psutil.Process(child.pid)
-        _got(port, "/ready")
-        yield process, port, _cpu_seconds(process), time.perf_counter() - started
-    finally:
-        child.terminate()
-        child.wait()
-
-
-def _cpu_seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
 def _writer_cpu_seconds(server: psutil.Process) -> float:
     """Of the process beside the server that stores the prediction log."""
-    return sum(_cpu_seconds(child) for child in server.children() if "serving.log_writer" in child.cmdline())
-
-
-def _project(home: Path) -> Settings:
-    """A project with a champion of 50 inputs, and Redis filled with what it reads."""
-    for stage, text in (("feature_repo", ""), ("serving", SERVING_FILE)):
-        (home / stage).mkdir()
-        (home / stage / f"{NAME}.py").write_text(text)
-    state = home / "state"
-    settings = Settings(home=home, state=state, lake=str(state / "lake"), raw=state / "raw")
-    plan = _plan()
-    graph = _graph(len(plan.columns))
-    for version in ("1", "2"):
-        write_bundle(settings.bundles, _manifest(plan, version), plan, graph)
-    set_champion(settings.bundles, NAME, "1")
-    client = connect(embedded.start(settings), timeout_seconds=10)
-    now = datetime.now(UTC)
-    generator = np.random.default_rng(7)
-    for view in plan.views:
-        columns = {feature.name: generator.normal(size=ENTITIES) for feature in view.features}
-        at = pa.array([now] * ENTITIES, pa.timestamp("us", "UTC"))
-        rows = pa.table({"entity": np.arange(ENTITIES), **columns, "event_timestamp": at, "known_at": at})
-        write_records(client, view, plan.project, rows)
-        write_position(client, plan.project, view.name, Position("benchmark", 0, now))
-    client.close()
-    return settings
-
-
-def _plan() -> FeaturePlan:
-    views = tuple(
-        ViewPlan(
-            name=f"view_{v}",
-            join_keys=(Feature("entity", "int64"),),
-            request_keys=("entity",),
-            features=tuple(Feature(f"feature_{v}_{f}", "float64") for f in range(FEATURES)),
-            ttl_seconds=None,
-        )
-        for v in range(VIEWS)
-    )
-    columns = tuple(Column(item.name, view.name, item.name, item.dtype) for view in views for item in view.features)
-    return FeaturePlan(NAME, NAME, views, (), (), columns)
-
-
-def _manifest(plan: FeaturePlan, version: str) -> Manifest:
-    return Manifest(
-        model=NAME,
-        version=version,
-        run_id="benchmark",
-        label="label",
-        runtime="onnx",
-        numbers=tuple(column.name for column in plan.columns),
-        strings=(),
-        bounds={},
-        threshold=0.5,
-        parity=0.0,
-        created_at=datetime.now(UTC).isoformat(),
-    )
-
-
-def _graph(inputs: int) -> bytes:
-    from skl2onnx import to_onnx
-    from skl2onnx.common.data_types import FloatTensorType
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    rows = np.random.default_rng(7).normal(size=(5_000, inputs)).astype(np.float32)
-    model = HistGradientBoostingClassifier(max_iter=100).fit(rows, rows[:, :5].sum(axis=1) > 0)
-    graph = to_onnx(model, initial_types=[("numbers", FloatTensorType([None, inputs]))], options={"zipmap": False})
-    return bytes(graph.SerializeToString())
+    return sum(cpu_seconds(child) for child in server.children() if "serving.log_writer" in child.cmdline())
 
 
 if __name__ == "__main__":

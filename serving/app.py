@@ -25,6 +25,7 @@ from serving.metrics import CONTENT_TYPE, Metrics
 from serving.online_store import OnlineStore, online_store
 from serving.predict import Predict
 from serving.protocols.routes import Protocols
+from serving.queue import Queue
 from serving.responses import defect, http_error, json_response
 from serving.shadow import CurrentShadow, ShadowListener
 
@@ -33,7 +34,7 @@ SECONDS_BETWEEN_LOOKS = 1.0
 """How long a promotion, or another shadow, goes unnoticed."""
 
 
-def create_app(settings: Settings) -> Starlette:
+def create_app(settings: Settings) -> "Application":
     """The application for the configured use case; serves once started, with Redis away it answers 503.
 
     Raises LarderError when no champion was promoted, or when its bundle is damaged.
@@ -49,9 +50,11 @@ def create_app(settings: Settings) -> Starlette:
 class Application(Starlette):
     """Starlette, but requests to predict go past its layers: they cost as much CPU as reading the features."""
 
-    def __init__(self, predict: Predict, **options: Any) -> None:
+    def __init__(self, predict: Predict, queue: Queue, **options: Any) -> None:
         super().__init__(**options)
         self._predict = predict
+        self.queue = queue
+        """Of the requests that wait for an answer; kept by the server's protocol."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == PREDICT and scope["method"] == "POST":
@@ -80,10 +83,12 @@ class Endpoints:
         self._clock = clock
         self._metrics = Metrics()
         self._metrics.watch(log)
+        self._queue = Queue()
+        self._metrics.watch_queue(self._queue)
         self._listener = ShadowListener(answer, store, log.log, self._metrics)
         self._show_state()
 
-    def app(self) -> Starlette:
+    def app(self) -> Application:
         predict = Predict(
             self._current,
             self._shadow,
@@ -103,7 +108,7 @@ class Endpoints:
             *Protocols(self._current, self._answer, predict, self.ready).routes(),
         ]
         handlers: dict[Any, Any] = {HTTPException: _http_error, Exception: _defect}
-        return Application(predict, routes=routes, lifespan=self._lifespan, exception_handlers=handlers)
+        return Application(predict, self._queue, routes=routes, lifespan=self._lifespan, exception_handlers=handlers)
 
     async def health(self, _: Request) -> Response:
         """The process lives."""

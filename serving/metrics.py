@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from serving.logger import PredictionLogger
 from serving.predictions import HIGH, LOW, Prediction
+from serving.queue import Queue
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LATENCY_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0)
@@ -116,6 +117,10 @@ class Metrics:
         ):
             gauge = Gauge(f"larder_prediction_log_{name}", text, registry=self._registry)
             gauge.set_function(partial(getattr, log, name))
+
+    def watch_queue(self, queue: Queue) -> None:
+        refused = Gauge("larder_requests_refused", "Requests that would have waited too long", registry=self._registry)
+        refused.set_function(lambda: queue.refused)
 
     def text(self) -> bytes:
         return generate_latest(self._registry)

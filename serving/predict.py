@@ -25,10 +25,8 @@ from serving.metrics import Metrics
 from serving.online_store import OnlineStore
 from serving.prediction_log import LoggedAnswer
 from serving.predictions import rendered
-from serving.responses import defect, error_response, http_error, json_response
+from serving.responses import RETRY_AFTER, defect, error_response, http_error, json_response
 from serving.shadow import CurrentShadow, ShadowListener
-
-RETRY_AFTER_SECONDS = "1"
 
 
 class Given(NamedTuple):
@@ -70,7 +68,7 @@ class Predict:
         except InvalidDataError as problem:
             return error_response(422, str(problem))
         except LarderError as problem:
-            return error_response(503, str(problem), {"Retry-After": RETRY_AFTER_SECONDS})
+            return error_response(503, str(problem), RETRY_AFTER)
 
     def given(self, body: bytes) -> Given:
         """The champion's answer to `{"rows": [...]}`: logged, heard by the shadow and counted.

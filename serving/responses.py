@@ -7,6 +7,9 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+RETRY_AFTER = {"Retry-After": "1"}
+"""Seconds; with every 503, all of which pass."""
+
 
 def json_response(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(msgspec.json.encode(content), status, headers, media_type="application/json")

@@ -1,18 +1,25 @@
-"""Uvicorn as this server runs it: a socket of our own, time for slow senders limited, graceful end."""
+"""Uvicorn as this server runs it: a socket of our own, slow senders and waiting requests limited, graceful end."""
 
 import asyncio
 import gc
 import signal
 import socket
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from http import HTTPStatus
 from types import FrameType
+from typing import Any
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from larder.contracts.errors import ConfigurationError
+from serving.app import Application
+from serving.queue import LONGEST_WAIT_SECONDS, Queue
+from serving.responses import RETRY_AFTER, error_response
 
 SECONDS_FOR_HEADERS = 10.0
 SECONDS_IDLE = 60
@@ -40,7 +47,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve_until_terminated(app: Starlette, listener: socket.socket) -> None:
+def serve_until_terminated(app: Application, listener: socket.socket) -> None:
     """Answer on `listener` until SIGTERM or SIGINT; requests under way are answered first."""
     server = uvicorn.Server(server_config(app))
     _collect_seldom()
@@ -48,10 +55,10 @@ def serve_until_terminated(app: Starlette, listener: socket.socket) -> None:
         server.run(sockets=[listener])
 
 
-def server_config(app: Starlette) -> uvicorn.Config:
+def server_config(app: Application) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=PromptProtocol,
+        http=partial(PromptProtocol, app.queue),  # type: ignore[arg-type] # uvicorn only calls it
         ws="none",
         lifespan="on",
         access_log=False,
@@ -75,29 +82,78 @@ def _collect_seldom() -> None:
 
 
 class PromptProtocol(HttpToolsProtocol):
-    """Closes a connection whose request headers take too long; uvicorn by itself waits for ever."""
+    """Closes a connection whose request headers take too long, and refuses what would wait too long.
+
+    Uvicorn by itself waits for ever, and lets others wait for ever. What is refused is refused here, since in the
+    application a refusal would cost a third of an answer.
+    """
 
     _deadline: asyncio.TimerHandle | None = None
+    _is_refused = False
+    """The request that is coming in, whose body is then passed over."""
+
+    def __init__(self, queue: Queue, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._queue = queue
+        self._joined_at: deque[float] = deque()
+        """Of the whole requests of this connection that wait."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._expect_headers()
+        self._close_after(SECONDS_FOR_HEADERS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        while self._joined_at:
+            self._joined_at.pop()
+            self._queue.give_up()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._expect_headers()
+        self._is_refused = False
+        self._close_after(SECONDS_FOR_HEADERS)
 
     def on_headers_complete(self) -> None:
         self._stop_waiting()
-        super().on_headers_complete()
+        # What operators ask is answered however long it takes: a busy server is not a dead one.
+        if self._queue.is_full and self.parser.get_method() == b"POST" and self._is_free():
+            self._refuse()
+        else:
+            super().on_headers_complete()
 
-    def _expect_headers(self) -> None:
+    def on_body(self, body: bytes) -> None:
+        if not self._is_refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._is_refused:
+            return
+        super().on_message_complete()
+        if not self.cycle.response_complete:
+            self._joined_at.append(self._queue.join())
+
+    def on_response_complete(self) -> None:
+        if self._joined_at:
+            self._queue.leave(self._joined_at.popleft())
+        super().on_response_complete()
+
+    def _is_free(self) -> bool:
+        """Whether no earlier request of this connection waits for its answer."""
+        return not self.pipeline and (self.cycle is None or self.cycle.response_complete)
+
+    def _refuse(self) -> None:
+        self._is_refused = True
+        self._queue.refused += 1
+        self.transport.write(_REFUSAL)
+        if self.parser.should_keep_alive():
+            self._close_after(SECONDS_IDLE)
+        else:
+            self.transport.close()
+
+    def _close_after(self, seconds: float) -> None:
         self._stop_waiting()
-        self._deadline = self.loop.call_later(SECONDS_FOR_HEADERS, self.transport.close)
+        self._deadline = self.loop.call_later(seconds, self.transport.close)
 
     def _stop_waiting(self) -> None:
         if self._deadline is not None:
@@ -116,6 +172,22 @@ def _quiet_end(server: uvicorn.Server) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _raw(response: Response) -> bytes:
+    """As it goes over the wire."""
+    headers = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
+    status = HTTPStatus(response.status_code)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, status.phrase.encode(), headers, bytes(response.body))
+
+
+_REFUSAL = _raw(
+    error_response(
+        503,
+        f"Overloaded: this request would have waited for more than {LONGEST_WAIT_SECONDS:g} seconds. Try again later.",
+        RETRY_AFTER,
+    )
+)
 
 
 def _cannot_listen(host: str, port: int, problem: OSError) -> ConfigurationError:

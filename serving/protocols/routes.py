@@ -13,10 +13,10 @@ from larder.contracts.answer import Answer
 from larder.contracts.errors import InvalidDataError, LarderError
 from serving.body import json_body
 from serving.champion import CurrentChampion, Version
-from serving.predict import RETRY_AFTER_SECONDS, Given, Predict
+from serving.predict import Given, Predict
 from serving.predictions import rendered
 from serving.protocols import open_inference, tensorflow
-from serving.responses import error_response, json_response
+from serving.responses import RETRY_AFTER, error_response, json_response
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Answering = Callable[[bytes], dict[str, Any]]
@@ -87,7 +87,7 @@ class Protocols:
             except InvalidDataError as problem:
                 response = error_response(400, str(problem))
             except LarderError as problem:
-                response = error_response(503, str(problem), {"Retry-After": RETRY_AFTER_SECONDS})
+                response = error_response(503, str(problem), RETRY_AFTER)
             self._predict.metrics.count_request(response.status_code, time.perf_counter() - started)
             return response
 

@@ -12,6 +12,7 @@ from larder.contracts.monitoring import Finding, Verdict
 from larder.verify.watch import Metrics as VerifyMetrics
 from monitoring.prometheus import exposition
 from serving.metrics import Metrics as ServingMetrics
+from serving.queue import Queue
 
 OF_PROMETHEUS = {"up": {"job", "instance"}}
 OF_ITS_SCRAPE = {"job", "instance"}
@@ -57,6 +58,7 @@ def _serving() -> str:
     metrics.count_shadow(1, 0.001)
     metrics.count_shadow_failure(1, ValueError())
     metrics.set_online_store_up(True)
+    metrics.watch_queue(Queue())
     log: Any = SimpleNamespace(written=1, waiting=0, dropped=0, failed_writes=0)
     metrics.watch(log)
     return metrics.text().decode()
