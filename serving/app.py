@@ -19,6 +19,7 @@ from larder.contracts.errors import LarderError
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.contracts.use_case import declared, use_case_name
+from serving.access import Access
 from serving.champion import CurrentChampion, VersionLoader
 from serving.logger import PredictionLogger
 from serving.metrics import CONTENT_TYPE, Metrics
@@ -26,12 +27,12 @@ from serving.online_store import OnlineStore, online_store
 from serving.predict import Predict
 from serving.protocols.routes import Protocols
 from serving.queue import Queue
-from serving.responses import defect, http_error, json_response
+from serving.responses import UNAUTHORIZED, defect, http_error, json_response
 from serving.shadow import CurrentShadow, ShadowListener
 
 PREDICT = "/predict"
 SECONDS_BETWEEN_LOOKS = 1.0
-"""How long a promotion, or another shadow, goes unnoticed."""
+"""How long a promotion, another shadow or a new token goes unnoticed."""
 
 
 def create_app(settings: Settings) -> "Application":
@@ -44,20 +45,24 @@ def create_app(settings: Settings) -> "Application":
     store = online_store(settings)
     loader = VersionLoader(settings.bundles, name, answer, store, settings.trusted_keys)
     log = PredictionLogger(settings.state / "spool" / name, Lake(settings.lake).predictions(name))
-    return Endpoints(CurrentChampion(loader), CurrentShadow(loader), answer, store, log, settings.clock).app()
+    access = Access(settings.tokens)
+    return Endpoints(CurrentChampion(loader), CurrentShadow(loader), answer, store, log, access, settings.clock).app()
 
 
 class Application(Starlette):
     """Starlette, but requests to predict go past its layers: they cost as much CPU as reading the features."""
 
-    def __init__(self, predict: Predict, queue: Queue, **options: Any) -> None:
+    def __init__(self, predict: Predict, access: Access, queue: Queue, **options: Any) -> None:
         super().__init__(**options)
         self._predict = predict
+        self._access = access
         self.queue = queue
         """Of the requests that wait for an answer; kept by the server's protocol."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == PREDICT and scope["method"] == "POST":
+        if scope["type"] == "http" and not self._access.permits(scope["path"], scope["headers"]):
+            await UNAUTHORIZED(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"] == PREDICT and scope["method"] == "POST":
             await self._predict(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
@@ -73,6 +78,7 @@ class Endpoints:
         answer: Answer,
         store: OnlineStore,
         log: PredictionLogger,
+        access: Access,
         clock: Clock,
     ) -> None:
         self._current = current
@@ -80,6 +86,7 @@ class Endpoints:
         self._answer = answer
         self._store = store
         self._log = log
+        self._access = access
         self._clock = clock
         self._metrics = Metrics()
         self._metrics.watch(log)
@@ -108,7 +115,9 @@ class Endpoints:
             *Protocols(self._current, self._answer, predict, self.ready).routes(),
         ]
         handlers: dict[Any, Any] = {HTTPException: _http_error, Exception: _defect}
-        return Application(predict, self._queue, routes=routes, lifespan=self._lifespan, exception_handlers=handlers)
+        return Application(
+            predict, self._access, self._queue, routes=routes, lifespan=self._lifespan, exception_handlers=handlers
+        )
 
     async def health(self, _: Request) -> Response:
         """The process lives."""
@@ -159,6 +168,7 @@ class Endpoints:
     async def _follow(self) -> None:
         """Look for promotions and shadows for ever; a task of the application."""
         while True:
+            await asyncio.to_thread(self._access.refresh)
             await asyncio.to_thread(self._current.refresh)
             await asyncio.to_thread(self._shadow.refresh, self._current.champion)
             await asyncio.sleep(SECONDS_BETWEEN_LOOKS)

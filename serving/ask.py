@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import msgspec
 from larder.contracts.errors import InvalidDataError, MissingColumnsError, MissingTableError, OnlineStoreError
 from larder.contracts.settings import Settings
 from larder.contracts.tables import EVENT_TIMESTAMP
+from serving.access import tokens_of
 from serving.server import listening_socket
 
 SECONDS_TO_START = 60.0
@@ -47,6 +48,8 @@ class Server:
     host: str
     port: int
     model: dict[str, Any]
+    token: str | None = field(default=None, repr=False)
+    """To be shown with each request, where the server wants one."""
 
     @property
     def url(self) -> str:
@@ -92,7 +95,7 @@ def asked(server: Server, requests: Sequence[LabelledRequest]) -> list[Asked]:
         for item in requests:
             body = msgspec.json.encode({"rows": [item.request]})
             started = time.perf_counter()
-            content = _call(connection, "POST", "/predict?explain=true", body)
+            content = _call(connection, "POST", "/predict?explain=true", server.token, body)
             latency_ms = (time.perf_counter() - started) * 1000
             results.append(Asked(item.request, content["predictions"][0], item.outcome, latency_ms))
     finally:
@@ -103,14 +106,15 @@ def asked(server: Server, requests: Sequence[LabelledRequest]) -> list[Asked]:
 @contextmanager
 def running_server(settings: Settings, name: str) -> Iterator[Server]:
     """The server at the configured address; when none runs there, one of our own for the duration."""
-    model = _model_at(settings.host, settings.port)
+    token = tokens_of(settings.tokens)[0] if settings.tokens else None
+    model = _model_at(settings.host, settings.port, token)
     if model is not None:
         if model.get("model") != name:
             raise InvalidDataError(
                 f"http://{settings.host}:{settings.port} serves {model.get('model')!r}, not {name!r}. "
                 "Set LARDER_PORT to the right server's, or to a free one."
             )
-        yield Server(settings.host, settings.port, model)
+        yield Server(settings.host, settings.port, model, token)
         return
     settings.state.mkdir(parents=True, exist_ok=True)
     log = settings.state / "serve.log"
@@ -120,38 +124,43 @@ def running_server(settings: Settings, name: str) -> Iterator[Server]:
         command = [sys.executable, "-m", "larder", "serve", "--fd", str(listener.fileno())]
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, pass_fds=[listener.fileno()])
     try:
-        yield _started(host, port, log)
+        yield _started(host, port, log, token)
     finally:
         process.terminate()
         process.wait()
 
 
-def _started(host: str, port: int, log: Path) -> Server:
+def _started(host: str, port: int, log: Path, token: str | None) -> Server:
     """The server just started; its first answer comes when it is ready. Raises when it ended instead."""
     try:
-        model = _model_at(host, port, seconds=SECONDS_TO_START)
+        model = _model_at(host, port, token, seconds=SECONDS_TO_START)
     except OnlineStoreError:
         model = None
     if model is None:
         raise OnlineStoreError(f"No server could be started. Its last words, from {log}: {_last_line(log)}")
-    return Server(host, port, model)
+    return Server(host, port, model, token)
 
 
-def _model_at(host: str, port: int, *, seconds: float = _SECONDS_PER_REQUEST) -> dict[str, Any] | None:
+def _model_at(
+    host: str, port: int, token: str | None, *, seconds: float = _SECONDS_PER_REQUEST
+) -> dict[str, Any] | None:
     """What /model says; None when nothing listens there."""
     connection = http.client.HTTPConnection(host, port, timeout=seconds)
     with suppress(ConnectionRefusedError):
         try:
-            return _call(connection, "GET", "/model")
+            return _call(connection, "GET", "/model", token)
         finally:
             connection.close()
     return None
 
 
-def _call(connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
+def _call(
+    connection: http.client.HTTPConnection, method: str, path: str, token: str | None, body: bytes | None = None
+) -> dict[str, Any]:
     where = f"http://{connection.host}:{connection.port}{path}"
     try:
-        connection.request(method, path, body, {"Content-Type": "application/json"})
+        shown = {"Authorization": f"Bearer {token}"} if token else {}
+        connection.request(method, path, body, {"Content-Type": "application/json"} | shown)
         response = connection.getresponse()
         content = msgspec.json.decode(response.read())
     except ConnectionRefusedError:

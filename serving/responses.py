@@ -19,6 +19,11 @@ def error_response(status: int, reason: str, headers: Mapping[str, str] | None =
     return json_response({"error": reason}, status=status, headers=headers)
 
 
+UNAUTHORIZED = error_response(
+    401, "Show a token of this server: Authorization: Bearer <token>.", {"WWW-Authenticate": "Bearer"}
+)
+
+
 def http_error(problem: HTTPException) -> Response:
     return error_response(problem.status_code, problem.detail, problem.headers)
 

@@ -44,6 +44,8 @@ class Settings:
     """PEM file of the Ed25519 private key with which promotion signs bundles; None: they are not signed."""
     trusted_keys: Path | None = None
     """PEM file of the Ed25519 public keys by one of which a bundle has to be signed; None: signatures do not count."""
+    tokens: Path | None = None
+    """File of the tokens of which whoever asks a server has to show one, a token a line; None: everyone may ask."""
     replay_at: datetime | None = field(default=None, metadata={"variable": "LARDER_CLOCK"})
     """The instant at which the clock stands (`LARDER_CLOCK`); None means real time."""
 
@@ -105,6 +107,7 @@ def load_settings(environment: Mapping[str, str] | None = None, *, near: Path | 
         port=_port(text("port", "8600")),
         signing_key=_file(text("signing_key", ""), home),
         trusted_keys=_file(text("trusted_keys", ""), home),
+        tokens=_file(text("tokens", ""), home),
         replay_at=parsed_instant(clock, name="LARDER_CLOCK") if clock else None,
     )
 
