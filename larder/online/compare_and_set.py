@@ -17,7 +17,7 @@ from larder.contracts.errors import OnlineStoreError
 from larder.online.many_keys import pipelined_packed
 from larder.online.packed.record import HEADER
 from larder.online.resp import packed_commands
-from larder.online.scripts import KEYS_PER_SCRIPT, Script, parts
+from larder.online.scripts import Script, parts
 from larder.online.server.cluster import Cluster
 from larder.online.server.connection import client_address, redis_failures
 
@@ -41,6 +41,10 @@ class Records(NamedTuple):
 
 
 NO_STRING = "WRONGTYPE a record is to replace what is no string"
+
+KEYS_OF_A_FIRST_LOAD = 4_096
+"""Redis serves nobody else meanwhile, some three milliseconds. It syncs its file once for all of them, and a sync takes
+as long as setting a thousand."""
 
 WATCH_ATTEMPTS = 100
 """How often one entity is tried whose record other writers change all the time."""
@@ -96,7 +100,7 @@ def _set_where_nothing_is(client: redis.Redis, records: Records) -> list[bool]:
     The first of several parts tells whether it is worth a try.
     """
     are_first: list[bool] = []
-    count, size = len(records.keys), KEYS_PER_SCRIPT
+    count, size = len(records.keys), KEYS_OF_A_FIRST_LOAD
     with redis_failures(client):
         for tried in (slice(0, size), slice(size, count)) if count > size else ():
             columns = (column[tried] for column in records)

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from larder.contracts.errors import InvalidDataError, MissingColumnsError
+from larder.online.compare_and_set import KEYS_OF_A_FIRST_LOAD
 from larder.online.contents import count_entities, read_view
-from larder.online.scripts import KEYS_PER_SCRIPT
 from larder.online.server.connection import connect
 from larder.online.server.embedded import online_address
 from larder.online.writer import WriteCounts, write_records
@@ -70,19 +70,19 @@ def test_concurrent_writers_end_at_the_newest_row(redis_settings: Any, redis_cli
     assert stored(redis_client, *users) == dict.fromkeys(users, 55.0) == newest(rows)
 
 
-@pytest.mark.parametrize("present", [(), (0,), (2_500,)], ids=["none", "in the first part", "in a later part"])
+@pytest.mark.parametrize("present", [(), (0,), (6_000,)], ids=["none", "in the first part", "in a later part"])
 def test_a_large_write_compares_wherever_something_was_stored(
     redis_client: redis.Redis, present: tuple[int, ...]
 ) -> None:
-    assert KEYS_PER_SCRIPT < 2_500 < 3_000
+    assert KEYS_OF_A_FIRST_LOAD < 6_000 < 7_000
     write_records(redis_client, view(), "shop", visits(*((f"user {i}", 10, 10, -1.0) for i in present)))
-    users = [f"user {i}" for i in range(3_000)]
+    users = [f"user {i}" for i in range(7_000)]
 
     counts = write_records(redis_client, view(), "shop", visits(*((user, 0, 0, 1.0) for user in users)))
 
     expected = dict.fromkeys(users, 1.0) | {f"user {i}": -1.0 for i in present}
     assert stored(redis_client, *users) == expected
-    assert (counts.written, counts.kept) == (3_000 - len(present), len(present))
+    assert (counts.written, counts.kept) == (7_000 - len(present), len(present))
 
 
 def test_late_rows_are_kept_out_and_counted(redis_client: redis.Redis) -> None:
