@@ -81,7 +81,7 @@ class CompiledPlan:
         slots = _slots(plan, self._plain, self._others)
         self._places = [_place(view, slots) for view in plan.views]
         self._on_demand = [OnDemand(view, slots) for view in plan.on_demand]
-        self._pick = _picker([slots[column.view, column.feature] for column in plan.columns])
+        self._pick = _picker([slots[column.view, column.feature] for column in plan.columns], width=len(slots))
         self._column_statuses = lru_cache(COMBINATIONS_KEPT)(partial(_column_statuses, _dependencies(plan)))
         self._all_present = self._column_statuses(*[Status.PRESENT for _ in plan.views])
         self._other_nulls = [None for view in self._others for _ in plan.views[view].features]
@@ -180,8 +180,10 @@ def _columns(asked: Asked, records: Iterable[bytes | None]) -> list[list[bytes |
     return columns
 
 
-def _picker(order: list[int]) -> Callable[[list[list[Any]]], list[list[Any]]]:
-    """A function from the slots of rows to their columns."""
+def _picker(order: list[int], *, width: int) -> Callable[[list[list[Any]]], list[list[Any]]]:
+    """A function from the slots of rows, of which each has `width`, to their columns."""
+    if order == list(range(width)):
+        return lambda rows: rows
     if len(order) < 2:  # itemgetter of one place returns a bare value
         return lambda rows: [[row[slot] for slot in order] for row in rows]
     get = itemgetter(*order)

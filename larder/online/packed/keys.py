@@ -90,13 +90,16 @@ def _bytes(name: str, value: Any) -> bytes:
 
 
 def _integer(bits: int) -> Callable[[str, Any], bytes]:
-    bound = 1 << (bits - 1)
+    low, high = -(1 << (bits - 1)), 1 << (bits - 1)
+    # Nearly all keys are integers, and a request may have hundreds: formatting the head would take as long as the rest.
+    heads = {length: b"i%d:" % length for length in range(1, len(str(low)) + 1)}
 
     def encode(name: str, value: Any) -> bytes:
-        if not isinstance(value, int) or isinstance(value, bool) or not -bound <= value < bound:
+        is_integer = type(value) is int or (isinstance(value, int) and not isinstance(value, bool))
+        if not is_integer or not low <= value < high:
             raise wrong_type(name, f"an integer of {bits} bits", value)
         digits = b"%d" % value
-        return b"i%d:%b" % (len(digits), digits)
+        return heads[len(digits)] + digits
 
     return encode
 
