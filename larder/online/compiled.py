@@ -5,13 +5,13 @@ neither Feast, Spark, MLflow, pandas nor Arrow.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache, partial
 from itertools import islice
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import Any, NamedTuple
 
 from larder.contracts.plan import FeaturePlan, ViewPlan
@@ -37,6 +37,9 @@ class Status(StrEnum):
 
 COMBINATIONS_KEPT = 1_000
 """Of statuses of a row's views: nearly all rows have one of a few."""
+
+WORTH_HALVING = 200
+"""Keys from which a request is asked for in two halves."""
 
 RequestRows = Sequence[Mapping[str, Any]]
 Entity = bytes
@@ -64,6 +67,19 @@ class Asked(NamedTuple):
     """Per view the entities to ask for."""
     keys: list[bytes]
     """All Redis keys, view by view."""
+    first: int
+    """How many of them may be asked for before the others, so that what they find is decoded while Redis looks up the
+    rest: all of them, or those of the first half of the views."""
+
+
+class _Group(NamedTuple):
+    """Stored views whose records are decoded together."""
+
+    views: list[int]
+    """Those of numbers alone."""
+    until: int
+    """The first view of the next group."""
+    layout: RowLayout
 
 
 class CompiledPlan:
@@ -77,7 +93,10 @@ class CompiledPlan:
         }
         self._plain = [place for place, view in enumerate(self._views) if view.layout.is_plain]
         self._others = [place for place, view in enumerate(self._views) if not view.layout.is_plain]
-        self._row_layout = RowLayout([self._views[place].layout for place in self._plain])
+        half, count = (len(self._views) + 1) // 2, len(self._views)
+        self._half = half
+        self._whole = [self._group(0, count)]
+        self._halves = [self._group(0, half), self._group(half, count)]
         slots = _slots(plan, self._plain, self._others)
         self._places = [_place(view, slots) for view in plan.views]
         self._on_demand = [OnDemand(view, slots) for view in plan.on_demand]
@@ -90,33 +109,40 @@ class CompiledPlan:
         """Raises InvalidDataError with the field's name for a row that does not fit."""
         slots = [self._parse(row) for row in rows]
         encoded = {name: [encode(row) for row in rows] for name, encode in self._encoders.items()}
-        distinct = {name: list(dict.fromkeys(found)) for name, found in encoded.items()}
+        distinct_of = {name: list(dict.fromkeys(found)) for name, found in encoded.items()}
+        distinct = [distinct_of[view.entity] for view in self._views]
+        keys = [view.prefix + entity for view, own in zip(self._views, distinct, strict=True) for entity in own]
         return Asked(
             slots=slots,
             entities=[encoded[view.entity] for view in self._views],
-            distinct=[distinct[view.entity] for view in self._views],
-            keys=[view.prefix + entity for view in self._views for entity in distinct[view.entity]],
+            distinct=distinct,
+            keys=keys,
+            first=len(keys) if len(keys) < WORTH_HALVING else sum(map(len, distinct[: self._half])),
         )
 
     def answered(self, asked: Asked, records: Iterable[bytes | None], now: datetime) -> FeatureRows:
         """`records` are what Redis holds under `asked.keys`; of what is too old at `now` the value is withheld.
 
-        Raises SchemaMismatchError for records of another schema, OnlineStoreError for damaged ones.
+        They are drawn when they are needed: those after `asked.first` once the others are decoded. Raises
+        SchemaMismatchError for records of another schema, OnlineStoreError for damaged ones.
         """
-        columns, instant = _columns(asked, records), microseconds(now)
-        rows = self._row_layout.decode(
-            len(asked.slots),
-            [columns[view] for view in self._plain],
-            [instant - self._views[view].ttl for view in self._plain],
-        )
-        places = [(row, self._plain[place]) for row, place in rows.special]
-        places += [(row, view) for view in self._others for row in range(len(asked.slots))]
+        count, instant = len(asked.slots), microseconds(now)
+        found, columns = _columns(asked, records), list[list[bytes | None]]()
+        values: list[list[tuple[Any, ...]]] = []
+        places = [(row, view) for view in self._others for row in range(count)]
+        for group in self._whole if asked.first == len(asked.keys) else self._halves:
+            columns += islice(found, group.until - len(columns))
+            oldest = [instant - self._views[view].ttl for view in group.views]
+            rows = group.layout.decode(count, [columns[view] for view in group.views], oldest)
+            places += [(row, group.views[place]) for row, place in rows.special]
+            values.append(rows.values)
         cells = [(row, view, self._views[view].cell(columns[view][row], instant)) for row, view in places]
-        return self._completed(asked, rows.values, cells)
+        plain = values[0] if len(values) == 1 else list(map(add, *values))
+        return self._completed(asked, plain, cells)
 
     def rows(self, asked: Asked, views: Sequence[Sequence[Cell]]) -> FeatureRows:
         """The answer, from what each row finds in each view (`cells`)."""
-        nulls = self._row_layout.nulls
+        nulls = self._whole[0].layout.nulls
         cells = [(row, view, cell) for view, column in enumerate(views) for row, cell in enumerate(column)]
         return self._completed(asked, [nulls] * len(asked.slots), cells)
 
@@ -127,6 +153,10 @@ class CompiledPlan:
             [view.cell(record, instant) for record in column]
             for view, column in zip(self._views, _columns(asked, records), strict=True)
         ]
+
+    def _group(self, start: int, until: int) -> _Group:
+        views = [view for view in self._plain if start <= view < until]
+        return _Group(views, until, RowLayout([self._views[view].layout for view in views]))
 
     def _completed(
         self, asked: Asked, plain: Sequence[tuple[Any, ...]], cells: Sequence[tuple[int, int, Cell]]
@@ -167,17 +197,15 @@ class _StoredView:
         return (Status.PRESENT, event_timestamp, values)
 
 
-def _columns(asked: Asked, records: Iterable[bytes | None]) -> list[list[bytes | None]]:
+def _columns(asked: Asked, records: Iterable[bytes | None]) -> Iterator[list[bytes | None]]:
     """Per view the record of each row, from those of `asked.keys`."""
     remaining = iter(records)
-    columns = []
     for entities, distinct in zip(asked.entities, asked.distinct, strict=True):
         column = list(islice(remaining, len(distinct)))
         if len(distinct) < len(entities):
             by_entity = dict(zip(distinct, column, strict=True))
             column = [by_entity[entity] for entity in entities]
-        columns.append(column)
-    return columns
+        yield column
 
 
 def _picker(order: list[int], *, width: int) -> Callable[[list[list[Any]]], list[list[Any]]]:

@@ -1,6 +1,7 @@
 """Commands over many keys, on any kind of Redis: one round trip, whatever the number of keys and nodes."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +27,25 @@ def multi_get(client: "redis.Redis") -> Callable[[Sequence[bytes]], Values]:
         return lambda keys: _values_in_cluster(client, keys)
     ask = client.answer if isinstance(client, OneServer) else client.execute_command
     return lambda keys: ask("MGET", *keys)
+
+
+def multi_get_in_two(client: "redis.Redis") -> Callable[[Sequence[bytes], int], Iterable[bytes | None]]:
+    """As `multi_get`, for a caller who looks at the values of the first so many keys while Redis looks up the others.
+
+    Draw all values: those that nobody draws cost the connection. On a Cluster all come at once.
+    """
+    from larder.online.server.one_server import OneServer
+
+    all_at_once = multi_get(client)
+    if not isinstance(client, OneServer):
+        return lambda keys, _: all_at_once(keys)
+
+    def values(keys: Sequence[bytes], first: int) -> Iterable[bytes | None]:
+        if first == len(keys):
+            return all_at_once(keys)
+        return chain.from_iterable(client.answers("MGET", keys[:first], keys[first:]))
+
+    return values
 
 
 def multi_get_async(client: "redis.asyncio.Redis") -> Callable[[Sequence[bytes]], Awaitable[Values]]:

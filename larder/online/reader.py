@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from larder.contracts.clock import Clock, system_clock
 from larder.contracts.plan import FeaturePlan
 from larder.online.compiled import CompiledPlan, FeatureRows, RequestRows
-from larder.online.many_keys import multi_get, multi_get_async
+from larder.online.many_keys import multi_get_async, multi_get_in_two
 from larder.online.server.connection import connect, connect_async, redis_failures
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class FeatureReader:
         self.plan = plan
         self._compiled = CompiledPlan(plan)
         self._client = connect(source) if isinstance(source, str) else source
-        self._fetch = multi_get(self._client)
+        self._fetch = multi_get_in_two(self._client)
         self._clock = clock
 
     def read(self, rows: RequestRows) -> FeatureRows:
@@ -41,8 +41,7 @@ class FeatureReader:
         if not asked.keys:
             return self._compiled.answered(asked, (), self._clock())
         with redis_failures(self._client):
-            records = self._fetch(asked.keys)
-        return self._compiled.answered(asked, records, self._clock())
+            return self._compiled.answered(asked, self._fetch(asked.keys, asked.first), self._clock())
 
 
 class AsyncFeatureReader:

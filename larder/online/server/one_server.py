@@ -2,7 +2,7 @@
 
 import os
 import select
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -17,13 +17,8 @@ class OneServer(redis.Redis):
 
         An open connection that waits in the pool is used as it is; without one redis-py opens it, or says why not.
         """
-        waiting = self.connection_pool._available_connections
-        try:
-            connection = waiting.pop()
-        except IndexError:
-            return self.execute_command(name, *arguments)
-        if not _is_ready(connection):
-            waiting.append(connection)
+        connection = self._waiting()
+        if connection is None:
             return self.execute_command(name, *arguments)
         try:
             connection.send_packed_command([_packed(name, arguments)])
@@ -32,7 +27,39 @@ class OneServer(redis.Redis):
             connection.disconnect()  # also when interrupted: its answer must not become that of the next command
             raise
         finally:
-            waiting.append(connection)
+            self.connection_pool._available_connections.append(connection)
+
+    def answers(self, name: str, *parts: Sequence[bytes]) -> Iterator[Any]:
+        """`answer` to the arguments of each part. All are sent at first: the server works while the caller looks."""
+        connection = self._waiting()
+        if connection is None:
+            yield from [self.execute_command(name, *part) for part in parts]
+            return
+        is_read = False
+        try:
+            for part in parts:
+                connection.send_packed_command([_packed(name, part)])
+            for _ in parts[1:]:
+                yield connection.read_response()
+            last = connection.read_response()
+            is_read = True
+        finally:
+            if not is_read:
+                connection.disconnect()
+            self.connection_pool._available_connections.append(connection)
+        yield last
+
+    def _waiting(self) -> Any:
+        """A connection taken out of the pool that is ready; None where the next one is not."""
+        waiting = self.connection_pool._available_connections
+        try:
+            connection = waiting.pop()
+        except IndexError:
+            return None
+        if _is_ready(connection):
+            return connection
+        waiting.append(connection)
+        return None
 
 
 class _Heads(dict[int, bytes]):
