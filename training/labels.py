@@ -43,10 +43,19 @@ class Labels:
 
 
 def label_selection(objective: Objective, *, now: datetime) -> LabelSelection:
-    """What the training file asks for, at `now`."""
-    slices = tuple(part.column for part in objective.slices)
+    """What the training file asks for, at `now`: of that, labels that are mature, at the split or now.
+
+    Before that only outcomes that show early are known, such as every chargeback and no payment that stays.
+    """
+    matures_after = objective.label.matures_after
     return LabelSelection(
-        objective.label.table, objective.label.column, slices, objective.split_at, objective.test_until, known_by=now
+        table=objective.label.table,
+        column=objective.label.column,
+        others=tuple(part.column for part in objective.slices),
+        split_at=objective.split_at,
+        test_until=min(objective.test_until, now - matures_after),
+        known_by=now,
+        train_until=objective.split_at - matures_after,
     )
 
 
@@ -102,9 +111,10 @@ def _part(known: pl.DataFrame, which: pl.Expr, name: str, selection: LabelSelect
     part = known.filter(which)
     if part.is_empty():
         raise InvalidDataError(
-            f"There is no {name} label: predictions with a known outcome lie {_span(known)}, the split at "
-            f"{selection.split_at.isoformat()}, the end of the test window at {selection.test_until.isoformat()}. "
-            "Move split_at and test_until in the training file, ingest more data, or set LARDER_CLOCK later."
+            f"There is no {name} label: predictions with a known outcome lie {_span(known)}; training takes "
+            f"those before {(selection.train_until or selection.split_at).isoformat()}, testing those from "
+            f"{selection.split_at.isoformat()} to {selection.test_until.isoformat()}. Move split_at and test_until in "
+            "the training file, correct its matures_after, ingest more data, or set LARDER_CLOCK later."
         )
     return part.to_arrow()
 

@@ -69,8 +69,8 @@ class Label:
     positive: str
     """What true means, in words."""
     matures_after: timedelta = timedelta(days=2)
-    """Age from which a prediction should have its label. Where models are compared or watched, younger predictions
-    are left out, also those whose label is known: what is known early is not like the rest."""
+    """Age from which a prediction should have its label. Where models learn, are compared or watched, younger
+    predictions are left out, also those whose label is known: what is known early is not like the rest."""
 
     def __post_init__(self) -> None:
         require_length(f"matures_after of label {self.column!r}", self.matures_after)
@@ -213,7 +213,8 @@ class Objective:
     label: Label | NumberLabel
     kpi: Kpi | ErrorKpi
     split_at: datetime
-    """Training uses labels known before this instant (time zone required); testing, predictions from it on."""
+    """Training uses labels that were known and mature before this instant (time zone required); testing, predictions
+    from it on."""
     test_until: datetime
     """End of the test window, exclusive (time zone required)."""
     pipeline: PipelineFactory
