@@ -76,7 +76,7 @@ def read_labels(place: str, selection: LabelSelection, request: Sequence[str], *
             f"or correct the label table {selection.table!r} in the training file."
         ) from None
     wanted = [EVENT_TIMESTAMP, KNOWN_AT, *request, selection.column, *selection.others]
-    _check_schema(place, pa.schema(table.schema()), wanted)
+    require_label_columns(place, pa.schema(table.schema()), wanted)
     with reading(table):
         # Not polars' own reader: it does not find files below a folder with a space in its name.
         rows = pl.DataFrame(pa.table(table.scan(columns=[*dict.fromkeys(wanted)])))
@@ -107,6 +107,20 @@ def label_parts(selection: LabelSelection) -> tuple[pl.Expr, pl.Expr]:
     return in_time, at.is_between(split_at, test_until, closed="left")
 
 
+def require_label_columns(place: str, schema: pa.Schema, wanted: Sequence[str]) -> None:
+    """Raises MissingColumnsError, or InvalidDataError where a time of the label table at `place` is naive."""
+    missing = sorted(set(wanted) - set(schema.names))
+    if missing:
+        raise MissingColumnsError(
+            f"{place} lacks {missing}; it has {sorted(schema.names)}. Write them in the pipelines file, or correct "
+            "the names in the training and feature files."
+        )
+    for name in (EVENT_TIMESTAMP, KNOWN_AT):
+        dtype = schema.field(name).type
+        if not pa.types.is_timestamp(dtype) or dtype.tz is None:
+            raise InvalidDataError(f"{name} of {place} is {dtype}, but an instant needs a time zone. Write it as UTC.")
+
+
 def _part(known: pl.DataFrame, which: pl.Expr, name: str, selection: LabelSelection) -> pa.Table:
     part = known.filter(which)
     if part.is_empty():
@@ -124,16 +138,3 @@ def _span(known: pl.DataFrame) -> str:
         return "nowhere (there is none)"
     first, last = known[EVENT_TIMESTAMP][0], known[EVENT_TIMESTAMP][-1]
     return f"from {first.isoformat()} to {last.isoformat()}"
-
-
-def _check_schema(place: str, schema: pa.Schema, wanted: Sequence[str]) -> None:
-    missing = sorted(set(wanted) - set(schema.names))
-    if missing:
-        raise MissingColumnsError(
-            f"{place} lacks {missing}; it has {sorted(schema.names)}. Write them in the pipelines file, or correct "
-            "the names in the training and feature files."
-        )
-    for name in (EVENT_TIMESTAMP, KNOWN_AT):
-        dtype = schema.field(name).type
-        if not pa.types.is_timestamp(dtype) or dtype.tz is None:
-            raise InvalidDataError(f"{name} of {place} is {dtype}, but an instant needs a time zone. Write it as UTC.")

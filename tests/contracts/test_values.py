@@ -24,8 +24,14 @@ RAW = RawTable("orders", "o*.csv", COLUMNS, ("id",))
 @pytest.mark.parametrize(
     ("declare", "said"),
     [
-        (lambda: RawTable("orders", "o*.csv", COLUMNS, ("id", "buyer")), r"lacks \['buyer'\], named as its key; .* \['id'\]"),
-        (lambda: RawTable("orders", "o*.csv", COLUMNS, ("id",), arrives_at="at"), r"lacks \['at'\], named as its arrives_at"),
+        (
+            lambda: RawTable("orders", "o*.csv", COLUMNS, ("id", "buyer")),
+            r"lacks \['buyer'\], named as its key",
+        ),
+        (
+            lambda: RawTable("orders", "o*.csv", COLUMNS, ("id",), arrives_at="at"),
+            "named as its arrives_at",
+        ),
         (lambda: RawTable("orders", "o*.csv", COLUMNS, ()), "'orders' has no key"),
         (lambda: RawTable("orders", "o*.csv", COLUMNS, "id"), r"key of table 'orders' is 'id'; .* like \(one,\)"),  # type: ignore[arg-type]
         (lambda: RawTable("orders", ("o*.csv",), COLUMNS, ("id",)), "must be one pattern"),  # type: ignore[arg-type]
