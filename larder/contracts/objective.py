@@ -6,6 +6,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from inspect import signature
 from typing import Any, Literal
 
 from larder.contracts.errors import ConfigurationError
@@ -241,7 +242,7 @@ class Objective:
                 f"The objective has a {type(self.label).__name__} and a {type(self.kpi).__name__}. A yes-or-no "
                 "question has a Label and a Kpi, the question for a number a NumberLabel and an ErrorKpi."
             )
-        if not callable(self.pipeline):
+        if not _takes_columns(self.pipeline):
             raise ConfigurationError(
                 f"pipeline is {self.pipeline!r}; it must be a function of (number columns, string columns) that makes "
                 "an unfitted scikit-learn Pipeline."
@@ -276,6 +277,19 @@ class Objective:
     @property
     def shown_metrics(self) -> tuple[str, ...]:
         return self.metrics or METRICS[self.task]
+
+
+def _takes_columns(factory: object) -> bool:
+    """Whether it can be called with number columns and string columns."""
+    if not callable(factory):
+        return False
+    try:
+        signature(factory).bind((), ())
+    except TypeError:
+        return False
+    except ValueError:  # some callables written in C do not say
+        return True
+    return True
 
 
 def _require_references(references: Mapping[str, tuple[str, ...]]) -> None:

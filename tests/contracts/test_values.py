@@ -45,6 +45,10 @@ RAW = RawTable("orders", "o*.csv", COLUMNS, ("id",))
         (lambda: ErrorKpi("cost", "EUR", NAN, 1.0, ""), "too_low of KPI 'cost' is nan; it must be a finite number"),
         (lambda: ErrorKpi("cost", "EUR", 1.0, "3", ""), "too_high of KPI 'cost' is '3'"),  # type: ignore[arg-type]
         (lambda: Kpi("cost", "EUR", 1.0, float("inf"), ""), "miss of KPI 'cost' is inf"),
+        (
+            lambda: shop_objective(pipeline=lambda numbers: None),
+            "must be a function of .number columns, string columns",
+        ),
         (lambda: Gate("mae", "<", 1.0), "direction of the gate on mae is '<'; possible are '>=', '<='"),  # type: ignore[arg-type]
         (lambda: Gate("mae", "<=", NAN), "limit of the gate on mae is nan"),
         (lambda: NumberLabel("t", "x", "g", matures_after=2), "matures_after of label 'x' is 2"),  # type: ignore[arg-type]
