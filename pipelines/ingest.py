@@ -170,12 +170,13 @@ def _write_table(prepared: DataFrame, table: SilverTable, lake: Lake, write: Wri
     counts = silver.row_counts(rows, table)
     reason = _quarantine(refused, lake.quarantine(table.name), write, now) if counts.refused else ""
     uri = place(table, lake)
-    merged = merge(valid.coalesce(1) if counts.valid < _ROWS_PER_FILE else valid, uri, table.key, write)
+    few = valid.coalesce(1) if counts.valid < _ROWS_PER_FILE else valid
+    merged = merge(few, silver.gone_keys(prepared, table), uri, table.key, write)
     return TableResult(
         "/".join(uri.split("/")[-2:]),
-        rows=counts.valid + counts.refused,
+        rows=counts.valid + merged.removed + counts.refused,
         new=merged.new,
-        updated=merged.updated,
+        updated=merged.updated + merged.removed,
         unchanged=counts.valid - merged.new - merged.updated,
         quarantined=counts.refused,
         reason=reason,
