@@ -19,7 +19,10 @@ DTYPES = ("string", "int64", "float64", "bool", "date", "timestamp")
 SOURCE_FILE, ROW_NUMBER = "source_file", "row_number"
 """Where a row came from: the file, and its 1-based data row there. A transform must keep both columns."""
 
-BRONZE_COLUMNS = (SOURCE_FILE, ROW_NUMBER, "content_hash", "ingested_at", "batch_id", "malformed_record")
+CONTENT_HASH = "content_hash"
+"""SHA-256 of the file's content, by which ingestion knows it again."""
+
+BRONZE_COLUMNS = (SOURCE_FILE, ROW_NUMBER, CONTENT_HASH, "ingested_at", "batch_id", "malformed_record")
 """What bronze adds to the columns of a file; no declared column has such a name."""
 
 Transform = Callable[[Any, Mapping[str, Any]], Any]

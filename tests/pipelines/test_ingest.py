@@ -1,6 +1,7 @@
 """Raw files become tables: once, whatever is repeated, late, damaged or wrong."""
 
 import gzip
+import hashlib
 import zipfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingTableError
 from larder.contracts.ingestion import Ingestion
-from larder.ledger import Act, Entry, Ledger
+from larder.ledger import Act, Entry, Ledger, ledger_of
 from pipelines import ingest as module
 from pipelines.ingest import IngestionResult
 from pipelines.ledger_entries import ingestion_entry
@@ -304,6 +305,31 @@ def test_a_run_that_failed_or_was_interrupted_is_completed_by_the_next(shop: Pro
     assert shop.result("labels/paid_orders", result).new == 1
     changed = {table for table, version in shop.versions().items() if before.get(table) != version}
     assert changed == {f"{shop.settings.lake}/labels/paid_orders"}
+
+
+def test_a_raw_file_of_which_an_erasure_left_nothing_is_not_ingested_again(shop: Project):
+    shop.put("customers.csv", "customer,country", "ann,DE")
+    only = shop.put("customers_2.csv", "customer,country", "bob,FR")
+    shop.ingest()
+    content_hash = hashlib.sha256(only.read_bytes()).hexdigest()
+    DeltaTable(f"{shop.settings.lake}/bronze/customers").delete("customer = 'bob'")
+    inputs = {"files": [content_hash]}
+    ledger_of(shop.settings).append(Act.ERASURE, "erasure", at=datetime.now(UTC), reason="Begun.", inputs=inputs)
+
+    again = shop.ingest()
+
+    assert (again.tables, again.known_files) == ((), 2)
+
+
+def test_copies_of_raw_files_that_a_killed_ingestion_left_go_with_the_next(shop: Project):
+    left = shop.settings.state / "staging-killed" / "copy.csv"
+    left.parent.mkdir(parents=True)
+    left.write_text("customer,country\nann,DE\n")
+    shop.put("customers.csv", "customer,country", "ann,DE")
+
+    shop.ingest()
+
+    assert not left.parent.exists()
 
 
 def test_a_key_that_the_raw_key_does_not_imply_is_an_error(spark: SparkSession, tmp_path: Path):
