@@ -228,6 +228,22 @@ def test_what_plain_feast_materialized_is_on_record_and_the_view_without_news_is
     assert entry.inputs["events"]["shop_sales"]["table"] == f"{project.settings.lake}/silver/sales"
 
 
+def test_gold_of_other_windows_than_declared_is_read_by_nobody(project: Project, history: dict[str, Seen]) -> None:
+    file = project.settings.feature_repo / "shopping.py"
+    declared = file.read_text()
+    request = pa.table({"shop": ["A"], "event_timestamp": pa.array([at("10:26")], INSTANT)})
+    try:
+        file.write_text(declared.replace("timedelta(minutes=10)", "timedelta(minutes=20)"))
+        store = materialization.apply_definitions(project.settings)
+        with pytest.raises(ConfigurationError, match="other windows"):
+            store.get_historical_features(request, ["shop_sales:sales_10m"])
+    finally:
+        file.write_text(declared)
+        store = materialization.apply_definitions(project.settings)
+
+    assert store.get_historical_features(request, ["shop_sales:sales_10m"]).to_arrow()["sales_10m"].to_pylist() == [0]
+
+
 def test_a_folder_without_definitions_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"feature_store\.yaml"):
         materialization.apply_definitions(load_settings({"LARDER_HOME": str(tmp_path)}))
