@@ -18,7 +18,7 @@ from larder.contracts.errors import MissingTableError
 from larder.contracts.ingestion import Ingestion, LabelTable, RawTable, SilverTable
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
-from larder.erasure.plan import erased_files
+from larder.erasure.raw_files import erased_files
 from larder.ledger import ledger_of
 from larder.lock import only_one_ingestion
 from pipelines import bronze, silver

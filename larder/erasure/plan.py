@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from larder.erasure import tables
 from larder.erasure.online import OnlineRecords
+from larder.erasure.raw_files import entry_of
 from larder.erasure.subject import Subject
-from larder.ledger import Act, Ledger
 from larder.offline.history import history_of
 from larder.versions.pins import name_of, place_of
 from larder.versions.vacuum import Holders
@@ -19,8 +19,6 @@ from larder.views import stored_views
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-FILES = "files"
-"""In the entry of an erasure: content hashes of raw files that held rows of nobody else."""
 GOLD = "gold/"
 """Begins the names of tables below the lake that hold windowed views."""
 
@@ -55,16 +53,10 @@ class Erasure:
 
     def counts(self) -> dict[str, Any]:
         """For the record: how much, and not about whom."""
-        files = sorted({item for found in self.found.values() for item in found.whole_files})
         return {
             "tables": {name: self.found[name].rows for name in self.due},
             "online": {view: len(keys) for view, keys in self.records.items() if keys},
-        } | ({FILES: files} if files else {})
-
-
-def erased_files(ledger: Ledger) -> set[str]:
-    """Content hashes of raw files that bronze has forgotten with all their rows; they must not be ingested again."""
-    return {item for entry in ledger.entries(acts=(Act.ERASURE,)) for item in entry.inputs.get(FILES, ())}
+        } | entry_of({item for found in self.found.values() for item in found.whole_files})
 
 
 def erasure(

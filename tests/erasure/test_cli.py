@@ -13,7 +13,7 @@ from larder.contracts.errors import BusyError, LarderError
 from larder.contracts.settings import Settings
 from larder.erasure.cli import erase
 from larder.erasure.online import OnlineRecords
-from larder.erasure.plan import erased_files
+from larder.erasure.raw_files import erased_files
 from larder.erasure.subject import subject
 from larder.ledger import Act, ledger_of
 from larder.lock import only_one
