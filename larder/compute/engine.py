@@ -18,7 +18,6 @@ from larder.compute.declaration import window_definition
 from larder.compute.gold import Refresh
 from larder.compute.job import FinishedJob, Materialized, materialized
 from larder.compute.ledger_entries import features_entry, unrecorded_rows
-from larder.compute.position import gold_position
 from larder.compute.push import push_latest
 from larder.compute.refresh_on_spark import ROWS_PER_TASK
 from larder.compute.task import gold_schema
@@ -26,6 +25,7 @@ from larder.compute.view import refresh_view
 from larder.contracts.settings import Settings, load_settings
 from larder.ledger import Ledger, ledger_of
 from larder.offline.history import history_of
+from larder.offline.tables.gold import gold_position
 from larder.store_settings import StoreSettings
 
 if TYPE_CHECKING:

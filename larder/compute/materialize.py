@@ -14,7 +14,7 @@ from feast.repo_operations import apply_total
 
 from larder.compute.engine import SparkFeatureEngine
 from larder.compute.job import Materialized
-from larder.contracts.errors import ConfigurationError
+from larder.contracts.errors import ConfigurationError, LarderError, OnlineStoreError
 from larder.contracts.settings import Settings
 from larder.registry import feature_store
 
@@ -37,9 +37,19 @@ def apply_definitions(settings: Settings) -> FeatureStore:
     return feature_store(settings)
 
 
-def materialize(store: FeatureStore, until: datetime, report: Callable[[Materialized], None]) -> list[Materialized]:
-    """Bring every view of `store` up to `until`; `report` is called after each."""
+def materialize(
+    store: FeatureStore,
+    until: datetime,
+    report: Callable[[Materialized], None],
+    failed: Callable[[str, LarderError], None] | None = None,
+) -> list[Materialized]:
+    """Bring every view of `store` up to `until`; `report` is called after each.
+
+    A view that cannot be brought up keeps no other one from it: `failed` is called with its name and the problem;
+    without `failed` the first problem is raised once all had their turn. A failing Redis fails them all, at once.
+    """
     results: list[Materialized] = []
+    problems: list[LarderError] = []
 
     def keep(result: Materialized) -> None:
         results.append(result)
@@ -47,7 +57,17 @@ def materialize(store: FeatureStore, until: datetime, report: Callable[[Material
 
     with _quiet_feast(Path(store.repo_path)):
         _engine(store).report = keep
-        store.materialize_incremental(until)
+        for view in store._get_feature_views_to_materialize(None):
+            try:
+                store.materialize_incremental(until, [view.name])
+            except OnlineStoreError:
+                raise
+            except LarderError as problem:
+                problems.append(problem)
+                if failed is not None:
+                    failed(view.name, problem)
+    if problems and failed is None:
+        raise problems[0]
     return results
 
 

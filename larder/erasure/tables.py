@@ -15,11 +15,11 @@ from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import DeltaError
 from deltalake.fs import DeltaStorageHandler
 
-from larder.compute.position import encoded, position_in
 from larder.contracts.errors import InvalidDataError, UnsupportedError, first_line
 from larder.contracts.ingestion import CONTENT_HASH, SOURCE_FILE
 from larder.erasure.subject import Subject
 from larder.offline.tables.delta_table import open_table, scanned
+from larder.offline.tables.gold import encoded, position_in
 from larder.offline.tables.integrity import place
 from larder.versions.snapshot import row_count
 

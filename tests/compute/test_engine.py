@@ -15,12 +15,13 @@ from feast.cli.cli import cli
 from pyspark.sql import SparkSession
 
 from larder.compute import materialize as materialization
+from larder.compute.cli import features
 from larder.compute.definition import INSTANT
 from larder.compute.job import Materialized, unserved
-from larder.compute.position import COMPACTION
 from larder.contracts.errors import ConfigurationError, MissingTableError, OnlineStoreError
 from larder.contracts.settings import Settings, load_settings
 from larder.ledger import Act, ledger_of
+from larder.offline.tables.gold import COMPACTION
 from larder.online.server import embedded
 from larder.online.server.connection import connect
 from larder.spark import session
@@ -243,6 +244,22 @@ def test_a_run_after_one_that_was_cut_off_before_redis_is_no_backfill(
     rows = DeltaTable(f"{project.settings.lake}/gold/shop_sales").to_pyarrow_table().to_pylist()
     known = {(row["shop"], row["event_timestamp"]): row["known_at"] for row in rows}
     assert known["A", at("10:35")] == at("10:40")
+
+
+def test_a_view_that_cannot_be_brought_up_keeps_no_other_from_it(
+    project: Project, history: dict[str, Seen], tmp_path: Path
+) -> None:
+    project.sell(("A", "10:42", 4.0))
+    shops = Path(f"{project.settings.lake}/silver/shops")
+    shops.rename(tmp_path / "shops")
+    try:
+        run = CliRunner().invoke(features, ["--until", at("10:45").isoformat()], obj=project.settings)
+    finally:
+        (tmp_path / "shops").rename(shops)
+
+    assert run.exit_code == 2 and "silver/shops" in run.output
+    assert project.online("10:45")["A"][1] == 1
+    assert ledger_of(project.settings).entries(acts=(Act.FEATURES,))[-1].outcome["views"].keys() == {"shop_sales"}
 
 
 def test_gold_of_other_windows_than_declared_is_read_by_nobody(project: Project, history: dict[str, Seen]) -> None:

@@ -7,11 +7,11 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from larder.compute.position import check_windows, recent_position
 from larder.offline.conditions import Between, fulfilling
 from larder.offline.history import History
 from larder.offline.tables.columns import check_columns
 from larder.offline.tables.delta_table import open_table, scanned
+from larder.offline.tables.gold import check_windows, recent_position
 from larder.offline.tables.kinds import in_utc
 from larder.offline.tables.parquet import ParquetFiles
 
