@@ -51,7 +51,7 @@ def features(settings: Settings, until: str | None, follow: bool) -> None:
         results, problems = _brought_up(store, settings, instant, report, partial(unrecorded_rows, ledger))
     _print_table(console, results, instant.isoformat(), time.monotonic() - started)
     if problems:
-        raise _all_of(problems)
+        raise LarderError(_told(problems))
     if follow:
         _follow(store, settings, console)
 
@@ -67,10 +67,11 @@ def _follow(store: "FeatureStore", settings: Settings, console: "Console") -> No
         try:
             # What this process did is on record; only its first run may follow one that was cut off.
             results, problems = _brought_up(store, settings, instant, lambda _: None, lambda _: {})
+            failure = _told(problems)
         except LarderError as problem:
-            results, problems = [], {"": problem}
-        if problems:
-            said = f"{instant:%Y-%m-%d %H:%M:%S}Z {_all_of(problems)}"
+            results, failure = [], str(problem)
+        if failure:
+            said = f"{instant:%Y-%m-%d %H:%M:%S}Z {failure}"
             console.print(said, style="red", highlight=False, markup=False, soft_wrap=True)
         for result in results:
             if result.is_news:
@@ -99,11 +100,9 @@ def _brought_up(
     return results, problems
 
 
-def _all_of(problems: Mapping[str, LarderError]) -> LarderError:
-    """The problem, or one that names each view with its own."""
-    if len(problems) == 1:
-        return next(iter(problems.values()))
-    return LarderError("\n".join(f"{view}: {problem}" for view, problem in problems.items()))
+def _told(problems: Mapping[str, LarderError]) -> str:
+    """A line for each view that could not be brought up; not every problem names its view by itself."""
+    return "\n".join(f"{view}: {problem}" for view, problem in problems.items())
 
 
 def _print_table(console: "Console", results: "list[Materialized]", instant: str, seconds: float) -> None:

@@ -257,7 +257,7 @@ def test_a_view_that_cannot_be_brought_up_keeps_no_other_from_it(
     finally:
         (tmp_path / "shops").rename(shops)
 
-    assert run.exit_code == 2 and "silver/shops" in run.output
+    assert run.exit_code == 2 and "Error: shops: " in run.output
     assert project.online("10:45")["A"][1] == 1
     assert ledger_of(project.settings).entries(acts=(Act.FEATURES,))[-1].outcome["views"].keys() == {"shop_sales"}
 
