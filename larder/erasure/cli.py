@@ -112,7 +112,9 @@ def _print_found(console: Console, found: "Erasure", broken: list[str]) -> None:
     for text, names in {
         "No column for it, so not looked at (--alias names one)": found.unnamed,
         "Not kept by Larder, so not looked at": found.others,
-        "Raw files that the rows came from, left alone": [f"{name} ({n:,})" for name, n in found.raw_files.items()],
+        "Raw files that the rows came from, left alone": [
+            f"{name} ({n:,})" for name, n in sorted(found.raw_files.items())
+        ],
         "Cannot be rebuilt afterwards, for the old versions go": broken,
     }.items():
         if names:

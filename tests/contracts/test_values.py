@@ -33,6 +33,9 @@ RAW = RawTable("orders", "o*.csv", COLUMNS, ("id",))
             "named as its arrives_at",
         ),
         (lambda: RawTable("orders", "o*.csv", COLUMNS, ()), "'orders' has no key"),
+        (lambda: Release(approvals=1.5), "approvals of the release is 1.5; it must be a whole number"),  # type: ignore[arg-type]
+        (lambda: Release(approvals=-1), "approvals of the release is -1"),
+        (lambda: Release(shadow_rows=True), "shadow_rows of the release is True"),
         (lambda: RawTable("orders", "o*.csv", COLUMNS, "id"), r"key of table 'orders' is 'id'; .* like \(one,\)"),  # type: ignore[arg-type]
         (lambda: RawTable("orders", ("o*.csv",), COLUMNS, ("id",)), "must be one pattern"),  # type: ignore[arg-type]
         (lambda: RawTable("orders", "o*.csv", COLUMNS * 2, ("id",)), "columns of table 'orders' have the name 'id'"),
