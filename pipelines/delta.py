@@ -28,6 +28,10 @@ class Merged:
 
     new: int = 0
     updated: int = 0
+    removed: int = 0
+
+
+_BELONGS = "_belongs"
 
 
 def exists(uri: str) -> bool:
@@ -46,28 +50,35 @@ def append(rows: DataFrame, uri: str, write: Write) -> None:
     rows.write.format("delta").mode("append").options(**options).save(uri)
 
 
-def merge(rows: DataFrame, uri: str, key: Sequence[str], write: Write) -> Merged:
-    """Insert rows with a new key, replace rows whose content differs, leave the others.
+def merge(rows: DataFrame, gone: DataFrame | None, uri: str, key: Sequence[str], write: Write) -> Merged:
+    """Insert rows with a new key, replace rows whose content differs, leave the others; remove the keys in `gone`.
 
-    `rows` hold each key once, without nulls.
+    `rows` hold each key once, without nulls. `gone` has the key columns only, and each key once; a key that is in
+    `rows`, too, stays.
     """
     if not exists(uri):
         append(rows, uri, write)
         return Merged(new=TableLog(uri).count())
+    columns = {name: f"given.`{name}`" for name in rows.columns}
+    given = rows.withColumn(_BELONGS, F.lit(True))
+    if gone is not None:
+        left = gone.join(rows, on=list(key), how="left_anti").withColumn(_BELONGS, F.lit(False))
+        given = given.unionByName(left, allowMissingColumns=True)
     same_key = " AND ".join(f"stored.`{name}` = given.`{name}`" for name in key)
     same = " AND ".join(f"stored.`{name}` <=> given.`{name}`" for name in rows.columns)
     with session_options(rows.sparkSession, _transaction(write)):
         result = (
             DeltaTable.forPath(rows.sparkSession, uri)
             .alias("stored")
-            .merge(rows.alias("given"), same_key)
-            .whenMatchedUpdateAll(f"NOT ({same})")
-            .whenNotMatchedInsertAll()
+            .merge(given.alias("given"), same_key)
+            .whenMatchedDelete(f"NOT given.{_BELONGS}")
+            .whenMatchedUpdate(f"NOT ({same})", columns)
+            .whenNotMatchedInsert(f"given.{_BELONGS}", columns)
             .execute()
-            .select(F.col("num_inserted_rows").alias("new"), F.col("num_updated_rows").alias("updated"))
+            .select("num_inserted_rows", "num_updated_rows", "num_deleted_rows")
             .first()
         )
-    return Merged() if result is None else Merged(int(result["new"] or 0), int(result["updated"] or 0))
+    return Merged() if result is None else Merged(*(int(count or 0) for count in result))
 
 
 def _transaction(write: Write) -> dict[str, str]:

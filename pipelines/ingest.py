@@ -1,8 +1,10 @@
 """Raw files to bronze, silver and label tables: each file once, each row once, whatever is tried again."""
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +18,8 @@ from larder.contracts.errors import MissingTableError
 from larder.contracts.ingestion import Ingestion, LabelTable, RawTable, SilverTable
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
+from larder.erasure.raw_files import erased_files
+from larder.ledger import ledger_of
 from larder.lock import only_one_ingestion
 from pipelines import bronze, silver
 from pipelines.delta import Write, append, exists, last_version, merge
@@ -27,6 +31,7 @@ REFUSED_FILES = "raw_files"
 
 _ROWS_PER_FILE = 100_000
 """Fewer new rows than this are written as one file: a table of many small files is slow to write and to read."""
+_STAGING = "staging-"
 
 
 @dataclass(frozen=True)
@@ -70,18 +75,28 @@ def ingest(
     known, taken = 0, dict[str, str]()
     with (
         only_one_ingestion(settings.state),  # two at once could number their batches alike
-        tempfile.TemporaryDirectory(prefix="staging-", dir=settings.state) as staging,
+        _staging(settings.state) as staging,
     ):
+        erased = erased_files(ledger_of(settings))
         for raw in ingestion.raw:
-            files = [checked_file(path, raw, root=settings.raw, staging=Path(staging)) for path in paths[raw.name]]
+            files = [checked_file(path, raw, root=settings.raw, staging=staging) for path in paths[raw.name]]
             whole = [file for file in files if isinstance(file, RawFile)]
             refused += [file for file in files if isinstance(file, RefusedFile)]
-            new = _new_files(whole, lake.bronze(raw.name))
+            new = _new_files(whole, bronze.ingested_hashes(lake.bronze(raw.name)) | erased)
             known += len(whole) - len(new)
             taken |= {file.name: file.content_hash for file in new}
             results += _ingest_table(ingestion, raw, new, lake, spark, now)
     _record_refused(refused, lake.quarantine(REFUSED_FILES), now)
     return IngestionResult(tuple(results), tuple(refused), known, taken)
+
+
+@contextmanager
+def _staging(state: Path) -> Iterator[Path]:
+    """A folder for copies of the raw files; those of ingestions that were killed go, too."""
+    for left in state.glob(f"{_STAGING}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_STAGING, dir=state) as folder:
+        yield Path(folder)
 
 
 def place(table: SilverTable, lake: Lake) -> str:
@@ -111,9 +126,8 @@ class StoredTables(Mapping[str, DataFrame]):
         return len(self._names)
 
 
-def _new_files(files: Sequence[RawFile], bronze_uri: str) -> list[RawFile]:
-    """Files with rows that bronze does not hold, one per content."""
-    known = bronze.ingested_hashes(bronze_uri)
+def _new_files(files: Sequence[RawFile], known: set[str]) -> list[RawFile]:
+    """Files with rows whose content hash is not among `known`, one per content."""
     by_content = {file.content_hash: file for file in reversed(files) if file.has_rows}
     return [file for file in by_content.values() if file.content_hash not in known]
 
@@ -170,12 +184,13 @@ def _write_table(prepared: DataFrame, table: SilverTable, lake: Lake, write: Wri
     counts = silver.row_counts(rows, table)
     reason = _quarantine(refused, lake.quarantine(table.name), write, now) if counts.refused else ""
     uri = place(table, lake)
-    merged = merge(valid.coalesce(1) if counts.valid < _ROWS_PER_FILE else valid, uri, table.key, write)
+    few = valid.coalesce(1) if counts.valid < _ROWS_PER_FILE else valid
+    merged = merge(few, silver.gone_keys(prepared, table), uri, table.key, write)
     return TableResult(
         "/".join(uri.split("/")[-2:]),
-        rows=counts.valid + counts.refused,
+        rows=counts.valid + merged.removed + counts.refused,
         new=merged.new,
-        updated=merged.updated,
+        updated=merged.updated + merged.removed,
         unchanged=counts.valid - merged.new - merged.updated,
         quarantined=counts.refused,
         reason=reason,

@@ -81,6 +81,15 @@ def table_rows(prepared: DataFrame, table: SilverTable) -> DataFrame:
     return rows.select(*(values[name].alias(name) for name in values), *_LINEAGE).withColumn(REASONS, found(misfits))
 
 
+def gone_keys(prepared: DataFrame, table: SilverTable) -> DataFrame | None:
+    """Keys of rows that do not belong to the table: an earlier row that did is corrected by them. None: all belong."""
+    if table.where is None:
+        return None
+    values = {item.name: F.col(f"`{item.name}`").cast(SPARK_TYPES[item.dtype]) for item in table.columns}
+    others = prepared.where(~F.coalesce(F.expr(table.where), F.lit(False)))
+    return others.select(*(values[name].alias(name) for name in table.key)).dropna().distinct()
+
+
 def row_counts(rows: DataFrame, table: SilverTable) -> RowCounts:
     """Valid and refused rows of `table_rows`.
 

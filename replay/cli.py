@@ -33,7 +33,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="When to retrain; `automatic` is the declared policy.",
 )
-@click.option("--incidents", "path", type=click.Path(path_type=Path), help="TOML file of what goes wrong.")
+@click.option(
+    "--incidents",
+    "path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML file of what goes wrong.",
+)
 @click.option("--json", "is_json", is_flag=True, help="End with one line of JSON.")
 @click.pass_obj
 def replay(settings: Settings, start: str, until: str, policies: str, path: Path | None, is_json: bool) -> None:

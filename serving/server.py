@@ -84,8 +84,8 @@ def _collect_seldom() -> None:
 class PromptProtocol(HttpToolsProtocol):
     """Closes a connection whose request headers take too long, and refuses what would wait too long.
 
-    Uvicorn by itself waits for ever, and lets others wait for ever. What is refused is refused here, since in the
-    application a refusal would cost a third of an answer.
+    Uvicorn by itself waits for ever, and lets others wait for ever. Refusals are made here, before the application has
+    a task for them: the less one costs, the more is left for answers.
     """
 
     _deadline: asyncio.TimerHandle | None = None

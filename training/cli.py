@@ -15,7 +15,7 @@ from larder.contracts.use_case import declared, declared_or, use_case_name
 @click.command()
 @click.pass_obj
 def train(settings: Settings) -> None:
-    """Train a challenger on all labels known before the split and judge it on those after.
+    """Train a challenger on all labels that were mature at the split and judge it on those after that are mature now.
 
     Features come as they were known at each label's instant. The model, its metrics, plots and origin are
     logged in MLflow; gates are shown here and decided by `larder promote`.

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import polars as pl
+import pyarrow as pa
 
 from larder.contracts.errors import MissingTableError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.rows import rows_of
-from training.labels import LabelSelection, label_parts
+from training.labels import LabelSelection, label_parts, require_label_columns
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ def label_counts(
     """Counts of what `read_labels` would take; `newest`: prediction instant of the newest label learned before.
 
     All are 0 while there is no label table. `version` is that of the Delta table, None the latest.
+    Raises MissingColumnsError where the table lacks the label.
     """
     try:
         table = open_table(place, version)
@@ -38,7 +40,9 @@ def label_counts(
         if version is not None:
             raise
         return LabelCounts(0, 0, 0, 0, 0)
-    rows = pl.DataFrame(rows_of(table, [EVENT_TIMESTAMP, KNOWN_AT, selection.column]))
+    columns = [EVENT_TIMESTAMP, KNOWN_AT, selection.column]
+    require_label_columns(place, pa.schema(table.schema()), columns)
+    rows = pl.DataFrame(rows_of(table, columns))
     is_learned, is_judged = label_parts(selection)
     is_new = is_learned if newest is None else is_learned & (pl.col(EVENT_TIMESTAMP) > newest.astimezone(UTC))
     label = pl.col(selection.column)

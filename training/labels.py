@@ -43,10 +43,19 @@ class Labels:
 
 
 def label_selection(objective: Objective, *, now: datetime) -> LabelSelection:
-    """What the training file asks for, at `now`."""
-    slices = tuple(part.column for part in objective.slices)
+    """What the training file asks for, at `now`: of that, labels that are mature, at the split or now.
+
+    Before that only outcomes that show early are known, such as every chargeback and no payment that stays.
+    """
+    matures_after = objective.label.matures_after
     return LabelSelection(
-        objective.label.table, objective.label.column, slices, objective.split_at, objective.test_until, known_by=now
+        table=objective.label.table,
+        column=objective.label.column,
+        others=tuple(part.column for part in objective.slices),
+        split_at=objective.split_at,
+        test_until=min(objective.test_until, now - matures_after),
+        known_by=now,
+        train_until=objective.split_at - matures_after,
     )
 
 
@@ -67,7 +76,7 @@ def read_labels(place: str, selection: LabelSelection, request: Sequence[str], *
             f"or correct the label table {selection.table!r} in the training file."
         ) from None
     wanted = [EVENT_TIMESTAMP, KNOWN_AT, *request, selection.column, *selection.others]
-    _check_schema(place, pa.schema(table.schema()), wanted)
+    require_label_columns(place, pa.schema(table.schema()), wanted)
     with reading(table):
         # Not polars' own reader: it does not find files below a folder with a space in its name.
         rows = pl.DataFrame(pa.table(table.scan(columns=[*dict.fromkeys(wanted)])))
@@ -98,25 +107,8 @@ def label_parts(selection: LabelSelection) -> tuple[pl.Expr, pl.Expr]:
     return in_time, at.is_between(split_at, test_until, closed="left")
 
 
-def _part(known: pl.DataFrame, which: pl.Expr, name: str, selection: LabelSelection) -> pa.Table:
-    part = known.filter(which)
-    if part.is_empty():
-        raise InvalidDataError(
-            f"There is no {name} label: predictions with a known outcome lie {_span(known)}, the split at "
-            f"{selection.split_at.isoformat()}, the end of the test window at {selection.test_until.isoformat()}. "
-            "Move split_at and test_until in the training file, ingest more data, or set LARDER_CLOCK later."
-        )
-    return part.to_arrow()
-
-
-def _span(known: pl.DataFrame) -> str:
-    if known.is_empty():
-        return "nowhere (there is none)"
-    first, last = known[EVENT_TIMESTAMP][0], known[EVENT_TIMESTAMP][-1]
-    return f"from {first.isoformat()} to {last.isoformat()}"
-
-
-def _check_schema(place: str, schema: pa.Schema, wanted: Sequence[str]) -> None:
+def require_label_columns(place: str, schema: pa.Schema, wanted: Sequence[str]) -> None:
+    """Raises MissingColumnsError, or InvalidDataError where a time of the label table at `place` is naive."""
     missing = sorted(set(wanted) - set(schema.names))
     if missing:
         raise MissingColumnsError(
@@ -127,3 +119,22 @@ def _check_schema(place: str, schema: pa.Schema, wanted: Sequence[str]) -> None:
         dtype = schema.field(name).type
         if not pa.types.is_timestamp(dtype) or dtype.tz is None:
             raise InvalidDataError(f"{name} of {place} is {dtype}, but an instant needs a time zone. Write it as UTC.")
+
+
+def _part(known: pl.DataFrame, which: pl.Expr, name: str, selection: LabelSelection) -> pa.Table:
+    part = known.filter(which)
+    if part.is_empty():
+        raise InvalidDataError(
+            f"There is no {name} label: predictions with a known outcome lie {_span(known)}; training takes "
+            f"those before {(selection.train_until or selection.split_at).isoformat()}, testing those from "
+            f"{selection.split_at.isoformat()} to {selection.test_until.isoformat()}. Move split_at and test_until in "
+            "the training file, correct its matures_after, ingest more data, or set LARDER_CLOCK later."
+        )
+    return part.to_arrow()
+
+
+def _span(known: pl.DataFrame) -> str:
+    if known.is_empty():
+        return "nowhere (there is none)"
+    first, last = known[EVENT_TIMESTAMP][0], known[EVENT_TIMESTAMP][-1]
+    return f"from {first.isoformat()} to {last.isoformat()}"

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from larder.contracts.bundle import Bounds
-from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError
+from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError, first_line
 from larder.contracts.objective import CLASSIFICATION, Objective
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.evaluation import Floats, Outcomes, Task, task_of
@@ -80,7 +80,7 @@ def fit(objective: Objective, rows: pa.Table, columns: Columns, *, half_life: ti
     """The declared pipeline fitted to `rows`; with a half-life, a row that much older than the newest weighs half.
 
     Raises InvalidDataError where there is nothing to learn from, ConfigurationError for classes of one's own, for an
-    estimator of another task and for one that cannot weigh rows.
+    estimator of another task, for one that cannot weigh rows, and for a pipeline that cannot learn from these columns.
     """
     outcome = task_of(objective).outcomes(rows, objective.label.column)
     _require_learnable(rows, columns, outcome, objective.label.column)
@@ -88,7 +88,7 @@ def fit(objective: Objective, rows: pa.Table, columns: Columns, *, half_life: ti
     _require_library_classes(pipeline)
     _require_estimator_of(objective.task, pipeline)
     weights = {} if half_life is None else {_weight_parameter(pipeline): row_weights(rows, half_life)}
-    return pipeline.fit(inputs(rows, columns), outcome, **weights)
+    return _fitted(pipeline, inputs(rows, columns), outcome, weights)
 
 
 def row_weights(rows: pa.Table, half_life: timedelta) -> npt.NDArray[np.float64]:
@@ -184,7 +184,26 @@ def _require_estimator_of(task: str, pipeline: "Pipeline") -> None:
         )
 
 
-def _require_library_classes(pipeline: "Pipeline") -> None:
+def _fitted(pipeline: "Pipeline", frame: pd.DataFrame, outcome: Outcomes, weights: dict[str, Any]) -> "Pipeline":
+    try:
+        return pipeline.fit(frame, outcome, **weights)
+    except (TypeError, ValueError) as problem:
+        strings = [name for name in frame if frame[name].dtype == object]
+        raise ConfigurationError(
+            f"The pipeline of the training file cannot learn from {len(frame)} rows of {frame.shape[1] - len(strings)} "
+            f"numbers, null being NaN, and then the strings {strings}: {first_line(problem)}. Correct its steps; "
+            "`larder --debug ...` shows which one it was."
+        ) from problem
+
+
+def _require_library_classes(pipeline: object) -> None:
+    from sklearn.pipeline import Pipeline
+
+    if not isinstance(pipeline, Pipeline):
+        raise ConfigurationError(
+            f"The pipeline function of the training file returns {pipeline!r}; it must return an unfitted scikit-learn "
+            "Pipeline, such as Pipeline([('model', HistGradientBoostingClassifier())])."
+        )
     foreign = sorted({_qualified(step) for _, step in pipeline.steps if not _qualified(step).startswith("sklearn.")})
     if foreign:
         raise ConfigurationError(

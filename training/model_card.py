@@ -110,12 +110,12 @@ def _training_data(challenger: Challenger) -> str:
     rows = "" if usual is None else f"{usual.rows:,} rows. "
     if labels is None:
         return f"{rows}SHA-256 of all rows: `{lineage.data_hash}`."
-    since = f"from {labels.train_from:%Y-%m-%d} " if labels.train_from else ""
-    until = f"{labels.train_until or labels.split_at:%Y-%m-%d %H:%M} {labels.split_at:%Z}"
+    since = f"from {labels.train_from:%Y-%m-%d} on and " if labels.train_from else ""
+    until, known = (f"{at:%Y-%m-%d %H:%M} {at:%Z}" for at in (labels.train_until or labels.split_at, labels.split_at))
     return (
-        f"{rows}Labels of `{labels.table}` {since}whose outcome was known before {until}; each with its features as "
-        f"they were known at its instant. SHA-256 of all rows: `{lineage.data_hash}`; `larder training-set rebuild "
-        f"{challenger.version.model}/{challenger.version.number}` builds them again."
+        f"{rows}Labels of `{labels.table}` {since}before {until} whose outcome was known before {known}; "
+        f"each with its features as they were known at its instant. SHA-256 of all rows: `{lineage.data_hash}`; "
+        f"`larder training-set rebuild {challenger.version.model}/{challenger.version.number}` builds them again."
     )
 
 

@@ -169,10 +169,10 @@ def facts(
 def retraining_labels(objective: Objective, policy: Retraining, *, now: datetime) -> LabelSelection:
     """The labels that a retraining at `now` learns from and is judged on."""
     selection = label_selection(judged_recently(objective, policy, now), now=now)
-    train_until = selection.split_at - objective.label.matures_after
     last = policy.window.last
-    train_from = None if last is None else train_until - last
-    return replace(selection, train_from=train_from, train_until=train_until)
+    if last is None or selection.train_until is None:
+        return selection
+    return replace(selection, train_from=selection.train_until - last)
 
 
 def judged_recently(objective: Objective, policy: Retraining, now: datetime) -> Objective:

@@ -1,7 +1,7 @@
 """`larder features`: from the definitions and silver tables to gold and the online store."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -48,8 +48,10 @@ def features(settings: Settings, until: str | None, follow: bool) -> None:
         def report(view: "Materialized") -> None:
             progress.update(f"Materialized {view.view}")
 
-        results = _brought_up(store, settings, instant, report, partial(unrecorded_rows, ledger))
+        results, problems = _brought_up(store, settings, instant, report, partial(unrecorded_rows, ledger))
     _print_table(console, results, instant.isoformat(), time.monotonic() - started)
+    if problems:
+        raise LarderError(_told(problems))
     if follow:
         _follow(store, settings, console)
 
@@ -64,12 +66,13 @@ def _follow(store: "FeatureStore", settings: Settings, console: "Console") -> No
         instant = settings.clock()
         try:
             # What this process did is on record; only its first run may follow one that was cut off.
-            results = _brought_up(store, settings, instant, lambda _: None, lambda _: {})
+            results, problems = _brought_up(store, settings, instant, lambda _: None, lambda _: {})
+            failure = _told(problems)
         except LarderError as problem:
-            console.print(
-                f"{instant:%Y-%m-%d %H:%M:%S}Z {problem}", style="red", highlight=False, markup=False, soft_wrap=True
-            )
-            continue
+            results, failure = [], str(problem)
+        if failure:
+            said = f"{instant:%Y-%m-%d %H:%M:%S}Z {failure}"
+            console.print(said, style="red", highlight=False, markup=False, soft_wrap=True)
         for result in results:
             if result.is_news:
                 console.print(f"{instant:%Y-%m-%d %H:%M:%S}Z {result}", highlight=False, soft_wrap=True)
@@ -81,16 +84,25 @@ def _brought_up(
     instant: datetime,
     report: "Callable[[Materialized], None]",
     unrecorded: "Callable[[list[Materialized]], dict[str, int]]",
-) -> "list[Materialized]":
-    """Every view, and what the ledger keeps of it; then gold is compacted, when all values are online."""
+) -> "tuple[list[Materialized], dict[str, LarderError]]":
+    """Every view, and what the ledger keeps of it; then gold is compacted, when all values are online.
+
+    Also the problem of each view that could not be brought up.
+    """
     from larder.compute.ledger_entries import features_entry
     from larder.compute.materialize import compact_gold, materialize
     from larder.ledger import ledger_of
 
-    results = materialize(store, instant, report)
+    problems: dict[str, LarderError] = {}
+    results = materialize(store, instant, report, problems.__setitem__)
     features_entry(ledger_of(settings), results, at=settings.clock(), unrecorded=unrecorded(results))
     compact_gold(store)
-    return results
+    return results, problems
+
+
+def _told(problems: Mapping[str, LarderError]) -> str:
+    """A line for each view that could not be brought up; not every problem names its view by itself."""
+    return "\n".join(f"{view}: {problem}" for view, problem in problems.items())
 
 
 def _print_table(console: "Console", results: "list[Materialized]", instant: str, seconds: float) -> None:

@@ -18,9 +18,9 @@ from deltalake.exceptions import DeltaError
 from deltalake.transaction import RemoveAction
 
 from larder.compute.gold_files import added, write_file
-from larder.compute.position import COMPACTION, opened_gold, position_in
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
+from larder.offline.tables.gold import COMPACTION, opened_gold, position_in
 from larder.offline.tables.integrity import RESTORE, place
 from larder.offline.tables.parquet import filesystem_of
 

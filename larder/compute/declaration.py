@@ -93,7 +93,7 @@ def window_definition(view: StreamFeatureView) -> WindowDefinition:
 def _slide(view: StreamFeatureView) -> timedelta:
     slides: set[timedelta] = {item.slide_interval for item in view.aggregations}
     slide = slides.pop()
-    if slides or not slide:
+    if slides or not slide or slide < timedelta(0):
         every = ", ".join(f"{_name(item)}: {item.slide_interval}" for item in view.aggregations)
         raise ConfigurationError(
             f"The aggregations of {view.name!r} must have one slide interval, longer than nothing; they have {every}."
@@ -108,10 +108,10 @@ def _feature(field: Field, aggregation: Aggregation, slide: timedelta, view: str
             f"{where} has the function {aggregation.function!r}; possible are {', '.join(FUNCTIONS)}."
         )
     window = aggregation.time_window
-    if not window or window % slide:
+    if not window or window < timedelta(0) or window % slide:
         raise ConfigurationError(
-            f"{where} has the window {window} with slide interval {slide}; a window must be a multiple of its slide "
-            "interval (5 minutes fit into 1 hour, 7 minutes do not)."
+            f"{where} has the window {window} with slide interval {slide}; a window must be longer than nothing and a "
+            "multiple of its slide interval (5 minutes fit into 1 hour, 7 minutes do not)."
         )
     return WindowFeature(field.name, aggregation.column, aggregation.function, window // slide, _arrow_type(field))
 

@@ -10,6 +10,7 @@ from feast import FeatureView, StreamFeatureView
 from feast.infra.common.materialization_job import MaterializationJob, MaterializationTask
 from feast.infra.compute_engines.base import ComputeEngine
 from feast.infra.registry.base_registry import BaseRegistry
+from feast.utils import make_tzaware
 from pydantic import NonNegativeInt
 
 from larder.compute.compaction import compact
@@ -17,7 +18,6 @@ from larder.compute.declaration import window_definition
 from larder.compute.gold import Refresh
 from larder.compute.job import FinishedJob, Materialized, materialized
 from larder.compute.ledger_entries import features_entry, unrecorded_rows
-from larder.compute.position import gold_position
 from larder.compute.push import push_latest
 from larder.compute.refresh_on_spark import ROWS_PER_TASK
 from larder.compute.task import gold_schema
@@ -25,6 +25,7 @@ from larder.compute.view import refresh_view
 from larder.contracts.settings import Settings, load_settings
 from larder.ledger import Ledger, ledger_of
 from larder.offline.history import history_of
+from larder.offline.tables.gold import gold_position
 from larder.store_settings import StoreSettings
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class SparkFeatureEngine(ComputeEngine):
             self._ledger.require_writable()
         refresh = None
         if isinstance(view, StreamFeatureView) and view.aggregations:
-            refresh = self._refresh(view, task.start_time.astimezone(UTC), instant)
+            refresh = self._refresh(view, task.start_time, instant)
         push = push_latest(view, self.repo_config, self._settings, instant=instant) if view.online else None
         result = materialized(view.name, instant, refresh, push, time.monotonic() - started)
         if self.report is not None:
@@ -92,8 +93,10 @@ class SparkFeatureEngine(ComputeEngine):
 
     def _refresh(self, view: StreamFeatureView, start: datetime, until: datetime) -> Refresh:
         previous = gold_position(history_of(view, self.repo_config).table)
-        # An interval that begins where the last one ended is a live run; an earlier start asks for a backfill.
-        is_live = previous is not None and start >= previous.instant
+        # Gold may be further than the last run that the registry knows, which was cut off, or restored, or begun anew:
+        # to go on from there is no wish for a backfill. Without any known run Feast makes up a start.
+        goes_on = view.most_recent_end_time is None or start == make_tzaware(view.most_recent_end_time)
+        is_live = previous is not None and (goes_on or start >= previous.instant)
         return refresh_view(view, self.repo_config, self._spark, until=until, is_live=is_live)
 
     def _spark(self) -> "SparkSession":

@@ -14,12 +14,12 @@ from larder.compute.definition import WindowDefinition, microseconds
 from larder.compute.events import EventSource, check_events
 from larder.compute.gold_files import commit_files
 from larder.compute.inputs import inputs_of
-from larder.compute.position import GoldPosition, opened_gold, position_in
 from larder.compute.refresh_here import written_here
 from larder.compute.refresh_on_spark import ROWS_PER_TASK, written_on_spark
 from larder.compute.task import gold_schema
 from larder.contracts.errors import ConfigurationError
 from larder.offline.tables.delta_table import open_table
+from larder.offline.tables.gold import GoldPosition, check_windows, opened_gold, position_in
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -62,7 +62,7 @@ def refresh_gold(
     events = open_table(source.table, source.version)
     check_events(source, pa.schema(events.schema().to_arrow()), definition)
     if stored is not None and previous is not None:
-        _check_definition(previous, definition, gold)
+        check_windows(stored, previous, definition.fingerprint)
         _check_layout(stored, gold)
         is_same_source = (previous.source, previous.source_version) == (source.table, events.version())
         if is_same_source and until <= previous.instant:
@@ -103,15 +103,6 @@ def _next_position(
         return reached
     # Gold reflects the newer events only up to an instant that it had passed: it still stands at the older ones.
     return msgspec.structs.replace(previous, refresh=reached.refresh, run=reached.run)
-
-
-def _check_definition(previous: GoldPosition, definition: WindowDefinition, gold: str) -> None:
-    if previous.fingerprint != definition.fingerprint:
-        raise ConfigurationError(
-            f"Feature view {definition.view!r} declares other windows, types or columns than {gold} was built from. "
-            "Gold is append-only history, so give the changed view a new name; or, if nothing relies on the old "
-            f"values, delete {gold} and run again to rebuild it."
-        )
 
 
 def _check_layout(stored: DeltaTable, gold: str) -> None:

@@ -17,9 +17,9 @@ from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
 
-from larder.compute.position import GoldPosition, encoded
 from larder.contracts.errors import LarderError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
+from larder.offline.tables.gold import GoldPosition, encoded
 from larder.offline.tables.parquet import filesystem_of
 
 FILES = pa.schema([("path", pa.string()), ("size", pa.int64()), ("rows", pa.int64()), ("stats", pa.string())])

@@ -9,10 +9,10 @@ from deltalake import DeltaTable
 
 from larder.compute.definition import WindowDefinition, microseconds
 from larder.compute.events import EventSource
-from larder.compute.position import GoldPosition, is_untouched
 from larder.contracts.errors import LarderError
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.offline.tables.delta_table import open_table
+from larder.offline.tables.gold import GoldPosition, is_untouched
 
 _MILLISECOND = 1_000
 """Delta cuts instants in statistics off after it."""

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from feast.infra.common.materialization_job import MaterializationJob, MaterializationJobStatus, MaterializationTask
 
 from larder.compute.gold import Refresh
-from larder.compute.position import GoldPosition
+from larder.offline.tables.gold import GoldPosition
 from larder.push.run import PushReport
 
 _LONG = timedelta(days=1)

@@ -8,15 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager, redirect_stdout
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
-from feast import FeatureStore, OnDemandFeatureView
+from feast import FeatureStore, OnDemandFeatureView, StreamFeatureView
+from feast.errors import SpecifiedFeaturesNotPresentError
 from feast.repo_operations import apply_total
 
 from larder.compute.engine import SparkFeatureEngine
 from larder.compute.job import Materialized
-from larder.contracts.errors import ConfigurationError
+from larder.contracts.errors import ConfigurationError, LarderError, OnlineStoreError
 from larder.contracts.settings import Settings
 from larder.registry import feature_store
+
+Kind = TypeVar("Kind")
 
 
 def apply_definitions(settings: Settings) -> FeatureStore:
@@ -26,6 +30,15 @@ def apply_definitions(settings: Settings) -> FeatureStore:
         # Sources are silver tables that may not have rows yet; the engine says which one is missing.
         try:
             apply_total(store.config, settings.feature_repo, skip_source_validation=True)
+        except SpecifiedFeaturesNotPresentError as problem:
+            raise _lacking(problem) from problem
+        except AssertionError as problem:
+            if view := _local(problem, "obj", StreamFeatureView):
+                raise ConfigurationError(
+                    f"Stream feature view {view.name!r} has no stream source, without which Feast keeps no windows. "
+                    "Give it source=PushSource(name=..., batch_source=...) with its table."
+                ) from problem
+            raise
         except ValueError as problem:
             if view := _view_that_answers_none(problem):
                 raise ConfigurationError(
@@ -37,9 +50,19 @@ def apply_definitions(settings: Settings) -> FeatureStore:
     return feature_store(settings)
 
 
-def materialize(store: FeatureStore, until: datetime, report: Callable[[Materialized], None]) -> list[Materialized]:
-    """Bring every view of `store` up to `until`; `report` is called after each."""
+def materialize(
+    store: FeatureStore,
+    until: datetime,
+    report: Callable[[Materialized], None],
+    failed: Callable[[str, LarderError], None] | None = None,
+) -> list[Materialized]:
+    """Bring every view of `store` up to `until`; `report` is called after each.
+
+    A view that cannot be brought up keeps no other one from it: `failed` is called with its name and the problem;
+    without `failed` the first problem is raised once all had their turn. A failing Redis fails them all, at once.
+    """
     results: list[Materialized] = []
+    problems: list[LarderError] = []
 
     def keep(result: Materialized) -> None:
         results.append(result)
@@ -47,7 +70,17 @@ def materialize(store: FeatureStore, until: datetime, report: Callable[[Material
 
     with _quiet_feast(Path(store.repo_path)):
         _engine(store).report = keep
-        store.materialize_incremental(until)
+        for view in store._get_feature_views_to_materialize(None):
+            try:
+                store.materialize_incremental(until, [view.name])
+            except OnlineStoreError:
+                raise
+            except LarderError as problem:
+                problems.append(problem)
+                if failed is not None:
+                    failed(view.name, problem)
+    if problems and failed is None:
+        raise problems[0]
     return results
 
 
@@ -60,10 +93,27 @@ def compact_gold(store: FeatureStore) -> None:
 
 def _view_that_answers_none(problem: ValueError) -> str:
     """Feast's error names neither view nor feature; empty for any other error."""
-    if "nonetype cannot be converted" not in str(problem):
-        return ""
-    selves = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(problem.__traceback__)]
-    return next((view.name for view in selves if isinstance(view, OnDemandFeatureView)), "")
+    view = _local(problem, "self", OnDemandFeatureView) if "nonetype cannot be converted" in str(problem) else None
+    return view.name if view else ""
+
+
+def _lacking(problem: SpecifiedFeaturesNotPresentError) -> ConfigurationError:
+    """Feast's error spells out every field that there is, on hundreds of lines."""
+    view = _local(problem, "self", OnDemandFeatureView)
+    missing = _local(problem, "missing_features", list)
+    if view is None or missing is None:
+        return ConfigurationError(str(problem))
+    wanted = ", ".join(f"{field.name!r} ({field.dtype.name})" for field in missing)
+    return ConfigurationError(
+        f"On-demand view {view.name!r} declares {wanted}, but its function returned nothing of that name and type for "
+        "the made-up values with which Feast tries it. Return it, or correct the view's schema."
+    )
+
+
+def _local(problem: BaseException, name: str, kind: type[Kind]) -> Kind | None:
+    """What Feast had at hand under `name` when it failed, of the innermost frame that has one of this kind."""
+    found = [frame.f_locals.get(name) for frame, _ in traceback.walk_tb(problem.__traceback__)]
+    return next((value for value in reversed(found) if isinstance(value, kind)), None)
 
 
 def _engine(store: FeatureStore) -> SparkFeatureEngine:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from larder.contracts.errors import ConfigurationError
+from larder.contracts.values import require_number, require_several
 
 DTYPES = ("string", "int64", "float64", "bool", "date", "timestamp")
 """Types of a column. A `timestamp` is an instant: in a raw file it must carry its offset (`Z`, `-05:00`)."""
@@ -18,7 +19,10 @@ DTYPES = ("string", "int64", "float64", "bool", "date", "timestamp")
 SOURCE_FILE, ROW_NUMBER = "source_file", "row_number"
 """Where a row came from: the file, and its 1-based data row there. A transform must keep both columns."""
 
-BRONZE_COLUMNS = (SOURCE_FILE, ROW_NUMBER, "content_hash", "ingested_at", "batch_id", "malformed_record")
+CONTENT_HASH = "content_hash"
+"""SHA-256 of the file's content, by which ingestion knows it again."""
+
+BRONZE_COLUMNS = (SOURCE_FILE, ROW_NUMBER, CONTENT_HASH, "ingested_at", "batch_id", "malformed_record")
 """What bronze adds to the columns of a file; no declared column has such a name."""
 
 Transform = Callable[[Any, Mapping[str, Any]], Any]
@@ -48,6 +52,11 @@ class Column:
                 f"Column {self.name!r} has a reserved name: {', '.join(BRONZE_COLUMNS)} and names that begin with _ "
                 "are ingestion's own. Choose another name."
             )
+        for bound in ("minimum", "maximum"):
+            if getattr(self, bound) is not None:
+                require_number(f"{bound} of column {self.name!r}", getattr(self, bound))
+        if self.allowed is not None:
+            require_several(f"allowed of column {self.name!r}", self.allowed, str)
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,14 @@ class RawTable:
     """True: a file whose last line does not end counts as cut off; False: only one whose last line lacks columns."""
 
     def __post_init__(self) -> None:
-        _require_columns(self.name, "key", self.key, self.columns)
+        _require_table(self.name, self.key, self.columns)
+        if not isinstance(self.files, str):
+            raise ConfigurationError(
+                f"files of table {self.name!r} is {self.files!r}; it must be one pattern, like 'orders*.csv'. Files of "
+                "other names can be a raw table of their own."
+            )
+        require_several(f"checks of table {self.name!r}", self.checks, Check)
+        require_several(f"null_values of table {self.name!r}", self.null_values, str)
         _require_columns(self.name, "check", tuple(check.column for check in self.checks), self.columns)
         if self.transform is None and self.arrives_at is not None:
             _require_columns(self.name, "arrives_at", (self.arrives_at,), self.columns)
@@ -110,7 +126,7 @@ class SilverTable:
     """Spark SQL condition for the rows that belong here; None means all."""
 
     def __post_init__(self) -> None:
-        _require_columns(self.name, "key", self.key, self.columns)
+        _require_table(self.name, self.key, self.columns)
 
 
 @dataclass(frozen=True)
@@ -137,6 +153,11 @@ class Ingestion:
     """Finds raw files for a first run; they are copied when the folder for raw files is empty."""
 
     def __post_init__(self) -> None:
+        require_several("raw of the ingestion", self.raw, RawTable)
+        require_several("silver of the ingestion", self.silver, SilverTable)
+        require_several("labels of the ingestion", self.labels, LabelTable)
+        for kind in (self.raw, self.silver, self.labels):
+            _require_different("tables", [table.name for table in kind])
         known = [table.name for table in self.raw]
         for table in self.tables:
             if table.source not in known:
@@ -153,8 +174,21 @@ class Ingestion:
         return tuple(table for table in self.tables if table.source == raw.name)
 
 
+def _require_table(table: str, key: tuple[str, ...], columns: tuple[Column, ...]) -> None:
+    require_several(f"columns of table {table!r}", columns, Column)
+    require_several(f"key of table {table!r}", key, str)
+    if not key:
+        raise ConfigurationError(f"Table {table!r} has no key; name the columns that identify a row.")
+    _require_different(f"columns of table {table!r}", [column.name for column in columns])
+    _require_columns(table, "key", key, columns)
+
+
+def _require_different(what: str, names: list[str]) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigurationError(f"Several {what} have the name {twice[0]!r}; give each a name of its own.")
+
+
 def _require_columns(table: str, what: str, names: tuple[str, ...], columns: tuple[Column, ...]) -> None:
     known = [column.name for column in columns]
-    missing = [name for name in names if name not in known]
-    if missing or (what == "key" and not names):
-        raise ConfigurationError(f"Table {table!r} has {what} columns {missing}; its columns are {known}.")
+    if missing := [name for name in names if name not in known]:
+        raise ConfigurationError(f"Table {table!r} lacks {missing}, named as its {what}; its columns are {known}.")

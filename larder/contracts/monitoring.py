@@ -69,6 +69,8 @@ class Monitoring:
     effect: float = 0.02
     """How far the drift of one input must move the answers to be an alarm, in probability, beyond what windows of
     training moved them; drift of what the model hardly looks at is reported and wakes nobody."""
+    effect_share: float = 0.2
+    """The same as a share of the rarer outcome's usual probability; the smaller of the two counts."""
     number_effect: float = 0.1
     """The same where numbers are predicted, in standard deviations of the model's answers when it was judged."""
     false_alarms: float = 0.01

@@ -6,6 +6,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from inspect import signature
 from typing import Any, Literal
 
 from larder.contracts.errors import ConfigurationError
@@ -69,8 +70,8 @@ class Label:
     positive: str
     """What true means, in words."""
     matures_after: timedelta = timedelta(days=2)
-    """Age from which a prediction should have its label. Where models are compared or watched, younger predictions
-    are left out, also those whose label is known: what is known early is not like the rest."""
+    """Age from which a prediction should have its label. Where models learn, are compared or watched, younger
+    predictions are left out, also those whose label is known: what is known early is not like the rest."""
 
     def __post_init__(self) -> None:
         require_length(f"matures_after of label {self.column!r}", self.matures_after)
@@ -213,7 +214,8 @@ class Objective:
     label: Label | NumberLabel
     kpi: Kpi | ErrorKpi
     split_at: datetime
-    """Training uses labels known before this instant (time zone required); testing, predictions from it on."""
+    """Training uses labels that were known and mature before this instant (time zone required); testing, predictions
+    from it on."""
     test_until: datetime
     """End of the test window, exclusive (time zone required)."""
     pipeline: PipelineFactory
@@ -240,7 +242,7 @@ class Objective:
                 f"The objective has a {type(self.label).__name__} and a {type(self.kpi).__name__}. A yes-or-no "
                 "question has a Label and a Kpi, the question for a number a NumberLabel and an ErrorKpi."
             )
-        if not callable(self.pipeline):
+        if not _takes_columns(self.pipeline):
             raise ConfigurationError(
                 f"pipeline is {self.pipeline!r}; it must be a function of (number columns, string columns) that makes "
                 "an unfitted scikit-learn Pipeline."
@@ -275,6 +277,19 @@ class Objective:
     @property
     def shown_metrics(self) -> tuple[str, ...]:
         return self.metrics or METRICS[self.task]
+
+
+def _takes_columns(factory: object) -> bool:
+    """Whether it can be called with number columns and string columns."""
+    if not callable(factory):
+        return False
+    try:
+        signature(factory).bind((), ())
+    except TypeError:
+        return False
+    except ValueError:  # some callables written in C do not say
+        return True
+    return True
 
 
 def _require_references(references: Mapping[str, tuple[str, ...]]) -> None:

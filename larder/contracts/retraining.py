@@ -7,7 +7,7 @@ from typing import Literal
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.monitoring import MONITORS
 from larder.contracts.objective import METRICS, REGRESSION, Gate, Objective
-from larder.contracts.values import require_length, require_number, require_one_of, require_several
+from larder.contracts.values import require_count, require_length, require_number, require_one_of, require_several
 
 POLICIES = ("never", "monthly", "weekly", "automatic")
 """What a replay compares; `automatic` is the declared policy."""
@@ -72,12 +72,12 @@ class Release:
     """Of the interval of the paired difference in that loss, by which promotion and rollback are decided."""
 
     def __post_init__(self) -> None:
-        require_number("approvals of the release", self.approvals, least=0)
+        require_count("approvals of the release", self.approvals)
         require_number("latency_ms of the release", self.latency_ms, above=0)
         require_number("null_increase of the release", self.null_increase, least=0, most=1)
         for name in ("shadow", "patience", "watch"):
             require_length(f"{name} of the release", getattr(self, name))
-        require_number("shadow_rows of the release", self.shadow_rows, least=1)
+        require_count("shadow_rows of the release", self.shadow_rows, least=1)
         if self.tolerance is not None:
             require_number("tolerance of the release", self.tolerance, least=0)
         if self.patience < self.shadow:
@@ -140,7 +140,7 @@ class Retraining:
         require_several("refused_by", self.refused_by, str)
         for monitor in self.refused_by:
             require_one_of("A monitor of refused_by", monitor, MONITORS)
-        require_number("minimum_rows of retraining", self.minimum_rows, least=1)
+        require_count("minimum_rows of retraining", self.minimum_rows, least=1)
         for name in ("cool_down", "refusal_lasts"):
             require_length(name, getattr(self, name))
         if self.most_per_week < 1:

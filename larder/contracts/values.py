@@ -25,6 +25,12 @@ def require_number(
     raise ConfigurationError(f"{what} is {value!r}; it must be a finite number{f' {words}' if words else ''}.")
 
 
+def require_count(what: str, value: object, *, least: int = 0) -> None:
+    """A whole number from `least` on."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigurationError(f"{what} is {value!r}; it must be a whole number, at least {least}.")
+
+
 def require_length(what: str, value: object, *, above_zero: bool = False) -> None:
     """A timedelta from zero on, or above it."""
     if not isinstance(value, timedelta) or value < timedelta(0) or (above_zero and not value):

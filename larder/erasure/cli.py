@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 NAMES_IN_A_LINE = 5
 
 
+WAITING = (
+    "Answers of a server wait in the spool of the state folder and were not looked at: once `larder serve` has stored "
+    "them, run this command again."
+)
+
+
 @click.command(context_settings={"max_content_width": 110})
 @click.argument("keys", metavar="KEY=VALUE...", nargs=-1, required=True)
 @click.option("--alias", "aliases", metavar="KEY=COLUMN", multiple=True, help="A column that holds the same key.")
@@ -68,6 +74,8 @@ def erase(
         found = erasure(store, whom, tables, online, lake=settings.lake)
         held, _ = holders(settings)
         _print_found(console, found, broken_pins(found, held, lake=settings.lake))
+        if next(settings.state.glob("spool/*/*/*.rows"), None):
+            console.print(WAITING, highlight=False)
         if dry_run or not found.is_due:
             return
         if not yes:
@@ -104,7 +112,9 @@ def _print_found(console: Console, found: "Erasure", broken: list[str]) -> None:
     for text, names in {
         "No column for it, so not looked at (--alias names one)": found.unnamed,
         "Not kept by Larder, so not looked at": found.others,
-        "Raw files that the rows came from, left alone": [f"{name} ({n:,})" for name, n in found.raw_files.items()],
+        "Raw files that the rows came from, left alone": [
+            f"{name} ({n:,})" for name, n in sorted(found.raw_files.items())
+        ],
         "Cannot be rebuilt afterwards, for the old versions go": broken,
     }.items():
         if names:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from larder.erasure import tables
 from larder.erasure.online import OnlineRecords
+from larder.erasure.raw_files import entry_of
 from larder.erasure.subject import Subject
 from larder.offline.history import history_of
 from larder.versions.pins import name_of, place_of
@@ -55,7 +56,7 @@ class Erasure:
         return {
             "tables": {name: self.found[name].rows for name in self.due},
             "online": {view: len(keys) for view, keys in self.records.items() if keys},
-        }
+        } | entry_of({item for found in self.found.values() for item in found.whole_files})
 
 
 def erasure(

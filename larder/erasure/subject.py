@@ -1,6 +1,7 @@
 """Whom to erase, as stored rows name it."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -117,10 +118,10 @@ def _equal(sql: str, dtype: pa.DataType, key: Key) -> str:
     return _is_written(sql, key.value) if is_text else f"{sql} = {key.value}"
 
 
-def _is_written(sql: str, number: int) -> str:
+def _is_written(sql: str, number: int, *, before: str = "^", after: str = "$") -> str:
     """Raw files write one whole number in several ways. Not by a cast: deltalake cannot put TRY_CAST into a commit."""
     sign = {-1: "-", 0: "[+-]?", 1: "[+]?"}[(number > 0) - (number < 0)]
-    return f"regexp_like({sql}, '^ *{sign}0*{abs(number)} *$')"
+    return f"regexp_like({sql}, {_quoted(f'{before} *{sign}0*{abs(number)} *{after}')})"
 
 
 def _is_text(dtype: pa.DataType) -> bool:
@@ -129,7 +130,9 @@ def _is_text(dtype: pa.DataType) -> bool:
 
 def _in_record(column: str, value: str | int) -> str:
     # Every value of a raw row is kept as a text.
-    return f'strpos("record", {_quoted(f"{_json(column)}:{_json(str(value))}")}) > 0'
+    if isinstance(value, int):
+        return _is_written('"record"', value, before=f'{re.escape(_json(column))}:"', after='"')
+    return f'strpos("record", {_quoted(f"{_json(column)}:{_json(value)}")}) > 0'
 
 
 def _json(text: str) -> str:

@@ -15,11 +15,11 @@ from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import DeltaError
 from deltalake.fs import DeltaStorageHandler
 
-from larder.compute.position import encoded, position_in
 from larder.contracts.errors import InvalidDataError, UnsupportedError, first_line
-from larder.contracts.ingestion import SOURCE_FILE
+from larder.contracts.ingestion import CONTENT_HASH, SOURCE_FILE
 from larder.erasure.subject import Subject
 from larder.offline.tables.delta_table import open_table, scanned
+from larder.offline.tables.gold import encoded, position_in
 from larder.offline.tables.integrity import place
 from larder.versions.snapshot import row_count
 
@@ -40,6 +40,8 @@ class Found:
     """Raw files that its rows came from, where the table says so."""
     is_unfinished: bool
     """Whether an erasure was cut off here."""
+    whole_files: frozenset[str] = frozenset()
+    """Content hashes of raw files of which the table holds no other row."""
 
     @property
     def is_due(self) -> bool:
@@ -59,7 +61,16 @@ def found(table: str, subject: Subject) -> Found | None:
         rows += batch.num_rows
         if column == SOURCE_FILE:
             files.update(batch[column].to_pylist())
-    return Found(rows, files, _is_unfinished(delta))
+    whole = _whole_files(delta, condition) if rows and CONTENT_HASH in schema.names else frozenset()
+    return Found(rows, files, _is_unfinished(delta), whole)
+
+
+def _whole_files(delta: DeltaTable, condition: str) -> frozenset[str]:
+    own, every = Counter[str](), Counter[str]()
+    for counter, where in ((own, condition), (every, "true")):
+        for batch in scanned(delta, [CONTENT_HASH], where):
+            counter.update(batch[CONTENT_HASH].to_pylist())
+    return frozenset(content_hash for content_hash, rows in own.items() if rows == every[content_hash])
 
 
 @dataclass(frozen=True)

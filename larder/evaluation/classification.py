@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.objective import CLASSIFICATION, PREDICTED, Kpi
 from larder.evaluation.curves import CalibrationCurve, calibration_curve
-from larder.evaluation.task import Floats, Outcomes
+from larder.evaluation.task import Floats, Outcomes, label_numbers
 
 SMALLEST = np.finfo(np.float64).eps
 """Least distance of a probability from 0 and from 1 where its logarithm is taken."""
@@ -28,7 +28,7 @@ class Classification:
     predicted = PREDICTED[CLASSIFICATION]
 
     def outcomes(self, rows: pa.Table, label: str) -> Outcomes:
-        values = rows[label].cast(pa.float64()).to_numpy()
+        values = label_numbers(rows, label)
         foreign = values[~np.isin(values, (0.0, 1.0))]
         if len(foreign):
             raise InvalidDataError(

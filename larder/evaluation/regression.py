@@ -9,7 +9,7 @@ from sklearn.metrics import r2_score
 
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.objective import PREDICTED, REGRESSION, ErrorKpi
-from larder.evaluation.task import Floats, Outcomes
+from larder.evaluation.task import Floats, Outcomes, label_numbers
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Regression:
     predicted = PREDICTED[REGRESSION]
 
     def outcomes(self, rows: pa.Table, label: str) -> Outcomes:
-        values: Floats = rows[label].cast(pa.float64()).to_numpy()
+        values = label_numbers(rows, label)
         if not np.isfinite(values).all():
             foreign = values[~np.isfinite(values)]
             raise InvalidDataError(

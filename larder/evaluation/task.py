@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from larder.contracts.errors import ConfigurationError
+from larder.contracts.errors import ConfigurationError, InvalidDataError
 from larder.contracts.objective import ErrorKpi, Kpi, Objective
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -73,3 +73,15 @@ def task_of(objective: Objective) -> Task:
         case ErrorKpi() as kpi:
             return Regression(kpi)
     raise ConfigurationError(f"A KPI is a Kpi or an ErrorKpi, not a {type(objective.kpi).__name__}.")
+
+
+def label_numbers(rows: pa.Table, label: str) -> Floats:
+    """The label's column as float64, NaN for null. Raises InvalidDataError for a type that is no number."""
+    try:
+        values: Floats = rows[label].cast(pa.float64()).to_numpy()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise InvalidDataError(
+            f"Label {label!r} is a column of {rows.schema.field(label).type}; a label is true or false, or a number. "
+            "Make it one in the pipelines file, or name another column in the training file."
+        ) from None
+    return values

@@ -11,7 +11,6 @@ from feast import FeatureView, StreamFeatureView
 from feast.repo_config import RepoConfig
 
 from larder.compute.declaration import window_definition
-from larder.compute.position import GoldPosition, gold_position
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.leakage.known_windows import windows_known_at
@@ -22,6 +21,7 @@ from larder.offline.pins import pinned_for_retrieval
 from larder.offline.reading import read_history
 from larder.offline.source import DeltaSource
 from larder.offline.tables.delta_table import open_table
+from larder.offline.tables.gold import GoldPosition, gold_position
 from larder.versions.pins import version_to_read
 
 if TYPE_CHECKING:

@@ -44,6 +44,8 @@ class History:
     """Whether a time without a zone is an instant in UTC (Feast's FileSource) instead of refused."""
     types: Mapping[str, "pa.DataType"] = field(default_factory=dict)
     """Column of the table -> its declared type, for columns that only the names of Parquet files' folders tell."""
+    windows: str = ""
+    """Fingerprint of the windows that the table must have been built from; empty where nothing is to be checked."""
     storage_options: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Endpoint and credentials of the object store, where the source names its own."""
 
@@ -61,6 +63,7 @@ def history_of(view: "FeatureView", config: "RepoConfig") -> History:
     from feast import StreamFeatureView
     from feast.feature_view import DUMMY_ENTITY_ID
 
+    from larder.compute.declaration import window_definition
     from larder.offline.lake import lake_root
 
     keys = tuple(column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID)
@@ -68,7 +71,8 @@ def history_of(view: "FeatureView", config: "RepoConfig") -> History:
     ttl = age_limit(view)
     if isinstance(view, StreamFeatureView) and view.aggregations:
         table = Lake(lake_root(config)).gold(view.name)
-        return History(table, keys, features, EVENT_TIMESTAMP, KNOWN_AT, cutoff=True, ttl=ttl)
+        windows = window_definition(view).fingerprint
+        return History(table, keys, features, EVENT_TIMESTAMP, KNOWN_AT, cutoff=True, ttl=ttl, windows=windows)
     return replace(_batch_history(view, config, keys=keys, features=features), ttl=ttl)
 
 

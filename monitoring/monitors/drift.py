@@ -48,9 +48,11 @@ def _distances(answers: Answers, baseline: Baseline, limits: Monitoring) -> Iter
 
 
 def _allowed_effect(answers: Answers, baseline: Baseline, limits: Monitoring) -> float:
-    """In the unit of the answers."""
+    """In the unit of the answers. Where yes is rare all answers are small: of 1 % none could move by 2 points."""
     if answers.model.task == CLASSIFICATION:
-        return limits.effect
+        usual = baseline.prediction.mean
+        rarer = 0.5 if usual is None else min(usual, 1.0 - usual)
+        return min(limits.effect, limits.effect_share * rarer)
     return limits.number_effect * (baseline.prediction.deviation or 0.0)
 
 

@@ -20,12 +20,12 @@ from larder.compute.events import EventSource
 from larder.compute.gold import refresh_gold
 from larder.compute.gold_files import commit_files
 from larder.compute.inputs import inputs_of
-from larder.compute.position import gold_position, is_untouched, opened_gold, position_in
 from larder.compute.task import gold_schema
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
 from larder.offline.tables.delta_table import open_table
+from larder.offline.tables.gold import gold_position, is_untouched, opened_gold, position_in
 from larder.offline.tables.integrity import check_files
 from larder.online.position import Position
 from larder.push.plan import push_plan

@@ -58,6 +58,7 @@ def test_a_declaration_becomes_keys_columns_and_windows_in_slides() -> None:
     ("aggregations", "seen"),
     [
         ([Aggregation("price", "mean", timedelta(minutes=12), FIVE_MINUTES, "mean_12m")], "'mean_12m'.*multiple"),
+        ([Aggregation("price", "mean", timedelta(hours=-1), FIVE_MINUTES, "minus")], "'minus'.*longer than nothing"),
         ([Aggregation("price", "median", timedelta(minutes=10), FIVE_MINUTES, "median")], "'median'.*count_distinct"),
         (
             [

@@ -15,12 +15,13 @@ from feast.cli.cli import cli
 from pyspark.sql import SparkSession
 
 from larder.compute import materialize as materialization
+from larder.compute.cli import features
 from larder.compute.definition import INSTANT
 from larder.compute.job import Materialized, unserved
-from larder.compute.position import COMPACTION
-from larder.contracts.errors import ConfigurationError, MissingTableError
+from larder.contracts.errors import ConfigurationError, MissingTableError, OnlineStoreError
 from larder.contracts.settings import Settings, load_settings
 from larder.ledger import Act, ledger_of
+from larder.offline.tables.gold import COMPACTION
 from larder.online.server import embedded
 from larder.online.server.connection import connect
 from larder.spark import session
@@ -226,6 +227,55 @@ def test_what_plain_feast_materialized_is_on_record_and_the_view_without_news_is
     assert entry.outcome["views"]["shop_sales"]["unrecorded"] == 3
     assert (entry.act, list(entry.outcome["views"])) == (Act.FEATURES, ["shop_sales"])
     assert entry.inputs["events"]["shop_sales"]["table"] == f"{project.settings.lake}/silver/sales"
+
+
+def test_a_run_after_one_that_was_cut_off_before_redis_is_no_backfill(
+    project: Project, history: dict[str, Seen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.sell(("A", "10:27", 2.0), ("A", "10:33", 3.0))
+    monkeypatch.setenv("LARDER_REDIS", "redis://127.0.0.1:1/0")
+    store = materialization.apply_definitions(load_settings())
+    with pytest.raises(OnlineStoreError):
+        store.materialize_incremental(at("10:30"), ["shop_sales"])
+    monkeypatch.undo()
+
+    project.materialized("10:40")
+
+    rows = DeltaTable(f"{project.settings.lake}/gold/shop_sales").to_pyarrow_table().to_pylist()
+    known = {(row["shop"], row["event_timestamp"]): row["known_at"] for row in rows}
+    assert known["A", at("10:35")] == at("10:40")
+
+
+def test_a_view_that_cannot_be_brought_up_keeps_no_other_from_it(
+    project: Project, history: dict[str, Seen], tmp_path: Path
+) -> None:
+    project.sell(("A", "10:42", 4.0))
+    shops = Path(f"{project.settings.lake}/silver/shops")
+    shops.rename(tmp_path / "shops")
+    try:
+        run = CliRunner().invoke(features, ["--until", at("10:45").isoformat()], obj=project.settings)
+    finally:
+        (tmp_path / "shops").rename(shops)
+
+    assert run.exit_code == 2 and "Error: shops: " in run.output
+    assert project.online("10:45")["A"][1] == 1
+    assert ledger_of(project.settings).entries(acts=(Act.FEATURES,))[-1].outcome["views"].keys() == {"shop_sales"}
+
+
+def test_gold_of_other_windows_than_declared_is_read_by_nobody(project: Project, history: dict[str, Seen]) -> None:
+    file = project.settings.feature_repo / "shopping.py"
+    declared = file.read_text()
+    request = pa.table({"shop": ["A"], "event_timestamp": pa.array([at("10:26")], INSTANT)})
+    try:
+        file.write_text(declared.replace("timedelta(minutes=10)", "timedelta(minutes=20)"))
+        store = materialization.apply_definitions(project.settings)
+        with pytest.raises(ConfigurationError, match="other windows"):
+            store.get_historical_features(request, ["shop_sales:sales_10m"])
+    finally:
+        file.write_text(declared)
+        store = materialization.apply_definitions(project.settings)
+
+    assert store.get_historical_features(request, ["shop_sales:sales_10m"]).to_arrow()["sales_10m"].to_pylist() == [0]
 
 
 def test_a_folder_without_definitions_is_refused(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from larder.compute.follow import grid_instants
-from larder.compute.position import COMPACTION
 from larder.contracts.settings import Settings, environment_of, load_settings
+from larder.offline.tables.gold import COMPACTION
 from larder.online.contents import stored_records
 from larder.online.server import embedded
 from larder.online.server.connection import connect

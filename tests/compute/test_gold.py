@@ -14,7 +14,6 @@ from pyspark.sql import SparkSession
 from larder.compute.definition import INSTANT, WindowDefinition, WindowFeature
 from larder.compute.events import EventSource
 from larder.compute.gold import Refresh, refresh_gold
-from larder.compute.position import gold_position
 from larder.contracts.errors import (
     ConfigurationError,
     InvalidDataError,
@@ -22,6 +21,7 @@ from larder.contracts.errors import (
     MissingColumnsError,
     MissingTableError,
 )
+from larder.offline.tables.gold import gold_position
 from larder.versions.commits import RowChange, commits
 
 VIEW = WindowDefinition(

@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 
 from larder.compute.definition import INSTANT
 from larder.compute.gold_files import commit_files, write_file
-from larder.compute.position import GoldPosition, gold_position
+from larder.offline.tables.gold import GoldPosition, gold_position
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 SCHEMA = pa.schema(

@@ -15,7 +15,7 @@ from larder.compute.definition import INSTANT, WindowDefinition, WindowFeature, 
 from larder.compute.events import EventSource
 from larder.compute.gold import refresh_gold
 from larder.compute.inputs import Inputs, inputs_of
-from larder.compute.position import opened_gold, position_in
+from larder.offline.tables.gold import opened_gold, position_in
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 MINUTE = 60_000_000

@@ -7,8 +7,8 @@ import pytest
 
 from larder.compute.job import Materialized
 from larder.compute.ledger_entries import features_entry, unrecorded_rows
-from larder.compute.position import GoldPosition
 from larder.ledger import Act, Ledger
+from larder.offline.tables.gold import GoldPosition
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 POSITION = GoldPosition("lake/silver/sales", 7, NOON, "windows", 3)

@@ -10,13 +10,33 @@ from larder.contracts.settings import load_settings
 DEFINITIONS = Path(__file__).parent.parent / "second_use_case" / "feature_repo"
 
 
+PUSHED = 'PushSource(name="returns_push", batch_source=returns)'
+
+
 @pytest.mark.filterwarnings("ignore:.*experimental:RuntimeWarning")
-def test_an_on_demand_view_that_answers_none_when_feast_tries_it_is_named(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("written", "instead", "told"),
+    [
+        (
+            '"order_amount": inputs["amount"]',
+            '"order_amount": [None]',
+            "On-demand view 'order_amounts' returns None for the made-up values",
+        ),
+        (
+            '"order_amount": inputs["amount"],',
+            "",
+            r"On-demand view 'order_amounts' declares 'order_amount' \(FLOAT64\), but its function returned nothing",
+        ),
+        (PUSHED, "returns", "Stream feature view 'buyer_returns' has no stream source"),
+    ],
+)
+def test_what_feast_does_not_name_is_named(tmp_path, monkeypatch, written, instead, told):
     shutil.copytree(DEFINITIONS, tmp_path / "feature_repo", ignore=shutil.ignore_patterns("__pycache__"))
     file = tmp_path / "feature_repo" / "returns.py"
-    file.write_text(file.read_text().replace('"order_amount": inputs["amount"]', '"order_amount": [None]'))
+    assert written in file.read_text()
+    file.write_text(file.read_text().replace(written, instead))
     monkeypatch.setenv("LARDER_HOME", str(tmp_path))
     monkeypatch.setenv("LARDER_REDIS", "redis://127.0.0.1:1/0")
 
-    with pytest.raises(ConfigurationError, match="On-demand view 'order_amounts' returns None for the made-up values"):
+    with pytest.raises(ConfigurationError, match=told):
         apply_definitions(load_settings())

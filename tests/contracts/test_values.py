@@ -8,7 +8,7 @@ import pytest
 
 from larder.contracts.answer import Answer
 from larder.contracts.errors import ConfigurationError
-from larder.contracts.ingestion import Column, RawTable
+from larder.contracts.ingestion import Column, Ingestion, RawTable, SilverTable
 from larder.contracts.monitoring import Monitoring
 from larder.contracts.objective import ErrorKpi, Gate, Kpi, Label, NumberLabel, Slice
 from larder.contracts.retraining import Release, Retraining, Trigger, require_fitting
@@ -18,16 +18,40 @@ from tests.training.solder import solder_objective
 NAN = float("nan")
 SHOPS = Slice("shop", "shop")
 COLUMNS = (Column("id"),)
+RAW = RawTable("orders", "o*.csv", COLUMNS, ("id",))
 
 
 @pytest.mark.parametrize(
     ("declare", "said"),
     [
-        (lambda: RawTable("orders", "o*.csv", COLUMNS, ("id", "buyer")), r"has key columns \['buyer'\]; .* \['id'\]"),
-        (lambda: RawTable("orders", "o*.csv", COLUMNS, ("id",), arrives_at="at"), r"has arrives_at columns \['at'\]"),
+        (
+            lambda: RawTable("orders", "o*.csv", COLUMNS, ("id", "buyer")),
+            r"lacks \['buyer'\], named as its key",
+        ),
+        (
+            lambda: RawTable("orders", "o*.csv", COLUMNS, ("id",), arrives_at="at"),
+            "named as its arrives_at",
+        ),
+        (lambda: RawTable("orders", "o*.csv", COLUMNS, ()), "'orders' has no key"),
+        (lambda: Release(approvals=1.5), "approvals of the release is 1.5; it must be a whole number"),  # type: ignore[arg-type]
+        (lambda: Release(approvals=-1), "approvals of the release is -1"),
+        (lambda: Release(shadow_rows=True), "shadow_rows of the release is True"),
+        (lambda: RawTable("orders", "o*.csv", COLUMNS, "id"), r"key of table 'orders' is 'id'; .* like \(one,\)"),  # type: ignore[arg-type]
+        (lambda: RawTable("orders", ("o*.csv",), COLUMNS, ("id",)), "must be one pattern"),  # type: ignore[arg-type]
+        (lambda: RawTable("orders", "o*.csv", COLUMNS * 2, ("id",)), "columns of table 'orders' have the name 'id'"),
+        (lambda: RawTable("orders", "o*.csv", Column("id"), ("id",)), "columns of table 'orders' is Column"),  # type: ignore[arg-type]
+        (lambda: SilverTable("orders", "orders", "id", COLUMNS), "key of table 'orders' is 'id'"),  # type: ignore[arg-type]
+        (lambda: Column("way", allowed="sea"), "allowed of column 'way' is 'sea'; it must be a tuple"),  # type: ignore[arg-type]
+        (lambda: Column("weight", "float64", minimum="0"), "minimum of column 'weight' is '0'"),  # type: ignore[arg-type]
+        (lambda: Ingestion(raw=(RAW, RAW), silver=()), "Several tables have the name 'orders'"),
+        (lambda: Ingestion(raw=RAW, silver=()), "raw of the ingestion is RawTable"),  # type: ignore[arg-type]
         (lambda: ErrorKpi("cost", "EUR", NAN, 1.0, ""), "too_low of KPI 'cost' is nan; it must be a finite number"),
         (lambda: ErrorKpi("cost", "EUR", 1.0, "3", ""), "too_high of KPI 'cost' is '3'"),  # type: ignore[arg-type]
         (lambda: Kpi("cost", "EUR", 1.0, float("inf"), ""), "miss of KPI 'cost' is inf"),
+        (
+            lambda: shop_objective(pipeline=lambda numbers: None),
+            "must be a function of .number columns, string columns",
+        ),
         (lambda: Gate("mae", "<", 1.0), "direction of the gate on mae is '<'; possible are '>=', '<='"),  # type: ignore[arg-type]
         (lambda: Gate("mae", "<=", NAN), "limit of the gate on mae is nan"),
         (lambda: NumberLabel("t", "x", "g", matures_after=2), "matures_after of label 'x' is 2"),  # type: ignore[arg-type]

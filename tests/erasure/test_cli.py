@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 from deltalake import DeltaTable, write_deltalake
@@ -12,11 +13,13 @@ from larder.contracts.errors import BusyError, LarderError
 from larder.contracts.settings import Settings
 from larder.erasure.cli import erase
 from larder.erasure.online import OnlineRecords
+from larder.erasure.raw_files import erased_files
 from larder.erasure.subject import subject
 from larder.ledger import Act, ledger_of
 from larder.lock import only_one
 from larder.versions.lock_file import write_lock_file
 from larder.versions.snapshot import snapshot
+from serving.spool import Spool
 from tests.online.rows import visits
 from tests.verify.shop import Shop, shop_settings
 
@@ -77,6 +80,23 @@ def test_the_ledger_tells_of_it_without_naming_the_user(larder_erase: Erase, set
     assert begun.inputs == {"keys": ["user"], "tables": {"visits": 1}, "online": {}}
     assert done.outcome["tables"] == {"visits": {"version": DeltaTable(str(shop.table)).version()}}
     assert "bob-77" not in ledger.path.read_text() and ledger.problem() is None
+
+
+def test_ingestion_is_told_which_raw_files_must_not_come_back(larder_erase: Erase, settings: Settings):
+    raw = pa.table({"user": ["b", "c"], "source_file": ["b.csv", "c.csv"], "content_hash": ["hash of b", "hash of c"]})
+    write_deltalake(f"{settings.lake}/bronze/visits", raw)
+
+    larder_erase("user=b", "--yes")
+
+    assert erased_files(ledger_of(settings)) == {"hash of b"}
+
+
+def test_answers_that_wait_in_the_spool_are_told(larder_erase: Erase, settings: Settings):
+    assert "spool" not in larder_erase("user=b", "--dry-run").output
+    spool = Spool(settings.state / "spool" / "visits")
+    spool.append(b"of b", b"", 1)
+
+    assert "Answers of a server wait in the spool" in larder_erase("user=b", "--dry-run").output
 
 
 def test_a_dry_run_and_a_no_change_nothing(larder_erase: Erase, shop: Shop, settings: Settings):

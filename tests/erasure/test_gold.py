@@ -11,10 +11,10 @@ from larder.compute.corrections import Run, missing_rows
 from larder.compute.definition import INSTANT, WindowDefinition, WindowFeature, microseconds
 from larder.compute.events import EventSource
 from larder.compute.gold import refresh_gold
-from larder.compute.position import gold_position
 from larder.erasure import tables
 from larder.erasure.subject import Key, Subject
 from larder.offline.history import History
+from larder.offline.tables.gold import gold_position
 from larder.online.position import Position
 from larder.push.plan import push_plan
 

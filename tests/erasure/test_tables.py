@@ -176,6 +176,25 @@ def test_refused_rows_are_found_by_the_raw_row_that_they_keep(tmp_path: Path):
     assert [row["record"] for row in content(table)] == records[1:]
 
 
+def test_a_number_in_a_refused_row_is_found_however_a_raw_file_wrote_it(tmp_path: Path):
+    records = [f'{{"user":"{text}","cents":"x"}}' for text in ("42", "042", " +42", "142", "421", "-42")]
+    rows = pa.table({"source_file": ["a.csv"] * 6, "reason": ["bad"] * 6, "record": records})
+    table = written(tmp_path / "quarantine", rows)
+
+    tables.erase(table, subject(user=42))
+
+    assert [row["record"] for row in content(table)] == records[3:]
+
+
+def test_raw_files_with_rows_of_nobody_else_are_told(tmp_path: Path):
+    hashes = {"content_hash": ["one", "two", "two", "three"], "source_file": ["1.csv", "2.csv", "2.csv", "3.csv"]}
+    table = written(tmp_path / "bronze", pa.table({"user": [ANNA, ANNA, "bob", "bob"]} | hashes))
+
+    found = tables.found(table, subject(user=ANNA))
+
+    assert found is not None and found.whole_files == {"one"}
+
+
 def test_a_table_without_the_column_is_not_looked_at(tmp_path: Path):
     assert tables.found(written(tmp_path / "table"), subject(account=ANNA)) is None
 

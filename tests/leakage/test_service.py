@@ -16,12 +16,12 @@ from feast.value_type import ValueType
 
 from larder.compute import Statistic, windowed
 from larder.compute.declaration import window_definition
-from larder.compute.position import GoldPosition, encoded
 from larder.compute.windows import window_features
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.tables import KNOWN_AT
 from larder.leakage.service import ServiceColumns, gold_until, service_columns
 from larder.offline import DeltaSource
+from larder.offline.tables.gold import GoldPosition, encoded
 from larder.online.planning import feature_plan
 from tests.offline.project import feature_store, write_table
 

@@ -1,17 +1,19 @@
 """Raw files become tables: once, whatever is repeated, late, damaged or wrong."""
 
 import gzip
+import hashlib
 import zipfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingTableError
 from larder.contracts.ingestion import Ingestion
-from larder.ledger import Act, Entry, Ledger
+from larder.ledger import Act, Entry, Ledger, ledger_of
 from pipelines import ingest as module
 from pipelines.ingest import IngestionResult
 from pipelines.ledger_entries import ingestion_entry
@@ -102,6 +104,11 @@ def _quarantined(shop: Project, file: str) -> list[tuple[object, ...]]:
     return [row[1:] for row in shop.quarantined("orders") if row[0] == file]
 
 
+def _at(shop: Project, table: str, *, version: int) -> list[dict[str, object]]:
+    rows = DeltaTable(f"{shop.settings.lake}/{table}", version=version).to_pyarrow_table().to_pylist()
+    return sorted(rows, key=lambda row: row["order"])
+
+
 def test_rows_reach_bronze_as_text_and_silver_and_labels_typed(history: History):
     shop, placed = history.shop, datetime(2020, 1, 1, 10, tzinfo=UTC)
 
@@ -181,6 +188,22 @@ def test_a_late_file_corrects_and_completes(history: History):
     item = history.shop.result("silver/orders", history.late)
     assert (item.rows, item.new, item.updated, item.unchanged) == (3, 1, 1, 1)
     assert _quarantined(history.shop, "orders_late.csv") == []
+
+
+def test_a_corrected_row_that_no_longer_belongs_to_a_table_leaves_it_as_if_both_had_come_at_once(shop: Project):
+    shop.put("customers.csv", "customer,country", "ann,DE")
+    shop.put("orders_1.csv", HEADER, *(order(number, status="paid") for number in (1, 2, 3)))
+    shop.ingest()
+    shop.put("orders_2.csv", HEADER, order(1, status="open"), order(2, status="paid", quantity=2), order(4))
+    late = shop.ingest()
+    shop.put("orders_3.csv", HEADER, order(1, status="paid"), order(3, status="lost"))
+    shop.ingest()
+
+    item = shop.result("labels/paid_orders", late)
+    assert (item.rows, item.new, item.updated, item.unchanged) == (2, 0, 1, 1)
+    assert shop.rows("labels/paid_orders", "order") == [(1,), (2,), (3,)]  # the third's correction was refused
+    before = {"version": shop.versions()[f"{shop.settings.lake}/labels/paid_orders"] - 1}
+    assert [row["order"] for row in _at(shop, "labels/paid_orders", **before)] == [2, 3]
 
 
 def test_a_rerun_a_renamed_copy_and_an_empty_file_add_no_version_and_start_no_spark(history: History):
@@ -282,6 +305,31 @@ def test_a_run_that_failed_or_was_interrupted_is_completed_by_the_next(shop: Pro
     assert shop.result("labels/paid_orders", result).new == 1
     changed = {table for table, version in shop.versions().items() if before.get(table) != version}
     assert changed == {f"{shop.settings.lake}/labels/paid_orders"}
+
+
+def test_a_raw_file_of_which_an_erasure_left_nothing_is_not_ingested_again(shop: Project):
+    shop.put("customers.csv", "customer,country", "ann,DE")
+    only = shop.put("customers_2.csv", "customer,country", "bob,FR")
+    shop.ingest()
+    content_hash = hashlib.sha256(only.read_bytes()).hexdigest()
+    DeltaTable(f"{shop.settings.lake}/bronze/customers").delete("customer = 'bob'")
+    inputs = {"files": [content_hash]}
+    ledger_of(shop.settings).append(Act.ERASURE, "erasure", at=datetime.now(UTC), reason="Begun.", inputs=inputs)
+
+    again = shop.ingest()
+
+    assert (again.tables, again.known_files) == ((), 2)
+
+
+def test_copies_of_raw_files_that_a_killed_ingestion_left_go_with_the_next(shop: Project):
+    left = shop.settings.state / "staging-killed" / "copy.csv"
+    left.parent.mkdir(parents=True)
+    left.write_text("customer,country\nann,DE\n")
+    shop.put("customers.csv", "customer,country", "ann,DE")
+
+    shop.ingest()
+
+    assert not left.parent.exists()
 
 
 def test_a_key_that_the_raw_key_does_not_imply_is_an_error(spark: SparkSession, tmp_path: Path):

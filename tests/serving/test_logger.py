@@ -65,6 +65,11 @@ def _answer(model: Model, name: str = "a", rows: int = 1) -> LoggedAnswer:
     return LoggedAnswer(name, AT, model, [REQUEST] * rows, [VALUES] * rows, [PREDICTION] * rows)
 
 
+def _all_stored(log: PredictionLogger) -> None:
+    """However long the writer has to wait for a processor; `close` gives it ten seconds."""
+    _eventually(lambda: log.waiting == 0)
+
+
 def _eventually(condition: Callable[[], Any]) -> None:
     deadline = time.monotonic() + SECONDS_TO_WAIT
     while not condition():
@@ -163,6 +168,7 @@ def test_where_no_spool_can_be_made_answers_are_dropped_until_one_can(model: Mod
         spools.unlink()
         _eventually(spools.is_dir)
         _eventually(lambda: log.log(_answer(model, "b")) or log.waiting or log.written)
+        _all_stored(log)
 
     assert set(_ids(table)) == {"b"}
 
@@ -174,6 +180,7 @@ def test_what_cannot_be_encoded_is_dropped_and_numpys_numbers_are_numbers(model:
         log.log(replace(_answer(model, "a"), values=[[object(), 40, "east", None, 12, 20.0]]))
         log.log(replace(_answer(model, "b"), values=[[np.float64(30), np.int64(40), "east", None, 12, 20.0]]))
         assert log.dropped == 1
+        _all_stored(log)
 
     assert _ids(table) == ["b"]
 
@@ -190,6 +197,7 @@ def test_while_the_table_cannot_be_written_rows_wait_and_then_all_are_stored(mod
             log.log(_answer(model, f"{i:03d}"))
 
         Path(table).unlink()
+        _all_stored(log)
 
     assert (log.written, log.dropped, log.waiting) == (60, 0, 0)
     assert _ids(table) == [f"{i:03d}" for i in range(60)]

@@ -10,6 +10,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from larder.contracts.bundle import Bounds
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError
+from larder.contracts.objective import Label
 from larder.evaluation import task_of
 from tests.training.shop import COLUMNS, shop_objective
 from training.model import Columns, fit, importance, inputs, predictions, training_bounds
@@ -68,6 +69,27 @@ def test_a_feature_that_is_null_in_every_row_is_named(data):
 
     with pytest.raises(InvalidDataError, match=r"value of \['weight_kg'\]"):
         fit(shop_objective(), rows, COLUMNS)
+
+
+def test_a_label_that_is_no_number_is_refused(data):
+    objective = shop_objective(label=Label("repairs", "metal", positive="iron"))
+
+    with pytest.raises(InvalidDataError, match="Label 'metal' is a column of large_string; a label is true or false"):
+        fit(objective, data.train, COLUMNS)
+
+
+def test_a_function_that_makes_no_pipeline_is_refused(data):
+    with pytest.raises(ConfigurationError, match="returns None; it must return an unfitted scikit-learn Pipeline"):
+        fit(shop_objective(pipeline=lambda numbers, strings: None), data.train, COLUMNS)
+
+
+def test_a_pipeline_that_cannot_learn_from_the_columns_is_named_with_them(data):
+    bare = Pipeline([("model", LogisticRegression())])
+
+    with pytest.raises(
+        ConfigurationError, match=r"2 numbers, null being NaN, .* strings \['metal'\]: could not convert"
+    ):
+        fit(shop_objective(pipeline=lambda numbers, strings: bare), data.train, COLUMNS)
 
 
 def test_an_unknown_feature_of_a_reference_is_named():

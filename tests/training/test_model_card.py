@@ -1,22 +1,24 @@
 """The card of a model, from what its run and the ledger say."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner
 
 import training.models_command
-from larder.contracts.objective import Card, Slice
+from larder.contracts.objective import Card, Label, Slice
 from larder.contracts.retraining import Release
 from larder.ledger import ledger_of
 from larder.ledger.entry import Act
-from tests.training.shop import shop_candidate, shop_objective, write_shop
+from tests.training.shop import SPLIT, shop_candidate, shop_objective, shop_rows, write_shop
 from tests.training.solder import solder_data, solder_objective
 from training.ledger_entries import evaluation_entry, training_entry
 from training.model_card import UNSAID, model_card, sections
 from training.release.begin import promote
 from training.tracking import load_challenger
 from training.training_run import train
+from training.training_set import training_set
 
 MODEL = "repairs"
 
@@ -46,6 +48,18 @@ def test_the_card_tells_origin_quality_and_service(settings, released):
     assert any(row[1] == "rows rebuilt" and row[4] == "yes" for row in rows if len(row) > 4)
     assert any(row[1] == "north" for row in rows if len(row) > 3)
     assert f"{UNSAID}" in card and "it is \\| good" in card
+
+
+def test_the_card_says_of_which_time_the_labels_are(store, settings, data):
+    rows = shop_rows(1_300, SPLIT - timedelta(days=4), seed=1)
+    write_shop(settings, rows)
+    objective = shop_objective(label=Label("repairs", "came_back", positive="yes", matures_after=timedelta(days=1)))
+    train(settings, objective, training_set(store, settings, objective, service=MODEL), model=MODEL)
+
+    card = model_card(load_challenger(settings, MODEL), objective, [])
+
+    said = "before 2024-01-31 00:00 UTC whose outcome was known before 2024-02-01 00:00 UTC"
+    assert f"Labels of `repairs` {said}" in " ".join(card.split())
 
 
 def test_what_a_version_served_ends_where_the_next_begins(settings, released):

@@ -9,7 +9,7 @@ import pytest
 from deltalake import write_deltalake
 
 import training.retraining
-from larder.contracts.errors import BusyError, InvalidDataError
+from larder.contracts.errors import BusyError, InvalidDataError, MissingColumnsError
 from larder.contracts.monitoring import Finding, Verdict
 from larder.contracts.objective import Gate
 from larder.contracts.retraining import Retraining, TrainingWindow, Trigger
@@ -109,6 +109,13 @@ def test_without_label_table_findings_or_model_the_answer_is_a_refusal_on_record
     assert done.run is None and taken == []
     assert done.decision.is_due and "0 labels can be learned from" in done.decision.refusals[0]
     assert acts(ledger) == ["decision"] and not ledger.entries()[0].outcome["train"]
+
+
+def test_a_label_column_that_the_table_lacks_is_named(shop, ledger):
+    objective = replace(OBJECTIVE, label=replace(OBJECTIVE.label, column="comes_back"))
+
+    with pytest.raises(MissingColumnsError, match=r"lacks \['comes_back'\]; it has .*'came_back'"):
+        facts(shop, objective, POLICY, model=MODEL, now=NOW, ledger=ledger)
 
 
 def test_a_no_for_the_same_reasons_is_recorded_once_a_day(shop, ledger):

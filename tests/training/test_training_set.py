@@ -7,6 +7,7 @@ import pytest
 from deltalake import write_deltalake
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError, MissingTableError
+from larder.contracts.objective import Label
 from larder.contracts.plan import Column, FeaturePlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT, Lake
 from tests.training.shop import SPLIT, shop_objective, shop_rows, write_shop
@@ -55,6 +56,24 @@ def test_a_label_is_used_only_where_it_was_known_in_time(store, settings):
 
     assert data.train["pan"].to_pylist() == ["train"]
     assert data.test["pan"].to_pylist() == ["test"]
+
+
+def test_an_outcome_that_was_known_before_its_time_is_neither_learned_from_nor_judged_on(store, settings):
+    write_shop(
+        settings,
+        labels(
+            ("mature at the split", "01-24", "01-31", False),
+            ("early, the others of its days are not known", "01-26", "01-27", True),
+            ("mature now", "02-20", "02-21", True),
+            ("early again", "02-25", "02-26", True),
+        ),
+    )
+    label = Label("repairs", "came_back", positive="the pan came back", matures_after=timedelta(days=7))
+
+    data = training_set(store, settings, shop_objective(label=label), service="repairs")
+
+    assert data.train["pan"].to_pylist() == ["mature at the split"]
+    assert data.test["pan"].to_pylist() == ["mature now"]
 
 
 def test_each_row_has_the_features_of_its_own_instant(store, settings):

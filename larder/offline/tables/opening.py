@@ -11,6 +11,7 @@ from larder.offline.conditions import Between, fulfilling
 from larder.offline.history import History
 from larder.offline.tables.columns import check_columns
 from larder.offline.tables.delta_table import open_table, scanned
+from larder.offline.tables.gold import check_windows, recent_position
 from larder.offline.tables.kinds import in_utc
 from larder.offline.tables.parquet import ParquetFiles
 
@@ -34,7 +35,7 @@ class OpenTable:
 
 
 def open_history(history: History) -> OpenTable:
-    """Raises MissingTableError when there is nothing to read yet, or what `open_table` raises."""
+    """Raises MissingTableError when there is nothing to read yet, or what `open_table` and `check_windows` raise."""
     opened = _opened_parquet(history) if history.format == "parquet" else _opened_delta(history)
     return _in_utc(opened) if history.naive_is_utc else opened
 
@@ -46,6 +47,8 @@ def _opened_parquet(history: History) -> OpenTable:
 
 def _opened_delta(history: History) -> OpenTable:
     table = open_table(history.table, history.version, options=history.storage_options)
+    if history.windows:
+        check_windows(table, recent_position(table), history.windows)
 
     def scan(columns: Sequence[str], where: Sequence[Between] = ()) -> Iterator[pa.RecordBatch]:
         # Statistics of times without a zone say nothing about instants.

@@ -83,6 +83,21 @@ def test_drift_of_an_input_alarms_only_when_the_model_feels_it(steepness: float,
     assert effect.subject == "pages" and ("not more" in effect.evidence) is not bool(alarming)
 
 
+@pytest.mark.parametrize(("usual", "alarming"), [(0.01, {"pages"}), (0.99, {"pages"}), (0.3, set())])
+def test_where_one_outcome_is_rare_the_model_feels_what_moves_a_fifth_of_it(usual: float, alarming: set[str]):
+    random = np.random.default_rng(4)
+    values = features(random, 500)
+    values["pages"] = [None if page is None else page * 2 for page in values["pages"]]
+    table = answers_table(values, predicted=probabilities(random, 500))
+    bins = len(USUAL.numbers["pages"].counts) + 1
+    prediction = msgspec.structs.replace(USUAL.prediction, mean=usual)
+    felt = msgspec.structs.replace(
+        USUAL, dependence={"pages": [0.002 * place for place in range(bins)]}, prediction=prediction
+    )
+
+    assert subjects(alarms(drift(WINDOW, answers(table), felt, LIMITS))) == alarming
+
+
 def test_a_small_distance_is_no_alarm_however_many_rows_prove_it():
     random = np.random.default_rng(4)
     values = features(random, 20_000)

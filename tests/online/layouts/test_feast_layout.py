@@ -8,7 +8,7 @@ import pytest
 import redis
 from feast import FeatureStore
 
-from larder.contracts.errors import OnlineStoreError
+from larder.contracts.errors import ConfigurationError, OnlineStoreError
 from larder.contracts.settings import Settings
 from larder.online.server.embedded import online_address, start, stop
 from tests.online import feast_shop
@@ -87,5 +87,5 @@ def test_a_redis_that_does_not_answer_is_one_sentence_here_too(tmp_path: Path, o
 
 
 def test_an_unknown_layout_is_refused(tmp_path: Path, redis_settings: Settings) -> None:
-    with pytest.raises(ValueError, match="layout"):
+    with pytest.raises(ConfigurationError, match="layout is 'hash'"):
         feast_shop.applied_store(tmp_path, online_address(redis_settings), user, visits, layout="hash")

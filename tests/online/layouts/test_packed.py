@@ -151,7 +151,7 @@ def test_an_event_loop_goes_on_while_redis_is_waited_for(store: FeatureStore, re
 
 
 def test_a_burst_is_answered_though_its_work_takes_longer_than_redis_may(tmp_path: Path, address: str) -> None:
-    store = feast_shop.applied_store(tmp_path, address, read_timeout_seconds=0.25)
+    store = feast_shop.applied_store(tmp_path, address, read_timeout_seconds=0.5)
     write(store, "visits", NOW, user_id="ann", score=4.0)
 
     async def scores() -> list[Any]:

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 from deltalake import DeltaTable
 
-from larder.contracts.errors import InvalidDataError, MissingTableError
+from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingTableError
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.integrity import place
 
@@ -68,6 +68,22 @@ def position_in(delta: DeltaTable) -> GoldPosition:
         f"{place(delta)} has no commit that says which events it reflects, so it was not written by `larder features`. "
         "Move it away, or rename the feature view; gold is then built anew."
     )
+
+
+def recent_position(delta: DeltaTable) -> GoldPosition | None:
+    """The position that the last commits tell; None where the table was not written by this engine."""
+    recent = (_decoded(commit.get("userMetadata")) for commit in delta.history(_RECENT))
+    return next((position for position in recent if position is not None), None)
+
+
+def check_windows(delta: DeltaTable, position: GoldPosition | None, fingerprint: str) -> None:
+    """Raise ConfigurationError when gold, which is at `position`, was built from windows of another `fingerprint`."""
+    if position is not None and position.fingerprint != fingerprint:
+        raise ConfigurationError(
+            f"{place(delta)} was built from other windows, types or columns than its feature view declares now. "
+            "Gold is append-only history, so give the changed view a new name; or, if nothing relies on the old "
+            "values, delete the table and run `larder features` to rebuild it."
+        )
 
 
 def is_untouched(position: GoldPosition, delta: DeltaTable) -> bool:
