@@ -15,6 +15,7 @@ from larder.contracts.errors import ConfigurationError, InvalidDataError, Schema
 from larder.contracts.plan import Column, Feature, FeaturePlan, OnDemandPlan, ViewPlan
 from larder.contracts.settings import Settings
 from larder.online import AsyncFeatureReader, FeatureReader, FeatureRows, Status
+from larder.online.compiled import WORTH_HALVING
 from larder.online.server.connection import connect_async
 from larder.online.server.embedded import online_address
 from larder.online.writer import write_records
@@ -130,15 +131,32 @@ def test_one_view_serves_two_roles_under_two_names(redis_client: redis.Redis) ->
     assert rows.values == [[2.0, 1.0]]
 
 
-def test_one_call_is_one_round_trip(redis_client: redis.Redis) -> None:
+@pytest.mark.parametrize(("rows", "commands"), [(30, 1), (50, 2)], ids=["few keys", "two halves, sent together"])
+def test_one_call_is_one_round_trip(redis_client: redis.Redis, rows: int, commands: int) -> None:
     views = [view(f"visits_{i}") for i in range(5)]
     features = reader(redis_client, plan(*views))
     features.read([{"user": "ann"}])
     before = redis_client.info("stats")["total_commands_processed"]
 
-    features.read([{"user": str(i)} for i in range(50)])
+    features.read([{"user": str(i)} for i in range(rows)])
 
-    assert redis_client.info("stats")["total_commands_processed"] - before == 2  # the read and this question
+    assert redis_client.info("stats")["total_commands_processed"] - before == commands + 1  # that of this question
+
+
+def test_many_rows_are_read_as_one_by_one(redis_client: redis.Redis) -> None:
+    views = [view(f"view_{number}", features=f"f{number}:float64") for number in range(4)]
+    users = [f"user {number}" for number in range(WORTH_HALVING)]
+    for number, stored in enumerate(views):
+        columns = {"user": users[number:], f"f{number}": [float(i) for i in range(len(users) - number)]}
+        times = [NOON] * len(columns["user"])
+        write_records(redis_client, stored, "shop", pa.table(columns | {"event_timestamp": times, "known_at": times}))
+    features = reader(redis_client, plan(*views))
+
+    together = features.read([{"user": user} for user in users])
+
+    one_by_one = [features.read([{"user": user}]) for user in users]
+    assert together.values == [rows.values[0] for rows in one_by_one]
+    assert together.statuses == [rows.statuses[0] for rows in one_by_one]
 
 
 def test_no_rows_are_no_rows(redis_client: redis.Redis) -> None:

@@ -81,6 +81,42 @@ def test_an_answer_that_nobody_read_is_not_the_next_ones(client: OneServer) -> N
     assert client.answer("MGET", b"number") == [b"1"]
 
 
+def test_parts_are_answered_one_after_the_other_over_one_connection(server: Server, client: OneServer) -> None:
+    client.answer("MGET", b"key")
+    before = connections(server)
+
+    found = client.answers("MGET", [b"key", b"absent"], [b"number"])
+
+    assert [next(found), next(found)] == [[b"value", None], [b"1"]]
+    assert client.answer("MGET", b"number") == [b"1"]  # the connection is back before the last part is looked at
+    assert connections(server) == before + 1
+
+
+def test_without_an_open_connection_parts_are_answered_all_the_same(server: Server) -> None:
+    with closing(connect(server.address, timeout_seconds=10)) as client:
+        assert list(client.answers("MGET", [b"a"], [b"b", b"c"])) == [[None], [None, None]]
+
+
+def test_a_part_that_nobody_waited_for_is_not_the_next_answer(client: OneServer) -> None:
+    found = client.answers("MGET", [b"key"], [b"number"])
+    assert next(found) == [b"value"]
+    found.close()
+
+    assert client.answer("MGET", b"key") == [b"value"]
+
+
+def test_a_server_that_stops_between_two_parts_is_a_time_out_and_the_next_answer_is_right(server: Server) -> None:
+    with closing(connect(server.address, timeout_seconds=0.3)) as client:
+        client.mset({"slow": "1", "key": "2"})
+        server.freeze()
+        with pytest.raises(redis.exceptions.TimeoutError):
+            list(client.answers("MGET", [b"slow"], [b"slow"]))
+        server.thaw()
+
+        wait_until(lambda: _ping(client))
+        assert client.answer("MGET", b"key") == [b"2"]
+
+
 def test_a_refused_command_is_an_error_and_the_next_one_is_answered(client: OneServer) -> None:
     client.hset("hash", "field", 1)
 
