@@ -250,7 +250,8 @@ def test_a_spool_belongs_to_its_writer_until_that_ends_too(bundle: Path, spools:
     assert list(left_spools(spools)) == []
     writer.kill()
     _eventually(lambda: not _writers(spools))
-    assert len(list(left_spools(spools))) == 1
+    # A process that is killed loses its name before its locks.
+    _eventually(lambda: len(list(left_spools(spools))) == 1)
 
 
 def test_a_writer_outlives_the_signals_that_end_its_server(model: Model, spools: Path, table: str):
