@@ -28,7 +28,10 @@ def test_a_table_whose_files_have_no_statistics_is_shown_without_a_count(tmp_pat
 
 
 def test_a_folder_with_brackets_in_its_name_is_shown_as_it_is(tmp_path: Path):
-    settings = load_settings({"LARDER_HOME": str(tmp_path), "LARDER_LAKE": str(tmp_path / "lake[old]")})
+    nowhere = "redis://127.0.0.1:1/0"  # the embedded one would be started, and stay
+    settings = load_settings(
+        {"LARDER_HOME": str(tmp_path), "LARDER_LAKE": str(tmp_path / "lake[old]"), "LARDER_REDIS": nowhere}
+    )
 
     assert f"{tmp_path}/lake[old]" in CliRunner().invoke(status, obj=settings).output
 
