@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from larder.erasure.plan import Erasure
 
 NAMES_IN_A_LINE = 5
-
-
 WAITING = (
     "Answers of a server wait in the spool of the state folder and were not looked at: once `larder serve` has stored "
     "them, run this command again."

@@ -55,21 +55,20 @@ def found(table: str, subject: Subject) -> Found | None:
     condition = subject.condition(schema)
     if condition is None:
         return None
-    column = SOURCE_FILE if SOURCE_FILE in schema.names else schema.names[0]
-    rows, files = 0, Counter[str]()
-    for batch in scanned(delta, [column], condition):
+    rows, counts = 0, {name: Counter[str]() for name in (SOURCE_FILE, CONTENT_HASH) if name in schema.names}
+    for batch in scanned(delta, [*counts] or schema.names[:1], condition):
         rows += batch.num_rows
-        if column == SOURCE_FILE:
-            files.update(batch[column].to_pylist())
-    whole = _whole_files(delta, condition) if rows and CONTENT_HASH in schema.names else frozenset()
-    return Found(rows, files, _is_unfinished(delta), whole)
+        for name, counter in counts.items():
+            counter.update(batch[name].to_pylist())
+    whole = _whole_files(delta, counts.get(CONTENT_HASH, Counter()))
+    return Found(rows, counts.get(SOURCE_FILE, Counter()), _is_unfinished(delta), whole)
 
 
-def _whole_files(delta: DeltaTable, condition: str) -> frozenset[str]:
-    own, every = Counter[str](), Counter[str]()
-    for counter, where in ((own, condition), (every, "true")):
-        for batch in scanned(delta, [CONTENT_HASH], where):
-            counter.update(batch[CONTENT_HASH].to_pylist())
+def _whole_files(delta: DeltaTable, own: Counter[str]) -> frozenset[str]:
+    """Content hashes of which the table has no more rows than `own` counts."""
+    every = Counter[str]()
+    for batch in scanned(delta, [CONTENT_HASH]) if own else ():
+        every.update(batch[CONTENT_HASH].to_pylist())
     return frozenset(content_hash for content_hash, rows in own.items() if rows == every[content_hash])
 
 

@@ -59,11 +59,8 @@ def opened_gold(table: str) -> DeltaTable | None:
 def position_in(delta: DeltaTable) -> GoldPosition:
     """The position of the last refresh. Raises InvalidDataError when the table was not written by this engine."""
     # The newest commits nearly always answer; other tools may have added theirs (OPTIMIZE, VACUUM).
-    for limit in (_RECENT, None):
-        for commit in delta.history(limit):
-            position = _decoded(commit.get("userMetadata"))
-            if position is not None:
-                return position
+    if position := recent_position(delta) or _latest_position(delta, None):
+        return position
     raise InvalidDataError(
         f"{place(delta)} has no commit that says which events it reflects, so it was not written by `larder features`. "
         "Move it away, or rename the feature view; gold is then built anew."
@@ -72,8 +69,7 @@ def position_in(delta: DeltaTable) -> GoldPosition:
 
 def recent_position(delta: DeltaTable) -> GoldPosition | None:
     """The position that the last commits tell; None where the table was not written by this engine."""
-    recent = (_decoded(commit.get("userMetadata")) for commit in delta.history(_RECENT))
-    return next((position for position in recent if position is not None), None)
+    return _latest_position(delta, _RECENT)
 
 
 def check_windows(delta: DeltaTable, position: GoldPosition | None, fingerprint: str) -> None:
@@ -98,6 +94,12 @@ def is_untouched(position: GoldPosition, delta: DeltaTable) -> bool:
 
 def encoded(position: GoldPosition) -> str:
     return msgspec.json.encode(position).decode()
+
+
+def _latest_position(delta: DeltaTable, commits: int | None) -> GoldPosition | None:
+    """That of the newest of the last so many commits, None meaning all, which tells one."""
+    positions = (_decoded(commit.get("userMetadata")) for commit in delta.history(commits))
+    return next((position for position in positions if position is not None), None)
 
 
 def _decoded(metadata: str | None) -> GoldPosition | None:

@@ -92,6 +92,13 @@ def test_parts_are_answered_one_after_the_other_over_one_connection(server: Serv
     assert connections(server) == before + 1
 
 
+def test_a_key_of_any_length_is_asked_for(client: OneServer) -> None:
+    keys = [b"k" * length for length in (0, 1, 255, 256, 100_000)]
+    client.mset({key: len(key) for key in keys})
+
+    assert client.answer("MGET", *keys) == [b"%d" % len(key) for key in keys]
+
+
 def test_without_an_open_connection_parts_are_answered_all_the_same(server: Server) -> None:
     with closing(connect(server.address, timeout_seconds=10)) as client:
         assert list(client.answers("MGET", [b"a"], [b"b", b"c"])) == [[None], [None, None]]
