@@ -4,16 +4,13 @@ which costs ten times more than the reading.
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.dataset as ds
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaProtocolError
-from pyarrow.dataset import ParquetReadOptions
 
+from larder.contracts.errors import UnsupportedError
 from larder.offline.conditions import Between
 from larder.offline.history import History
+from larder.offline.tables.arrow_files import among, delta_dataset, delta_file_sizes, file_batches
 from larder.offline.tables.delta_table import open_table, scanning
 from larder.offline.tables.integrity import check_files
 from larder.offline.tables.opening import open_history, utc_batches
@@ -35,17 +32,13 @@ def file_sizes(history: History, where: Iterable[Between] = ()) -> dict[str, int
         return ParquetFiles(history.table, history.storage_options, history.types).sizes()
     table = open_table(history.table, history.version, options=history.storage_options)
     check_files(table)
-    if table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
-        return None  # deltalake's dataset looks for columns by names that the files do not have, and finds nulls
     # Statistics of times without a zone say nothing about instants.
     conditions = [] if history.naive_is_utc else [bounds.sql() for bounds in where]
     try:
-        dataset = _dataset(table, " AND ".join(conditions) or None)
-    except DeltaProtocolError:
+        dataset = delta_dataset(table, " AND ".join(conditions) or None)
+    except UnsupportedError:
         return None
-    added = pa.table(table.get_add_actions())
-    # The log writes paths as parts of a URL, the dataset as the file system does.
-    sizes = dict(zip(map(unquote, added["path"].to_pylist()), added["size_bytes"].to_pylist(), strict=True))
+    sizes = delta_file_sizes(table)
     return {fragment.path: sizes[fragment.path] for fragment in dataset.get_fragments()}
 
 
@@ -64,20 +57,8 @@ def _share(history: History, columns: Sequence[str], paths: Sequence[str]) -> It
         yield from ParquetFiles(history.table, history.storage_options, history.types).among(paths).batches(columns)
         return
     table = open_table(history.table, history.version, options=history.storage_options)
-    dataset = _dataset(table, None)
-    own = set(paths)
-    fragments = [fragment for fragment in dataset.get_fragments() if fragment.path in own]
-    part = ds.FileSystemDataset(fragments, dataset.schema, dataset.format, dataset.filesystem)
-    # Spark writes a checksum into each page; files without any are read as they are.
-    checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
     with scanning(table):
-        yield from part.scanner(columns=list(columns), fragment_scan_options=checked).to_batches()
-
-
-def _dataset(table: DeltaTable, predicate: str | None) -> ds.FileSystemDataset:
-    # Older Sparks wrote times as INT96, which means nanoseconds to Arrow unless told otherwise.
-    options = ParquetReadOptions(coerce_int96_timestamp_unit="us")
-    return table.to_pyarrow_dataset(file_pruning_predicate=predicate, parquet_read_options=options)
+        yield from file_batches(among(delta_dataset(table), paths), columns)
 
 
 def dealt(sizes: Mapping[str, int], count: int) -> list[list[str]]:

@@ -1,9 +1,9 @@
 """Requests in order of key and instant, and where a row of history belongs among them."""
 
 import numpy as np
-import polars as pl
 
 from larder.offline.join.keys import NONE, Integers
+from larder.offline.join.sorting import sorted_rows
 
 _NEVER = np.iinfo(np.int64).min
 """Before any instant."""
@@ -24,7 +24,7 @@ class Slots:
         self.height = len(ids)
         """Number of requests, those without a slot included."""
         asked = np.flatnonzero(ids != NONE)
-        self.requests: Integers = asked[_order(ids[asked], instants[asked])]
+        self.requests: Integers = asked[sorted_rows(ids[asked], instants[asked])]
         """Position of each slot's request."""
         self.ids, self.instants = ids[self.requests], instants[self.requests]
         self.begin = int(self.instants.min()) if len(asked) else 0
@@ -90,25 +90,6 @@ class Slots:
             is_open = np.flatnonzero(low < high)
             rows, low, high, visible = (column.take(is_open) for column in (rows, low, high, visible))
         return slots
-
-
-def _order(ids: Integers, instants: Integers) -> Integers:
-    """By id, then instant."""
-    if not len(ids):
-        return ids
-    # Id, instant and row in one integer: sorting it takes a third of the time of an argsort. What it lacks are the
-    # low bits of an instant; the few rows that share all the others are sorted once more.
-    since = instants - instants.min()
-    row_bits, id_bits, instant_bits = (int(values).bit_length() for values in (len(ids), ids.max(), since.max()))
-    shift = max(row_bits + id_bits + instant_bits - 63, 0)
-    codes = (ids << (instant_bits - shift)) | (since >> shift)
-    packed = pl.Series((codes << row_bits) | np.arange(len(ids))).sort().to_numpy()
-    order, codes = packed & ((1 << row_bits) - 1), packed >> row_bits
-    is_shared = np.diff(codes, prepend=-1) == 0
-    shared = np.flatnonzero(is_shared | np.append(is_shared[1:], False))
-    rows = order[shared]
-    order[shared] = rows[np.lexsort((instants[rows], ids[rows]))]
-    return order
 
 
 def _narrow(value: object) -> object:

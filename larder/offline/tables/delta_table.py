@@ -17,6 +17,9 @@ from larder.offline.tables.log import Log, list_log, listed_damage
 
 Options = Mapping[str, str]
 
+_MISSING_FILE = re.compile(r"Object at location (.+) not found|Failed to open local file '(.+?)'.*No such file")
+"""How the object stores of delta-rs say it, and Arrow."""
+
 
 def open_table(uri: str, version: int | None = None, *, options: Options | None = None) -> DeltaTable:
     """The table at `version` (None: the latest), `options` being those of its object store.
@@ -64,8 +67,8 @@ def scanning(table: DeltaTable) -> Iterator[None]:
         if not _is_from_the_scan(problem):
             raise
         text = first_line(problem)
-        if "not found" in text.lower():
-            raise missing_file(table, text.split("Object at location ")[-1].split(" not found")[0]) from problem
+        if missing := _MISSING_FILE.search(text):
+            raise missing_file(table, missing[1] or missing[2]) from problem
         if unknown := re.search(r"Unsupported table features required: \[(.+)\]", text):
             raise UnsupportedError(
                 f"Version {table.version()} of {place(table)} needs {unknown[1]} of Delta, which only Spark reads. Set "

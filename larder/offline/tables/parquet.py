@@ -2,23 +2,18 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from datetime import UTC, datetime, timedelta
-from functools import reduce
-from operator import and_
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 
 from larder.contracts.errors import InvalidDataError, MissingColumnsError, MissingTableError
 from larder.offline.conditions import Between
-
-_TICK = timedelta(microseconds=1)
+from larder.offline.tables.arrow_files import among, file_batches
 
 
 class ParquetFiles:
@@ -70,15 +65,14 @@ class ParquetFiles:
 
     def among(self, paths: Iterable[str]) -> "ParquetFiles":
         """Some of the files, with the schema of all."""
-        own, some = set(paths), copy(self)
-        fragments = [fragment for fragment in self._dataset.get_fragments() if fragment.path in own]
-        some._dataset = ds.FileSystemDataset(fragments, self.schema, self._dataset.format, self._dataset.filesystem)
+        some = copy(self)
+        some._dataset = among(self._dataset, paths)
         return some
 
     def batches(self, columns: Sequence[str], where: Sequence[Between] = ()) -> Iterator[pa.RecordBatch]:
         """Row groups that may hold rows that fulfil all conditions, whole or in part: the caller looks closer."""
         try:
-            yield from self._dataset.scanner(columns=list(columns), filter=_pruning(where, self.schema)).to_batches()
+            yield from file_batches(self._dataset, columns, where)
         except (pa.ArrowInvalid, OSError) as problem:
             raise InvalidDataError(
                 f"The Parquet files at {self._uri} cannot be read: {problem}. Restore or rewrite the file at fault."
@@ -136,31 +130,6 @@ def _without_dictionaries(schema: pa.Schema) -> pa.Schema:
     return pa.schema(
         column.with_type(column.type.value_type) if pa.types.is_dictionary(column.type) else column for column in schema
     )
-
-
-def _pruning(where: Iterable[Between], schema: pa.Schema) -> pc.Expression | None:
-    """The conditions on times in the files' own unit, with a microsecond more for what gets cut off."""
-    conditions = [condition for bounds in where for condition in _bounds(bounds, schema.field(bounds.column).type)]
-    return reduce(and_, conditions) if conditions else None
-
-
-def _bounds(bounds: Between, dtype: pa.DataType) -> Iterator[pc.Expression]:
-    if (low := _instant(bounds.low, dtype, -_TICK)) is not None:
-        yield pc.field(bounds.column) >= low
-    if (high := _instant(bounds.high, dtype, _TICK)) is not None:
-        yield pc.field(bounds.column) <= high
-
-
-def _instant(bound: object, dtype: pa.DataType, margin: timedelta) -> pa.Scalar | None:
-    """A bound in the files' unit; None where there is none or the unit cannot say it."""
-    if not isinstance(bound, datetime) or not pa.types.is_timestamp(dtype):
-        return None
-    try:
-        widened = bound.astimezone(UTC) + margin
-        instant = pa.scalar(widened if dtype.tz else widened.replace(tzinfo=None), pa.timestamp("us", dtype.tz))
-        return instant.cast(dtype, safe=dtype.unit == "ns")  # an end in the year 9999 has no nanoseconds
-    except (OverflowError, pa.ArrowInvalid):
-        return None
 
 
 def parquet_paths(filesystem: pafs.FileSystem, folder: str) -> list[str]:

@@ -16,6 +16,7 @@ from larder.offline.join.shares import file_shares, share_batches
 from larder.offline.tables.delta_table import open_table, reading
 from larder.offline.tables.integrity import check_content
 from larder.offline.tables.log import lost_rows
+from larder.offline.tables.opening import open_history
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -241,7 +242,7 @@ def test_a_flipped_bit_in_a_log_that_spark_wrote_is_found_by_every_read(spark: "
         amounts(place)
 
 
-def test_a_changed_value_that_spark_wrote_is_found_by_tasks_that_read_files(spark: "SparkSession", tmp_path: Path):
+def test_a_changed_value_that_spark_wrote_is_found_by_who_reads_files(spark: "SparkSession", tmp_path: Path):
     place = spark_table(spark, tmp_path)
     history = History(str(place), ("shop",), ("amount",), "sold_at", version=1)
     path = (file_shares(history, [], 1) or [[]])[0][0]
@@ -252,6 +253,8 @@ def test_a_changed_value_that_spark_wrote_is_found_by_tasks_that_read_files(spar
 
     with pytest.raises(InvalidDataError, match=rf"Version 1 of {place} cannot be read.*CRC"):
         list(share_batches(history, ["amount"], [path]))
+    with pytest.raises(InvalidDataError, match=rf"Version 1 of {place} cannot be read.*CRC"):
+        list(open_history(history).scan(["amount"]))
 
 
 def test_tables_to_which_spark_added_no_rows_or_files_without_rows_are_sound(spark: "SparkSession", tmp_path: Path):
