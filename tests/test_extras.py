@@ -1,5 +1,6 @@
 """An installation without some extra of the package."""
 
+import importlib
 import subprocess
 import sys
 from importlib.metadata import metadata, packages_distributions, requires
@@ -53,3 +54,7 @@ def test_each_module_is_brought_by_the_extra_that_it_is_listed_under(extra: str)
     for module in MODULES[extra]:
         names = {owner.lower().replace("_", "-") for owner in owners.get(module, ())}
         assert any(line.startswith(name) for line in required for name in names), module
+
+
+def test_what_feast_ui_reads_a_registry_with_is_installed():
+    importlib.import_module("feast.api.registry.rest")  # Feast does not say that it needs grpcio-reflection

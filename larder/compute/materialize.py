@@ -13,6 +13,7 @@ from typing import TypeVar
 from feast import FeatureStore, OnDemandFeatureView, StreamFeatureView
 from feast.errors import SpecifiedFeaturesNotPresentError
 from feast.repo_operations import apply_total
+from sqlalchemy.exc import IntegrityError
 
 from larder.compute.engine import SparkFeatureEngine
 from larder.compute.job import Materialized
@@ -32,6 +33,15 @@ def apply_definitions(settings: Settings) -> FeatureStore:
             apply_total(store.config, settings.feature_repo, skip_source_validation=True)
         except SpecifiedFeaturesNotPresentError as problem:
             raise _lacking(problem) from problem
+        except IntegrityError as problem:
+            if "feature_view_version_history" in str(problem):
+                raise ConfigurationError(
+                    "The registry has no such view, but versions of one of this name: `feast teardown` deletes every "
+                    "project of a registry, not only the one that it is called for, and leaves their versions. Delete "
+                    "them in the registry's database, DELETE FROM feature_view_version_history WHERE project_id = "
+                    f"'{store.project}', then run the same command again."
+                ) from problem
+            raise
         except AssertionError as problem:
             if view := _local(problem, "obj", StreamFeatureView):
                 raise ConfigurationError(

@@ -67,6 +67,8 @@ def keys_table(plan: ViewPlan, keys: Sequence[EntityKey]) -> pa.Table:
 def _with_column(table: pa.Table, feature: Feature, values: list[Any]) -> pa.Table:
     try:
         if feature.dtype in MAP_TYPES:  # no Arrow type holds the mixed values that they may have
+            if feature.dtype == "map":
+                values = [value and _present(value) for value in values]
             cells = [None if value is None else msgspec.msgpack.encode(value) for value in values]
             return table.append_column(feature.name, pa.array(cells, pa.large_binary()))
         return table.append_column(feature.name, pa.array(values, arrow_type(feature.dtype)))
@@ -74,6 +76,11 @@ def _with_column(table: pa.Table, feature: Feature, values: list[Any]) -> pa.Tab
         raise InvalidDataError(
             f"{feature.name!r} does not fit {feature.dtype}: {problem}. Correct the value.", field=feature.name
         ) from problem
+
+
+def _present(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that are not null, as offline: pandas' dicts of one column arrive with all keys of all rows."""
+    return {name: item for name, item in entries.items() if item is not None}
 
 
 def python_of(value: Value | None) -> Any:

@@ -1,7 +1,9 @@
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from larder.compute.materialize import apply_definitions
 from larder.contracts.errors import ConfigurationError
@@ -40,3 +42,20 @@ def test_what_feast_does_not_name_is_named(tmp_path, monkeypatch, written, inste
 
     with pytest.raises(ConfigurationError, match=told):
         apply_definitions(load_settings())
+
+
+@pytest.mark.filterwarnings("ignore:.*experimental:RuntimeWarning")
+def test_versions_that_a_teardown_left_are_told_and_once_deleted_let_apply_go_on(tmp_path, monkeypatch):
+    shutil.copytree(DEFINITIONS, tmp_path / "feature_repo", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setenv("LARDER_HOME", str(tmp_path))
+    monkeypatch.setenv("LARDER_REDIS", "redis://127.0.0.1:1/0")
+    store = apply_definitions(load_settings())
+    store.registry.delete_project(store.project)  # what a teardown does to every project, after the stores' part
+
+    with pytest.raises(ConfigurationError, match="DELETE FROM") as told:
+        apply_definitions(load_settings())
+    remedy = re.search(r"DELETE FROM .* = '\w+'", str(told.value))
+    with store.registry.write_engine.begin() as registry:
+        registry.execute(text(remedy[0]))
+
+    assert apply_definitions(load_settings()).list_feature_views()

@@ -40,7 +40,7 @@ VALUES: list[tuple[str, ValueType, Any]] = [
     ("array<decimal>", ValueType.DECIMAL_LIST, ["1.50"]),
     ("set<int64>", ValueType.INT64_SET, [7]),
     ("set<uuid>", ValueType.UUID_SET, ["12345678-1234-5678-1234-567812345678"]),
-    ("map", ValueType.MAP, {"a": 1, "b": "x", "c": None, "d": {"e": [1.5]}}),
+    ("map", ValueType.MAP, {"a": 1, "b": "x", "d": {"e": [1.5]}}),
     ("array<map>", ValueType.MAP_LIST, [{"a": "b"}, {}]),
     ("scalar_map", ValueType.SCALAR_MAP, {1: "x", 2: None}),
     ("struct<size:int64,tags:array<string>>", ValueType.STRUCT, {"size": 1, "tags": ["a"]}),
@@ -82,6 +82,18 @@ def test_a_null_time_of_pandas_is_a_null() -> None:
     rows = [(key, {}, NOON, pd.NaT), (key, {}, NOON, NOON)]
 
     assert rows_table(view(features=""), rows)["known_at"].to_pylist() == [None, NOON]
+
+
+def test_a_key_that_only_other_rows_of_a_frame_have_is_not_stored() -> None:
+    plan = view(features="value:map")
+    key = EntityKey(join_keys=["user"], entity_values=[Value(string_val="ann")])
+    frame = pa.Table.from_pandas(pd.DataFrame({"value": [{"a": "b"}, {}]}))  # as Feast's push takes it
+    values = python_values_to_proto_values(frame["value"].to_pylist(), ValueType.MAP)
+
+    rows = typed_rows(plan, rows_table(plan, [(key, {"value": value}, NOON, None) for value in values]))
+
+    stored = packed_records(Layout(plan), rows).to_pylist()
+    assert [Layout(plan).decode(record).values for record in stored] == [({"a": "b"},), ({},)]
 
 
 def test_a_null_element_is_refused_by_name_where_feast_would_make_it_zero() -> None:

@@ -1,5 +1,6 @@
 """Parquet files read by Arrow: as fast as the machine allows, where nothing but the files says what the rows are."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import reduce
@@ -21,27 +22,32 @@ _BATCH_ROWS = 1_000_000
 _FILES_AHEAD = 2
 """Files that are read at once. A file's row groups are in memory whole, so more would be memory for little time."""
 _TICK = timedelta(microseconds=1)
+_URI = re.compile("[a-z][a-z0-9+.-]*:/")
 
 
 def delta_dataset(table: DeltaTable, predicate: str | None = None) -> ds.FileSystemDataset:
     """The files of a Delta table that may hold rows for an SQL `predicate`.
 
-    Raises UnsupportedError where files do not say it all: a table with deletion vectors or column mapping needs an
-    engine to read it.
+    Raises UnsupportedError where files do not say it all: a table with deletion vectors or column mapping, one whose
+    files lie elsewhere (a shallow clone) or with partitions whose values deltalake misspells (negative decimals) needs
+    an engine to read it.
     """
     folder = local_folder(table)
     try:
         if table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
             # deltalake's dataset would look for columns by names that the files do not have, and find nulls.
             raise DeltaProtocolError("columns are mapped")
-        return table.to_pyarrow_dataset(
+        dataset = table.to_pyarrow_dataset(
             filesystem=pafs.SubTreeFileSystem(str(folder), pafs.LocalFileSystem()) if folder else None,
             file_pruning_predicate=predicate,
             # Older Sparks wrote times as INT96, which means nanoseconds to Arrow unless told otherwise.
             parquet_read_options=ds.ParquetReadOptions(coerce_int96_timestamp_unit="us"),
         )
-    except DeltaProtocolError as problem:
+        if any(_URI.match(fragment.path) for fragment in dataset.get_fragments()):
+            raise DeltaProtocolError("some are files of another table")
+    except (DeltaProtocolError, pa.ArrowInvalid) as problem:
         raise UnsupportedError(f"The files of {place(table)} do not say what its rows are: {problem}.") from problem
+    return dataset
 
 
 def delta_file_sizes(table: DeltaTable) -> Mapping[str, int]:

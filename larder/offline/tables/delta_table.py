@@ -72,7 +72,8 @@ def scanning(table: DeltaTable) -> Iterator[None]:
         if unknown := re.search(r"Unsupported table features required: \[(.+)\]", text):
             raise UnsupportedError(
                 f"Version {table.version()} of {place(table)} needs {unknown[1]} of Delta, which only Spark reads. Set "
-                "offline_store.engine to 'spark', or let Spark take it out: ALTER TABLE ... DROP FEATURE."
+                "offline_store.engine to 'spark', by which entity rows are answered and Redis is filled, or, for a "
+                "retrieval without entity rows, let Spark take it out: ALTER TABLE ... DROP FEATURE."
             ) from problem
         raise InvalidDataError(
             f"Version {table.version()} of {place(table)} cannot be read: {text}. A file of it is damaged or out of "

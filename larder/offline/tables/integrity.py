@@ -142,10 +142,11 @@ def missing_file(table: DeltaTable, file: str) -> MissingTableError:
 
 
 def _data_files(table: DeltaTable) -> list[tuple[str, int]]:
-    """Path below the table's folder, and bytes."""
+    """Path from the table's folder, an absolute one where a shallow clone names a file of another table, and bytes."""
     added = pa.table(table.get_add_actions())
     sizes = added["size_bytes"].to_pylist()
-    return [(unquote(path), size) for path, size in zip(added["path"].to_pylist(), sizes, strict=True)]
+    paths = (unquote(path.removeprefix("file:")) for path in added["path"].to_pylist())
+    return list(zip(paths, sizes, strict=True))
 
 
 def _name(table: DeltaTable) -> str:

@@ -1,6 +1,7 @@
 """Delta tables whose files Arrow reads itself, held against deltalake's own scan of them."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -95,3 +96,37 @@ def test_a_table_whose_files_need_an_engine_is_not_read_as_files(tmp_path: Path)
 
     with pytest.raises(UnsupportedError, match="columns are mapped"):
         delta_dataset(open_table(str(tmp_path)))
+
+
+def read_after_editing(place: Path, written: str, instead: str, schema: pa.Schema, *, partition_by: str | None) -> list:
+    """The rows of a table with one sale, whose first commit another writer than delta-rs would have written so."""
+    rows = pa.Table.from_pylist([{"shop": 1, "sold_at": DAYS[2], "amount": Decimal("1.50")}], schema)
+    write_deltalake(str(place), rows, partition_by=partition_by)
+    log = place / "_delta_log" / "00000000000000000000.json"
+    assert written in log.read_text()
+    log.write_text(log.read_text().replace(written, instead))
+    scan = open_history(History(str(place), ("shop",), ("amount",), "sold_at")).scan
+    return [row for batch in scan(["shop", "amount"]) for row in batch.to_pylist()]
+
+
+CENTS = pa.schema({"shop": pa.int64(), "sold_at": INSTANT, "amount": pa.decimal128(10, 2)})
+
+
+def test_a_negative_decimal_may_name_a_partition(tmp_path: Path):
+    rows = read_after_editing(tmp_path, '"amount":"1.50"', '"amount":"-1.50"', CENTS, partition_by="amount")
+
+    assert rows == [{"shop": 1, "amount": Decimal("-1.50")}]
+
+
+def test_a_shallow_clone_is_read_from_the_files_of_the_other_table(tmp_path: Path):
+    (clone := tmp_path / "clone").mkdir()
+    (other := tmp_path / "oth er").mkdir()
+
+    rows = read_after_editing(
+        other, '"path":"', f'"path":"{other.as_uri().replace("file://", "file:")}/', CENTS, partition_by=None
+    )
+    (other / "_delta_log").rename(clone / "_delta_log")
+
+    cloned = open_history(History(str(clone), ("shop",), ("amount",), "sold_at"))
+    assert rows == [row for batch in cloned.scan(["shop", "amount"]) for row in batch.to_pylist()]
+    assert rows == [{"shop": 1, "amount": Decimal("1.50")}]
