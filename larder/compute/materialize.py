@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from feast import FeatureStore, OnDemandFeatureView, StreamFeatureView
 from feast.errors import SpecifiedFeaturesNotPresentError
-from feast.repo_operations import apply_total
+from feast.repo_operations import apply_total, parse_repo
 from sqlalchemy.exc import IntegrityError
 
 from larder.compute.engine import SparkFeatureEngine
@@ -25,11 +25,15 @@ Kind = TypeVar("Kind")
 
 
 def apply_definitions(settings: Settings) -> FeatureStore:
-    """`feast apply` of the project's feature repository; returns the store that results."""
+    """`feast apply` of the project's feature repository; returns the store that results.
+
+    Raises ConfigurationError for definitions that Feast cannot apply, or that would delete every view.
+    """
     store = feature_store(settings)
     with _quiet_feast(settings.feature_repo):
         # Sources are silver tables that may not have rows yet; the engine says which one is missing.
         try:
+            _check_not_emptied(store, settings.feature_repo)
             apply_total(store.config, settings.feature_repo, skip_source_validation=True)
         except SpecifiedFeaturesNotPresentError as problem:
             raise _lacking(problem) from problem
@@ -99,6 +103,17 @@ def compact_gold(store: FeatureStore) -> None:
     with _quiet_feast(Path(store.repo_path)):
         for view in store.list_stream_feature_views():
             _engine(store).compact(view)
+
+
+def _check_not_emptied(store: FeatureStore, folder: Path) -> None:
+    """Raise ConfigurationError when no view is defined any more: Feast would delete them all, and their values."""
+    found = parse_repo(folder)
+    registered = sorted(view.name for view in store.list_all_feature_views())
+    if registered and not (found.feature_views or found.stream_feature_views or found.on_demand_feature_views):
+        raise ConfigurationError(
+            f"{folder} defines no feature view, but the registry has {', '.join(registered)}. Applying it would delete "
+            "them and all their values in Redis. Bring the definitions back; `feast apply` deletes without asking."
+        )
 
 
 def _view_that_answers_none(problem: ValueError) -> str:

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from larder.compute.materialize import apply_definitions
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.settings import load_settings
+from larder.registry import feature_store
 
 DEFINITIONS = Path(__file__).parent.parent / "second_use_case" / "feature_repo"
 
@@ -59,3 +60,17 @@ def test_versions_that_a_teardown_left_are_told_and_once_deleted_let_apply_go_on
         registry.execute(text(remedy[0]))
 
     assert apply_definitions(load_settings()).list_feature_views()
+
+
+def test_definitions_that_were_emptied_delete_nothing(tmp_path, monkeypatch):
+    shutil.copytree(DEFINITIONS, tmp_path / "feature_repo", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setenv("LARDER_HOME", str(tmp_path))
+    monkeypatch.setenv("LARDER_REDIS", "redis://127.0.0.1:1/0")
+    views = [view.name for view in apply_definitions(load_settings()).list_all_feature_views()]
+    for file in (tmp_path / "feature_repo").glob("*.py"):
+        file.write_text("")
+
+    with pytest.raises(ConfigurationError, match="defines no feature view, but the registry has"):
+        apply_definitions(load_settings())
+
+    assert [view.name for view in feature_store(load_settings()).list_all_feature_views()] == views
