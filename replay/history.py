@@ -10,7 +10,6 @@ from datetime import datetime
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from feast import FeatureStore
 
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.plan import FeaturePlan
@@ -19,7 +18,7 @@ from larder.offline.conditions import Between
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.rows import rows_of
 from replay.served import Requests
-from training.training_set import Retrieved, feast_retrieval, request_columns
+from training.training_set import Retrieve, Retrieved, request_columns
 
 _PLACE = "@place"
 
@@ -32,18 +31,21 @@ class Retrieval:
     """Distinct requests with their place in `features`."""
     features: pa.Table
     versions: dict[str, int]
+    retrieve: Retrieve
+    """For labels whose request a later correction changed or took away: the source's label table lacks them."""
 
     def rows(self, requests: pa.Table) -> Retrieved:
-        """Features of `requests`, row for row. Raises InvalidDataError for one that was never retrieved."""
+        """Features of `requests`, row for row."""
         keys = [name for name in self.requests.columns if name != _PLACE]
         asked = pl.DataFrame(requests.select(keys)).cast({name: self.requests.schema[name] for name in keys})
         places = asked.join(self.requests, on=keys, how="left", nulls_equal=True, maintain_order="left")[_PLACE]
+        features = self.features
         if places.null_count():
-            raise InvalidDataError(
-                f"{places.null_count()} of {len(places)} requests are none of the replay's. This is a defect: the "
-                "label table holds predictions that the schedule of the source does not."
-            )
-        return Retrieved(self.features.take(places.to_arrow().cast(pa.int64())), self.versions)
+            others = requests.select(keys).filter(places.is_null().to_arrow())
+            features = pa.concat_tables([features, self.retrieve(others).features.cast(features.schema)])
+            behind = places.is_null().cum_sum() + self.features.num_rows - 1
+            places = places.cast(pl.Int64).fill_null(behind.cast(pl.Int64))
+        return Retrieved(features.take(places.to_arrow().cast(pa.int64())), self.versions)
 
 
 def all_requests(source: Lake, label_table: str, plan: FeaturePlan, *, until: datetime) -> pa.Table:
@@ -70,11 +72,11 @@ def require_requests(source: Lake, label_table: str, start: datetime, until: dat
         )
 
 
-def retrieval(store: FeatureStore, service: str, requests: pa.Table) -> Retrieval:
+def retrieval(retrieve: Retrieve, requests: pa.Table) -> Retrieval:
     """One retrieval of all distinct `requests`, at the versions that pins say."""
     distinct = pl.DataFrame(requests).unique(maintain_order=True)
-    done = feast_retrieval(store, service)(distinct.to_arrow().cast(requests.schema))
-    return Retrieval(distinct.with_row_index(_PLACE), done.features.combine_chunks(), done.versions)
+    done = retrieve(distinct.to_arrow().cast(requests.schema))
+    return Retrieval(distinct.with_row_index(_PLACE), done.features.combine_chunks(), done.versions, retrieve)
 
 
 def as_requests(table: pa.Table) -> Requests:

@@ -26,7 +26,7 @@ from replay.lake import Stretch
 from replay.served import Requests, served_from_history
 from replay.views import ViewTimes, view_times
 from training.labels import LabelSelection
-from training.training_set import TrainingSet, joined
+from training.training_set import TrainingSet, feast_retrieval, joined
 
 CHUNK = timedelta(days=14)
 
@@ -75,7 +75,7 @@ class StretchReading:
 
     @cached_property
     def _retrieval(self) -> Retrieval:
-        return retrieval(self.store, self.service, self.requests)
+        return retrieval(feast_retrieval(self.store, self.service), self.requests)
 
     def _chunk(self, plan: FeaturePlan, number: int) -> tuple[Requests, FeatureRows]:
         name = hashlib.sha256(encoded(plan)).hexdigest()[:16]

@@ -10,6 +10,7 @@ from larder.contracts.errors import LarderError, OnlineStoreError
 from larder.contracts.plan import FeaturePlan
 from larder.contracts.settings import Settings
 from larder.online.compiled import FeatureRows
+from larder.online.packed.record import schema_mismatch
 from larder.online.position import read_position
 from larder.online.reader import FeatureReader
 from larder.online.server import embedded
@@ -54,13 +55,19 @@ class OnlineStore:
         return reader.read(rows)
 
     def check(self, plan: FeaturePlan) -> None:
-        """Raises OnlineStoreError when Redis does not answer or does not hold what `plan` reads; blocks."""
-        empty = [view.name for view in plan.views if read_position(self._client, plan.project, view.name) is None]
-        if empty:
+        """Raises OnlineStoreError when Redis does not answer or does not hold what `plan` reads, SchemaMismatchError
+        when it holds a view of it with other fields; blocks."""
+        reached = {view: read_position(self._client, plan.project, view.name) for view in plan.views}
+        if empty := [view.name for view, position in reached.items() if position is None]:
             raise OnlineStoreError(
-                f"Redis holds nothing of {', '.join(dict.fromkeys(empty))}: never materialized, or emptied since. "
-                "Run `larder features`."
+                f"Redis holds nothing of {', '.join(dict.fromkeys(empty))}: never materialized, emptied since, or "
+                "defined no more. Run `larder features`; where the definitions have no such view any more, "
+                "`larder train` and `larder promote`, or define it again."
             )
+        for view, position in reached.items():
+            # A position of an older version of the package names no schema.
+            if position and position.fingerprint not in ("", view.fingerprint.hex()):
+                raise schema_mismatch(view, stored=position.fingerprint)
 
     def close(self) -> None:
         self._client.close()

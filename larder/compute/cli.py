@@ -33,6 +33,7 @@ def features(settings: Settings, until: str | None, follow: bool) -> None:
         raise click.UsageError("--follow keeps up with the present: leave out --until, and unset LARDER_CLOCK.")
     from rich.console import Console
 
+    from larder.compute.champions import starved_champions
     from larder.compute.ledger_entries import unrecorded_rows
     from larder.compute.materialize import apply_definitions
     from larder.ledger import ledger_of
@@ -43,6 +44,8 @@ def features(settings: Settings, until: str | None, follow: bool) -> None:
     console = Console()
     with console.status("Applying the definitions"):
         store = apply_definitions(settings)
+    for problem in starved_champions(store, settings):
+        console.print(problem, style="yellow", highlight=False, markup=False, soft_wrap=True)
     with console.status(f"Materializing up to {instant:%Y-%m-%d %H:%M}Z") as progress:
 
         def report(view: "Materialized") -> None:

@@ -30,6 +30,9 @@ another way what the losses say."""
 
 _HOUR_MICROSECONDS = 3_600_000_000
 
+FEW_HOURS = 5
+"""Of fewer hours an interval over whole hours says nothing: that of a single one has no width."""
+
 
 @dataclass(frozen=True)
 class Matured:
@@ -43,9 +46,13 @@ class Matured:
         return Matured(self.outcome[chosen], self.predicted[chosen], self.hours[chosen])
 
     @property
+    def hours_answered(self) -> int:
+        return len(np.unique(self.hours))
+
+    @property
     def is_judgeable(self) -> bool:
-        """Outcomes that are all the same say nothing."""
-        return len(self.outcome) > 0 and bool((self.outcome != self.outcome[0]).any())
+        """Outcomes that are all the same say nothing, nor do those of a few hours."""
+        return self.hours_answered >= FEW_HOURS and bool((self.outcome != self.outcome[0]).any())
 
 
 @dataclass(frozen=True)
@@ -103,8 +110,9 @@ def _quality(judge: Judge, subject: str, rows: Matured, baseline: Baseline | Non
     window, count = judge.window, len(rows.outcome)
     if count < judge.limits.minimum_rows or not rows.is_judgeable:
         evidence = (
-            f"{count:,} answers with an outcome, {_told_apart(judge.task, rows)}; quality is judged from "
-            f"{judge.limits.minimum_rows:,} on, with different outcomes among them."
+            f"{count:,} answers with an outcome, {_told_apart(judge.task, rows)}, given in {rows.hours_answered:,} "
+            f"different hours; quality is judged from {judge.limits.minimum_rows:,} on, with different outcomes among "
+            f"them and in {FEW_HOURS} hours at least."
         )
         yield window.unknown("quality", subject, "rows", evidence)
         return

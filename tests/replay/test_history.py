@@ -1,4 +1,4 @@
-"""Which requests a replay answers, and when it says that there are none."""
+"""Which requests a replay answers, when it says that there are none, and what features others have."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +9,8 @@ from deltalake import write_deltalake
 
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.tables import EVENT_TIMESTAMP, Lake
-from replay.history import require_requests
+from replay.history import require_requests, retrieval
+from training.training_set import Retrieved
 
 
 def march(day: int) -> datetime:
@@ -32,3 +33,23 @@ def test_a_label_table_without_rows_is_called_empty(tmp_path: Path):
 
     with pytest.raises(InvalidDataError, match="it is empty"):
         require_requests(lake, "repairs", march(1), march(20))
+
+
+def test_a_label_whose_request_was_corrected_later_has_the_features_of_what_it_said_then():
+    asked: list[int] = []
+
+    def retrieve(requests: pa.Table) -> Retrieved:
+        asked.append(requests.num_rows)
+        return Retrieved(pa.table({"age": [len(name) for name in requests["buyer"].to_pylist()]}), {})
+
+    found = retrieval(retrieve, _requests("Ann", "Lars", "Ann"))
+
+    rows = found.rows(_requests("Matthias", "Lars", "Jo", "Ann")).features
+
+    assert rows["age"].to_pylist() == [8, 4, 2, 3]
+    assert asked == [2, 2]
+
+
+def _requests(*buyers: str) -> pa.Table:
+    at = pa.array([march(5)] * len(buyers), pa.timestamp("us", "UTC"))
+    return pa.table({"buyer": buyers, EVENT_TIMESTAMP: at})

@@ -276,7 +276,7 @@ def materialize(settings: Settings) -> Callable[[], None]:
             _rows(customer=[7, 8], age_years=[50.0, 60.0], age=[timedelta(0), timedelta(hours=2)]),
         )
         for view in PLAN.views:
-            write_position(client, PLAN.project, view.name, Position("table", 0, NOW))
+            write_position(client, PLAN.project, view.name, Position("table", 0, NOW, "", view.fingerprint.hex()))
         client.close()
 
     return materialize

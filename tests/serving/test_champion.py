@@ -1,5 +1,6 @@
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,16 @@ import pytest
 from larder.contracts.answer import Answer
 from larder.contracts.bundle import CHAMPION, Manifest, set_champion, write_bundle
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingTableError
-from larder.contracts.plan import FeaturePlan
+from larder.contracts.plan import Feature, FeaturePlan
 from larder.contracts.settings import Settings
+from larder.online.position import Position, write_position
+from larder.online.server import embedded
+from larder.online.server.connection import connect
 from serving.app import create_app
 from serving.champion import CurrentChampion, VersionLoader
 from serving.online_store import online_store
 from tests.keys import key_pair
+from tests.serving.conftest import NOW
 
 SECONDS_TO_NOTICE = 10.0
 
@@ -56,6 +61,48 @@ def test_a_damaged_champion_leaves_the_old_one_answering_until_it_is_mended(
     (bundle / "model.onnx").write_bytes(whole)
     assert _eventually(lambda: server.ask(known).json["model"]["version"] == "2")
     assert server.get("/ready").json["refused"] is None
+
+
+def _with_one_field_more(plan: FeaturePlan) -> FeaturePlan:
+    """The plan, once the fields of its view `customers` have changed."""
+    sales, customers = plan.views
+    changed = msgspec.structs.replace(customers, features=(*customers.features, Feature("birth_year", "int64")))
+    return msgspec.structs.replace(plan, views=(sales, changed))
+
+
+def _materialized_again(settings: Settings, plan: FeaturePlan) -> None:
+    """Redis says that it holds `customers` as `plan` has it."""
+    position = Position("table", 1, NOW, "", plan.views[1].fingerprint.hex())
+    with closing(connect(embedded.start(settings))) as redis:
+        write_position(redis, plan.project, "customers", position)
+
+
+def test_a_champion_of_changed_fields_waits_until_redis_holds_them(
+    server: Any, settings: Settings, freeze: Any, plan: FeaturePlan, known: Any
+):
+    freeze("2", plan=_with_one_field_more(plan))
+    set_champion(settings.bundles, "returns", "2")
+
+    assert _eventually(lambda: server.get("/ready").json["refused"] is not None)
+    assert "Redis holds view 'customers' with schema" in server.get("/ready").json["refused"]
+    assert server.ask(known).json["model"]["version"] == "1"
+
+    _materialized_again(settings, _with_one_field_more(plan))
+    assert _eventually(lambda: server.get("/ready").json["version"] == "2")
+
+
+def test_a_champion_whose_fields_redis_no_longer_holds_is_not_ready_and_says_what_helps(
+    server: Any, settings: Settings, plan: FeaturePlan
+):
+    assert server.get("/ready").status == 200
+    _materialized_again(settings, _with_one_field_more(plan))
+
+    ready = server.get("/ready")
+
+    assert (ready.status, ready.json["ready"]) == (503, False)
+    assert "'customers'" in ready.json["reason"]
+    assert "of the fields age_years" in ready.json["reason"]
+    assert "`larder train` and `larder promote`, or give the view its former fields back" in ready.json["reason"]
 
 
 def test_an_unsigned_champion_leaves_the_signed_one_answering(

@@ -10,7 +10,18 @@ from larder.contracts.plan import ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.online.packed.types import EPOCH, FIXED_CODES, INSTANTS, POSSIBLE, cell_decoder, instant, is_storable
 
-__all__ = ["CHECKSUM", "EPOCH", "HEADER", "MAGIC", "MAX_BYTES", "STAMP_OFFSETS", "WHOLE", "Layout", "Record"]
+__all__ = [
+    "CHECKSUM",
+    "EPOCH",
+    "HEADER",
+    "MAGIC",
+    "MAX_BYTES",
+    "STAMP_OFFSETS",
+    "WHOLE",
+    "Layout",
+    "Record",
+    "schema_mismatch",
+]
 
 MAGIC = b"LDR\x02"
 """Three letters and the format version."""
@@ -115,14 +126,22 @@ class Layout:
                 f"{MAGIC[-1]}. {again}"
             )
         if crc32(record) == WHOLE and not record.startswith(self.prefix):
-            return SchemaMismatchError(
-                f"Redis holds view {self.view.name!r} with schema {record[4:12].hex()}, but the plan in use has "
-                f"{self.prefix[4:].hex()}: the view's fields changed. {again}"
-            )
+            return schema_mismatch(self.view, stored=record[4:12].hex())
         # Its stamps may be damaged too, and then a later one would keep out what materialization writes.
         return OnlineStoreError(
             f"Redis holds a damaged record of view {self.view.name!r}. Put it right with `larder verify --repair`."
         )
+
+
+def schema_mismatch(view: ViewPlan, *, stored: str) -> SchemaMismatchError:
+    """Redis holds the view with the fingerprint `stored` (hex), and somebody wants to read it as `view`."""
+    return SchemaMismatchError(
+        f"Redis holds view {view.name!r} with schema {stored}, but the plan in use has {view.fingerprint.hex()}, of "
+        f"the fields {', '.join(feature.name for feature in view.features)}: the view's fields changed. If its "
+        "definition has these fields, run `larder features` or `feast materialize-incremental`. If it has others now, "
+        "a model that was trained on these cannot read them any more: run `larder train` and `larder promote`, or "
+        "give the view its former fields back and materialize it."
+    )
 
 
 @lru_cache(BITMAPS_KEPT)

@@ -55,6 +55,18 @@ def by_chance(random: np.random.Generator, predicted: Any) -> Any:
     return (random.random(len(predicted)) < 0.2).astype(np.int8)
 
 
+def test_answers_of_a_single_hour_do_not_tell_the_quality_however_many_they_are():
+    rows = outcome_rows(by_chance)
+    at = pa.array([rows["at"][0].as_py()] * rows.num_rows, rows["at"].type)
+    rows = rows.set_column(rows.column_names.index("at"), "at", at)
+
+    found = quality(judge(), rows)
+
+    assert alarms(found) == []
+    assert ("quality", "live", "rows") in unknown(found)
+    assert "given in 1 different hours" in found[0].evidence
+
+
 def test_a_model_that_keeps_its_promise_does_not_alarm():
     assert alarms(quality(judge(), outcome_rows(as_predicted))) == []
 
