@@ -4,7 +4,7 @@ import numpy as np
 
 from larder.offline.join.keys import Integers
 
-BITS = 63
+_BITS = 63
 """Of an integer that must not be negative."""
 
 
@@ -16,7 +16,7 @@ def sorted_rows(ids: Integers, instants: Integers) -> Integers:
     since, instant_bits = _since(instants)
     # Id, instant and row in one integer: sorting it takes a third of the time of an argsort. What it lacks are the
     # low bits of an instant; the few rows that share all the others are sorted once more.
-    shift = max(row_bits + id_bits + instant_bits - BITS, 0)
+    shift = max(row_bits + id_bits + instant_bits - _BITS, 0)
     packed = ids << (instant_bits - shift)
     if instant_bits:
         packed |= since >> shift
