@@ -46,7 +46,9 @@ def version_to_read(table: str, *, lake: str, version: int | None = None, near: 
     pinned = {place_of(name, lake): number for name, number in pins.items()}.get(_plain(table))
     if pinned is None:
         raise ConfigurationError(
-            f"The retrieval reads {table}, but table_versions names only {sorted(pins)}. Name a version for it, too."
+            f"The retrieval reads {table}, but table_versions names only {sorted(pins)}. Name a version for it, too; "
+            "where a training set is rebuilt, its feature service has changed since: check out the commit that its run "
+            "names."
         )
     if version is not None and version != pinned:
         raise ConfigurationError(

@@ -114,9 +114,9 @@ def _not_opened(uri: str, log: Log, version: int | None, problem: DeltaError) ->
         )
     if version is not None and _is_cleaned_up(log, version):
         return MissingTableError(
-            f"Version {version} of {uri} cannot be read any more: the log entries that it needs were cleaned up; the "
-            f"newest version is {log.newest}. Pin a later version, and keep pinned ones with a longer "
-            "delta.logRetentionDuration."
+            f"Version {version} of {uri} cannot be read any more: the log entries that it needs were cleaned up, by "
+            f"Delta's retention or by `larder erase`; the newest version is {log.newest}. Pin a later version, and "
+            "keep pinned ones with a longer delta.logRetentionDuration."
         )
     wanted = log.newest if version is None else version
     if unknown := re.search(r"Feature '(.+)' is not supported", str(problem)):
