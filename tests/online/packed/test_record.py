@@ -91,7 +91,7 @@ def test_nan_is_a_value_and_null_is_none() -> None:
 def test_a_record_of_another_schema_is_refused_and_not_misread(changed: str) -> None:
     stored = record(view(features="score:float64"), [1.0])
 
-    with pytest.raises(SchemaMismatchError, match=r"'visits'.*Materialize"):
+    with pytest.raises(SchemaMismatchError, match=r"'visits'.*larder features"):
         Layout(view(features=changed)).decode(stored)
 
 
