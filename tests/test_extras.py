@@ -58,3 +58,5 @@ def test_each_module_is_brought_by_the_extra_that_it_is_listed_under(extra: str)
 
 def test_what_feast_ui_reads_a_registry_with_is_installed():
     importlib.import_module("feast.api.registry.rest")  # Feast does not say that it needs grpcio-reflection
+
+    assert "grpc_reflection" in sys.modules

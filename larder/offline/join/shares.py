@@ -10,9 +10,9 @@ import pyarrow as pa
 from larder.contracts.errors import UnsupportedError
 from larder.offline.conditions import Between
 from larder.offline.history import History
-from larder.offline.tables.arrow_files import among, delta_dataset, delta_file_sizes, file_batches
+from larder.offline.tables.arrow_files import among, delta_dataset, file_batches
 from larder.offline.tables.delta_table import open_table, scanning
-from larder.offline.tables.integrity import check_files
+from larder.offline.tables.integrity import check_files, data_files
 from larder.offline.tables.opening import open_history, utc_batches
 from larder.offline.tables.parquet import ParquetFiles
 
@@ -38,7 +38,7 @@ def file_sizes(history: History, where: Iterable[Between] = ()) -> dict[str, int
         dataset = delta_dataset(table, " AND ".join(conditions) or None)
     except UnsupportedError:
         return None
-    sizes = delta_file_sizes(table)
+    sizes = data_files(table)
     return {fragment.path: sizes[fragment.path] for fragment in dataset.get_fragments()}
 
 
@@ -76,5 +76,4 @@ def stored_bytes(history: History) -> int:
     """Of the table's files, compressed as they are."""
     if history.format == "parquet":
         return sum(ParquetFiles(history.table, history.storage_options, history.types).sizes().values())
-    added = pa.table(open_table(history.table, history.version, options=history.storage_options).get_add_actions())
-    return sum(added["size_bytes"].to_pylist())
+    return sum(data_files(open_table(history.table, history.version, options=history.storage_options)).values())

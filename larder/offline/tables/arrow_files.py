@@ -1,11 +1,10 @@
 """Parquet files read by Arrow: as fast as the machine allows, where nothing but the files says what the rows are."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import and_
-from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -48,13 +47,6 @@ def delta_dataset(table: DeltaTable, predicate: str | None = None) -> ds.FileSys
     except (DeltaProtocolError, pa.ArrowInvalid) as problem:
         raise UnsupportedError(f"The files of {place(table)} do not say what its rows are: {problem}.") from problem
     return dataset
-
-
-def delta_file_sizes(table: DeltaTable) -> Mapping[str, int]:
-    """Bytes of each file of a Delta table, by its path as `delta_dataset` has it."""
-    added = pa.table(table.get_add_actions())
-    # The log writes paths as parts of a URL, the dataset as the file system does.
-    return dict(zip(map(unquote, added["path"].to_pylist()), added["size_bytes"].to_pylist(), strict=True))
 
 
 def among(dataset: ds.FileSystemDataset, paths: Iterable[str]) -> ds.FileSystemDataset:

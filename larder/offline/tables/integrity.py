@@ -45,8 +45,8 @@ def check_files(table: DeltaTable) -> None:
         return
     for file in list_log(str(folder)).parts(table.version()):
         _check_log_file(folder, file, table.version())
-    for path, size in _data_files(table):
-        _check_size(table, folder / path, size)
+    for path, size in data_files(table).items():
+        _check_size(table, _local_file(folder, path), size)
 
 
 def check_content(table: DeltaTable) -> Content:
@@ -56,10 +56,10 @@ def check_content(table: DeltaTable) -> Content:
     """
     check_files(table)
     folder = local_folder(table)
-    paths = [path for path, _ in _data_files(table)]
+    paths = data_files(table)
     verified = 0
     for path in paths if folder else []:
-        fits = fits_checksum(folder / path) if folder else None
+        fits = fits_checksum(_local_file(folder, path)) if folder else None
         if fits is False:
             raise InvalidDataError(
                 f"{path} of {_name(table)} does not fit its checksum: the file or the checksum beside it was damaged "
@@ -67,6 +67,13 @@ def check_content(table: DeltaTable) -> Content:
             )
         verified += fits is True
     return Content(len(paths), verified)
+
+
+def data_files(table: DeltaTable) -> dict[str, int]:
+    """Bytes of each file of the version by its path in the table's folder; a shallow clone has URIs among them."""
+    added = pa.table(table.get_add_actions())
+    # The log writes paths as parts of a URL.
+    return dict(zip(map(unquote, added["path"].to_pylist()), added["size_bytes"].to_pylist(), strict=True))
 
 
 def local_folder(table: DeltaTable) -> Path | None:
@@ -99,6 +106,11 @@ def _chunks(file: Path, length: int) -> Iterator[bytes]:
     with file.open("rb", buffering=1 << 20) as content:
         while chunk := content.read(length):
             yield chunk
+
+
+def _local_file(folder: Path, path: str) -> Path:
+    """Where the file of a table is; that of a shallow clone lies in another table's folder."""
+    return folder / path.removeprefix("file:")
 
 
 def _check_log_file(folder: Path, file: LogFile, version: int) -> None:
@@ -139,14 +151,6 @@ def missing_file(table: DeltaTable, file: str) -> MissingTableError:
     return MissingTableError(
         f"The file {file} of {_name(table)}, the newest one, was removed. {RESTORE}, or write its rows again."
     )
-
-
-def _data_files(table: DeltaTable) -> list[tuple[str, int]]:
-    """Path from the table's folder, an absolute one where a shallow clone names a file of another table, and bytes."""
-    added = pa.table(table.get_add_actions())
-    sizes = added["size_bytes"].to_pylist()
-    paths = (unquote(path.removeprefix("file:")) for path in added["path"].to_pylist())
-    return list(zip(paths, sizes, strict=True))
 
 
 def _name(table: DeltaTable) -> str:

@@ -12,11 +12,11 @@ from deltalake import DeltaTable
 from larder.contracts.errors import UnsupportedError
 from larder.offline.conditions import Between, fulfilling
 from larder.offline.history import History
-from larder.offline.tables.arrow_files import delta_dataset, delta_file_sizes, file_batches
+from larder.offline.tables.arrow_files import delta_dataset, file_batches
 from larder.offline.tables.columns import check_columns
 from larder.offline.tables.delta_table import open_table, reading, scanned
 from larder.offline.tables.gold import check_windows, recent_position
-from larder.offline.tables.integrity import local_folder
+from larder.offline.tables.integrity import data_files, local_folder
 from larder.offline.tables.kinds import in_utc, is_bytes
 from larder.offline.tables.parquet import ParquetFiles
 
@@ -77,7 +77,7 @@ def _files(table: DeltaTable, dtypes: Iterable[pa.DataType], predicate: str | No
     Arrow decodes a row group as a whole and opens files of this machine: twice as fast, where row groups are small.
     """
     is_wide = any(pa.types.is_nested(dtype) or is_bytes(dtype) for dtype in dtypes)
-    if is_wide or local_folder(table) is None or max(delta_file_sizes(table).values(), default=0) > _LARGEST_FILE:
+    if is_wide or local_folder(table) is None or max(data_files(table).values(), default=0) > _LARGEST_FILE:
         return None
     try:
         return delta_dataset(table, predicate)
