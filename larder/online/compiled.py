@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from larder.contracts.plan import FeaturePlan, ViewPlan
 from larder.online.on_demand import REQUEST, OnDemand
-from larder.online.packed.keys import entity_encoder, view_prefix
+from larder.online.packed.keys import ViewKeys, entity_encoder, view_prefix
 from larder.online.packed.record import Layout
 from larder.online.packed.rows import RowLayout
 from larder.online.packed.types import microseconds
@@ -39,7 +39,7 @@ COMBINATIONS_KEPT = 1_000
 """Of statuses of a row's views: nearly all rows have one of a few."""
 
 WORTH_HALVING = 200
-"""Keys from which a request is asked for in two halves."""
+"""Records from which a request is asked for in two halves."""
 
 RequestRows = Sequence[Mapping[str, Any]]
 Entity = bytes
@@ -63,13 +63,11 @@ class Asked(NamedTuple):
     """Per row the values of the request fields; the other slots are yet to come."""
     entities: list[list[Entity]]
     """Per view the entity of each row."""
-    distinct: list[list[Entity]]
-    """Per view the entities to ask for."""
-    keys: list[bytes]
-    """All Redis keys, view by view."""
+    keys: list[ViewKeys]
+    """Per view what to ask Redis for."""
     first: int
-    """How many of them may be asked for before the others, so that what they find is decoded while Redis looks up the
-    rest: all of them, or those of the first half of the views."""
+    """How many views may be asked for before the others, so that what they find is decoded while Redis looks up the
+    rest: all of them, or the first half."""
 
 
 class _Group(NamedTuple):
@@ -109,15 +107,13 @@ class CompiledPlan:
         """Raises InvalidDataError with the field's name for a row that does not fit."""
         slots = [self._parse(row) for row in rows]
         encoded = {name: [encode(row) for row in rows] for name, encode in self._encoders.items()}
-        distinct_of = {name: list(dict.fromkeys(found)) for name, found in encoded.items()}
-        distinct = [distinct_of[view.entity] for view in self._views]
-        keys = [view.prefix + entity for view, own in zip(self._views, distinct, strict=True) for entity in own]
+        distinct = {name: list(dict.fromkeys(found)) for name, found in encoded.items()}
+        keys = [ViewKeys(view.prefix, distinct[view.entity]) for view in self._views]
         return Asked(
             slots=slots,
             entities=[encoded[view.entity] for view in self._views],
-            distinct=distinct,
             keys=keys,
-            first=len(keys) if len(keys) < WORTH_HALVING else sum(map(len, distinct[: self._half])),
+            first=len(keys) if len(keys) * len(rows) < WORTH_HALVING else self._half,
         )
 
     def answered(self, asked: Asked, records: Iterable[bytes | None], now: datetime) -> FeatureRows:
@@ -200,7 +196,7 @@ class _StoredView:
 def _columns(asked: Asked, records: Iterable[bytes | None]) -> Iterator[list[bytes | None]]:
     """Per view the record of each row, from those of `asked.keys`."""
     remaining = iter(records)
-    for entities, distinct in zip(asked.entities, asked.distinct, strict=True):
+    for entities, (_, distinct) in zip(asked.entities, asked.keys, strict=True):
         column = list(islice(remaining, len(distinct)))
         if len(distinct) < len(entities):
             by_entity = dict(zip(distinct, column, strict=True))

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from larder.online.packed.keys import ViewKeys, whole_keys
+
 if TYPE_CHECKING:
     import redis
     import redis.asyncio
@@ -29,21 +31,22 @@ def multi_get(client: "redis.Redis") -> Callable[[Sequence[bytes]], Values]:
     return lambda keys: ask("MGET", *keys)
 
 
-def multi_get_in_two(client: "redis.Redis") -> Callable[[Sequence[bytes], int], Iterable[bytes | None]]:
-    """As `multi_get`, for a caller who looks at the values of the first so many keys while Redis looks up the others.
+def multi_get_views(client: "redis.Redis") -> Callable[[Sequence[ViewKeys], int], Iterable[bytes | None]]:
+    """As `multi_get`, for a caller who looks at the values of the first so many views while Redis looks up the others.
 
     Draw all values: those that nobody draws cost the connection. On a Cluster all come at once.
     """
-    from larder.online.server.one_server import OneServer
+    from larder.online.server.one_server import OneServer, packed_command
 
-    all_at_once = multi_get(client)
     if not isinstance(client, OneServer):
-        return lambda keys, _: all_at_once(keys)
+        all_at_once = multi_get(client)
+        return lambda views, _: all_at_once(keys) if (keys := whole_keys(views)) else ()
 
-    def values(keys: Sequence[bytes], first: int) -> Iterable[bytes | None]:
-        if first == len(keys):
-            return all_at_once(keys)
-        return chain.from_iterable(client.answers("MGET", keys[:first], keys[first:]))
+    def values(views: Sequence[ViewKeys], first: int) -> Iterable[bytes | None]:
+        if not any(entities for _, entities in views):
+            return ()
+        parts = (views[:first], views[first:]) if first < len(views) else (views,)
+        return chain.from_iterable(client.answers(packed_command("MGET", part) for part in parts))
 
     return values
 

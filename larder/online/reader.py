@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from larder.contracts.clock import Clock, system_clock
 from larder.contracts.plan import FeaturePlan
 from larder.online.compiled import CompiledPlan, FeatureRows, RequestRows
-from larder.online.many_keys import multi_get_async, multi_get_in_two
+from larder.online.many_keys import multi_get_async, multi_get_views
+from larder.online.packed.keys import whole_keys
 from larder.online.server.connection import connect, connect_async, redis_failures
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class FeatureReader:
         self.plan = plan
         self._compiled = CompiledPlan(plan)
         self._client = connect(source) if isinstance(source, str) else source
-        self._fetch = multi_get_in_two(self._client)
+        self._fetch = multi_get_views(self._client)
         self._clock = clock
 
     def read(self, rows: RequestRows) -> FeatureRows:
@@ -38,8 +39,6 @@ class FeatureReader:
         records are of another schema.
         """
         asked = self._compiled.asked(rows)
-        if not asked.keys:
-            return self._compiled.answered(asked, (), self._clock())
         with redis_failures(self._client):
             return self._compiled.answered(asked, self._fetch(asked.keys, asked.first), self._clock())
 
@@ -57,10 +56,9 @@ class AsyncFeatureReader:
     async def read(self, rows: RequestRows) -> FeatureRows:
         """As `FeatureReader.read`."""
         asked = self._compiled.asked(rows)
-        if not asked.keys:
-            return self._compiled.answered(asked, (), self._clock())
+        keys = whole_keys(asked.keys)
         with redis_failures(self._client):
-            records = await self._fetch(asked.keys)
+            records = await self._fetch(keys) if keys else ()
         return self._compiled.answered(asked, records, self._clock())
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from larder.contracts.errors import OnlineStoreError, SchemaMismatchError
 from larder.contracts.plan import Feature, FeaturePlan, ViewPlan
 from larder.online.compiled import CompiledPlan
+from larder.online.packed.keys import whole_keys
 from larder.online.packed.packing import packed_records, typed_rows
 from larder.online.packed.record import Layout
 from tests.online.packed.values import DTYPES, column, values_of
@@ -50,7 +51,7 @@ def test_rows_decoded_together_are_those_decoded_record_by_record(case: tuple[Fe
     asked = compiled.asked([{"user": str(number), "basket": number} for number in range(size)])
 
     together = compiled.answered(asked, found, NOON)
-    in_halves = compiled.answered(asked._replace(first=-1), iter(found), NOON)
+    in_halves = compiled.answered(asked._replace(first=1), iter(found), NOON)
 
     one_by_one = compiled.rows(asked, compiled.cells(asked, found, NOON))
     assert (
@@ -91,7 +92,7 @@ def test_one_users_record_serves_all_rows_that_name_the_user() -> None:
     compiled = CompiledPlan(plan(view(ttl_seconds=60.0)))
     asked = compiled.asked([{"user": name} for name in ("ann", "bob", "ann")])
 
-    assert len(asked.keys) == 2
+    assert len(whole_keys(asked.keys)) == 2
     assert compiled.answered(asked, [record(view(ttl_seconds=60.0)), None], NOON).values == [[1.5], [None], [1.5]]
     late = NOON + timedelta(seconds=61)
     assert compiled.answered(asked, [record(view(ttl_seconds=60.0)), None], late).values == [[None]] * 3

@@ -1,12 +1,13 @@
 """The connections of one online store: short waits for reads, long ones for bulk, one client per event loop."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from larder.online.many_keys import multi_get, multi_get_async
+from larder.online.many_keys import multi_get_async, multi_get_views
+from larder.online.packed.keys import ViewKeys, whole_keys
 from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect, connect_async
 
 if TYPE_CHECKING:
@@ -54,11 +55,12 @@ class Clients:
         """Held by an asynchronous read of the running event loop from before its work until after it."""
         return self._turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(READS_AT_ONCE))
 
-    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The values of `keys`, None where there is none; one round trip."""
-        return self._get(keys) if keys else []
+    def get(self, views: Sequence[ViewKeys]) -> list[bytes | None]:
+        """The value of each key, one view after the other, None where there is none; one round trip."""
+        return list(self._get(views, len(views)))
 
-    async def get_async(self, keys: Sequence[bytes]) -> list[bytes | None]:
+    async def get_async(self, views: Sequence[ViewKeys]) -> list[bytes | None]:
+        keys = whole_keys(views)
         return await multi_get_async(self.in_loop)(keys) if keys else []
 
     async def close(self) -> None:
@@ -71,5 +73,5 @@ class Clients:
                 vars(self)[name].close()
 
     @cached_property
-    def _get(self) -> Callable[[Sequence[bytes]], list[bytes | None]]:
-        return multi_get(self.reading)
+    def _get(self) -> Callable[[Sequence[ViewKeys], int], Iterable[bytes | None]]:
+        return multi_get_views(self.reading)

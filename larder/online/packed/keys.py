@@ -5,9 +5,9 @@ they hold no brace and no pattern character. The entity key is the Cluster hash 
 entity share a slot. Each part of it is a type letter, a length and a value: {s3:JFKi2:42}.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError
@@ -22,6 +22,18 @@ NULL_ENTITY = b"null"
 """Stands where the braces would: a key with a null part is never written, so reading it finds nothing."""
 
 EntityEncoder = Callable[[Mapping[str, Any]], bytes]
+
+
+class ViewKeys(NamedTuple):
+    """The Redis keys of some entities of one view: each is the prefix with an entity after it."""
+
+    prefix: bytes
+    entities: Sequence[bytes]
+
+
+def whole_keys(views: Sequence[ViewKeys]) -> list[bytes]:
+    """One view after the other."""
+    return [view.prefix + entity for view in views for entity in view.entities]
 
 
 def view_prefix(project: str, view: str) -> bytes:

@@ -7,8 +7,9 @@ from contextlib import closing
 import pytest
 import redis
 
+from larder.online.packed.keys import ViewKeys, whole_keys
 from larder.online.server.connection import connect
-from larder.online.server.one_server import OneServer
+from larder.online.server.one_server import OneServer, packed_command
 from tests.online.server.conftest import Server, StartServer, wait_until
 
 
@@ -85,7 +86,7 @@ def test_parts_are_answered_one_after_the_other_over_one_connection(server: Serv
     client.answer("MGET", b"key")
     before = connections(server)
 
-    found = client.answers("MGET", [b"key", b"absent"], [b"number"])
+    found = client.answers([mget(b"key", b"absent"), mget(b"number")])
 
     assert [next(found), next(found)] == [[b"value", None], [b"1"]]
     assert client.answer("MGET", b"number") == [b"1"]  # the connection is back before the last part is looked at
@@ -99,13 +100,22 @@ def test_a_key_of_any_length_is_asked_for(client: OneServer) -> None:
     assert client.answer("MGET", *keys) == [b"%d" % len(key) for key in keys]
 
 
+def test_the_keys_of_several_views_are_asked_for_in_their_order(client: OneServer) -> None:
+    views = [ViewKeys(b"%d:" % number, [b"a", b"bc", b"d" * 300][:number]) for number in range(4)]
+    keys = whole_keys(views)
+    client.mset({key: key for key in keys})
+
+    assert len(keys) == 6
+    assert list(client.answers([packed_command("MGET", views)])) == [keys]
+
+
 def test_without_an_open_connection_parts_are_answered_all_the_same(server: Server) -> None:
     with closing(connect(server.address, timeout_seconds=10)) as client:
-        assert list(client.answers("MGET", [b"a"], [b"b", b"c"])) == [[None], [None, None]]
+        assert list(client.answers([mget(b"a"), mget(b"b", b"c")])) == [[None], [None, None]]
 
 
 def test_a_part_that_nobody_waited_for_is_not_the_next_answer(client: OneServer) -> None:
-    found = client.answers("MGET", [b"key"], [b"number"])
+    found = client.answers([mget(b"key"), mget(b"number")])
     assert next(found) == [b"value"]
     found.close()
 
@@ -117,7 +127,7 @@ def test_a_server_that_stops_between_two_parts_is_a_time_out_and_the_next_answer
         client.mset({"slow": "1", "key": "2"})
         server.freeze()
         with pytest.raises(redis.exceptions.TimeoutError):
-            list(client.answers("MGET", [b"slow"], [b"slow"]))
+            list(client.answers([mget(b"slow"), mget(b"slow")]))
         server.thaw()
 
         wait_until(lambda: _ping(client))
@@ -164,6 +174,10 @@ def test_a_closed_client_answers_again(client: OneServer) -> None:
     client.close()
 
     assert client.answer("MGET", b"key") == [b"value"]
+
+
+def mget(*keys: bytes) -> bytes:
+    return packed_command("MGET", [ViewKeys(b"", keys)])
 
 
 def _ping(client: redis.Redis) -> bool:
