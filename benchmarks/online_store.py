@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 import redis
 from deltalake import write_deltalake
 from race import raced
+from redis.connection import parse_url
 
 from larder.contracts.settings import load_settings
 from larder.online.server import embedded
@@ -262,8 +263,9 @@ def _larder_store(folder: Path) -> dict[str, Any]:
 
 
 def _feast_store(folder: Path) -> dict[str, Any]:
-    address = (folder / "address").read_text()
-    return {"type": "redis", "connection_string": address.removeprefix("redis://").removesuffix("/0")}
+    """Over the same socket; Feast wants a host and a port before it, and uses neither."""
+    path = parse_url((folder / "address").read_text())["path"]
+    return {"type": "redis", "connection_string": f"localhost:0,unix_socket_path={path}"}
 
 
 def _feast(folder: Path, stores: dict[str, Any]) -> Any:

@@ -27,7 +27,7 @@ class OnlineStore:
     """
 
     def __init__(self, address: Callable[[], str], clock: Clock) -> None:
-        """`address` is asked again after an outage: an embedded Redis comes back at another port."""
+        """`address` is asked again after an outage: an embedded Redis may come back at another port."""
         self._address = address
         self.connected_to = address()
         self._client = connect(self.connected_to)

@@ -12,6 +12,7 @@ from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.repo_config import RegistryConfig, RepoConfig
 from feast.types import Float64, Int64, String, UnixTimestamp
 from feast.value_type import ValueType
+from redis.connection import parse_url
 
 user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING)
 shop = Entity(name="shop", join_keys=["shop_id"], value_type=ValueType.INT64)
@@ -73,7 +74,11 @@ def applied_store(
 
 def feasts_store(folder: Path, connection_string: str, *objects: Any, project: str = "shop") -> FeatureStore:
     """The same project on Feast's own Redis store: what is right here is wrong there, or is to be migrated."""
-    place = connection_string.removeprefix("redis://").removesuffix("/0")
+    options = parse_url(connection_string)
+    if "path" in options:  # Feast wants a host and a port before it, and uses neither
+        place = f"localhost:0,unix_socket_path={options['path']}"
+    else:
+        place = f"{options['host']}:{options['port']}"
     store = project_store(folder, project, {"type": "redis", "connection_string": place})
     store.apply(list(objects) or [user, shop, visits, loyalty, overall, relative, offers])
     return store

@@ -7,7 +7,7 @@ import redis
 
 from larder.contracts.errors import OnlineStoreError
 from larder.online.scripts import KEYS_PER_SCRIPT
-from larder.online.server.connection import connect
+from larder.online.server.connection import client_address, connect
 from larder.online.swap import replace_if_same
 
 
@@ -15,8 +15,7 @@ from larder.online.swap import replace_if_same
 def without_scripts(redis_client: redis.Redis) -> Iterator[redis.Redis]:
     """A client whose user may not run scripts."""
     redis_client.acl_setuser("plain", enabled=True, nopass=True, keys=["*"], categories=["+@all", "-@scripting"])
-    port = redis_client.connection_pool.connection_kwargs["port"]
-    client = connect(f"redis://plain:none@127.0.0.1:{port}/0", timeout_seconds=10)
+    client = connect(client_address(redis_client).replace("://", "://plain:none@"), timeout_seconds=10)
     yield client
     client.close()
     redis_client.acl_deluser("plain")

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from larder.online.position import read_position
-from larder.online.server.connection import connect
+from larder.online.server.connection import client_address, connect
 from larder.online.writer import write_records
 from larder.verify import scope
 from larder.verify.repair import repaired
@@ -98,8 +98,7 @@ def test_what_is_ahead_of_the_clock_is_left_alone(shop: Shop):
 def no_scripts(shop: Shop) -> Iterator[redis.Redis]:
     """A client whose user may not run scripts."""
     shop.client.acl_setuser("plain", enabled=True, nopass=True, keys=["*"], categories=["+@all", "-@scripting"])
-    port = shop.client.connection_pool.connection_kwargs["port"]
-    client = connect(f"redis://plain:none@127.0.0.1:{port}/0", timeout_seconds=10)
+    client = connect(client_address(shop.client).replace("://", "://plain:none@"), timeout_seconds=10)
     yield client
     client.close()
     shop.client.acl_deluser("plain")

@@ -20,7 +20,7 @@ def up(settings: Settings) -> None:
     address = project_address(settings)
     health = redis_health(connect(address, timeout_seconds=BULK_TIMEOUT_SECONDS))
     console = Console()
-    console.print(f"Redis [bold]{health.version}[/] answers at {escape(without_password(address))}")
+    console.print(f"Redis [bold]{health.version}[/] answers at {escape(without_password(address))}", soft_wrap=True)
     console.print(f"  {health.keys:,} keys, {health.used_memory_mb:.1f} MB, persistence: {health.persistence}")
     for warning in health.warnings:
         console.print(f"  [yellow]{escape(warning)}[/]")

@@ -3,6 +3,7 @@
 import re
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from larder.contracts.errors import OnlineStoreError
 
@@ -78,7 +79,7 @@ def client_address(client: Any) -> str:
         return f"redis+sentinel://{places}/{pool.service_name}"
     options = pool.connection_kwargs
     if "path" in options:
-        return f"unix://{options['path']}"
+        return f"unix://{quote(options['path'])}?db={options.get('db', 0)}"
     from redis import SSLConnection
 
     scheme = "rediss" if issubclass(pool.connection_class, SSLConnection) else "redis"

@@ -1,6 +1,7 @@
 """A private redis-server for one project: started when needed, left running, stopped by name only.
 
 <state>/redis/server.json         address and process id of the server that `start` started
+<state>/redis/redis.sock          where it listens
 <state>/redis/appendonly.aof      the data, on disk before an answer
 <state>/redis/redis.log           the server's log
 """
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 import redis
@@ -129,22 +131,21 @@ def _is_running(server: Server, folder: Path) -> bool:
     except redis.exceptions.BusyLoadingError:
         _wait_until_ready(server.address, folder / "redis.log")
         return True
-    except redis.exceptions.TimeoutError as problem:
-        raise OnlineStoreError(
-            f"The embedded Redis at {server.address} (process {server.pid}) runs but does not answer. "
-            f"Look at {folder / 'redis.log'}; `kill {server.pid}` ends it, `larder up` starts it again."
-        ) from problem
-    except redis.exceptions.RedisError:
+    except redis.exceptions.RedisError as problem:
+        # A socket that has no room for one more caller refuses at once, where a port lets the caller wait.
+        if isinstance(problem, redis.exceptions.TimeoutError) or isinstance(problem.__context__, BlockingIOError):
+            raise OnlineStoreError(
+                f"The embedded Redis at {server.address} (process {server.pid}) runs but does not answer. "
+                f"Look at {folder / 'redis.log'}; `kill {server.pid}` ends it, `larder up` starts it again."
+            ) from problem
         return False
     finally:
         client.close()
 
 
 def _launch(folder: Path) -> str:
-    port = _free_port()
-    options = {
-        "port": port,
-        "bind": "127.0.0.1",
+    place, location = _place(folder.resolve())
+    options = place | {
         "dir": folder.resolve(),
         "daemonize": "yes",
         "pidfile": folder.resolve() / "redis.pid",
@@ -157,7 +158,6 @@ def _launch(folder: Path) -> str:
     }
     arguments = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
     subprocess.run([redis_server_binary(), *arguments], check=True, stdin=subprocess.DEVNULL, capture_output=True)
-    location = f"redis://127.0.0.1:{port}/0"
     try:
         server = Server(location, _wait_until_ready(location, folder / "redis.log"))
     except BaseException:
@@ -167,6 +167,23 @@ def _launch(folder: Path) -> str:
     partial.write_bytes(msgspec.json.encode(server))
     os.replace(partial, folder / "server.json")
     return location
+
+
+def _place(folder: Path) -> tuple[dict[str, object], str]:
+    """Where the server is to listen, as options and as an address.
+
+    At a socket that only this user may open, which also answers sooner than a port of the machine's; at a port where
+    no socket can lie: the path may be too long for one, and some file systems have none.
+    """
+    path = folder / "redis.sock"
+    try:
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.bind(str(path))
+        return {"port": 0, "unixsocket": path, "unixsocketperm": "700"}, f"unix://{quote(str(path))}"
+    except OSError:
+        port = _free_port()
+        return {"port": port, "bind": "127.0.0.1"}, f"redis://127.0.0.1:{port}/0"
 
 
 def _free_port() -> int:
@@ -196,7 +213,7 @@ def _wait_until_ready(location: str, log: Path) -> int:
 
 
 def _wait_until_gone(server: Server) -> None:
-    """Its port tells; the process id may outlive the process until its parent has noticed."""
+    """Its address tells; the process id may outlive the process until its parent has noticed."""
     client = connect(server.address, timeout_seconds=1)
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while time.monotonic() < deadline:

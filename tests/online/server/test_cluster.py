@@ -15,7 +15,7 @@ from larder.online.many_keys import multi_get_async
 from larder.online.position import Position, read_position, write_position
 from larder.online.reader import FeatureReader
 from larder.online.server.cluster import Cluster, places_by_slot
-from larder.online.server.connection import client_address, connect, connect_async
+from larder.online.server.connection import connect, connect_async
 from larder.online.writer import WriteCounts, write_records
 from tests.online.rows import NOON, at, plan, view, visits
 from tests.online.server.conftest import Server, StartServer, cluster_address, wait_until
@@ -266,11 +266,9 @@ def test_a_node_of_a_cluster_addressed_as_one_server_is_named_as_such(cluster: l
     client.close()
 
 
-def test_a_server_that_is_no_cluster_is_named_as_such(redis_client: object, redis_settings: object) -> None:
-    port = client_address(redis_client).rsplit(":", 1)[1].split("/")[0]
-
+def test_a_server_that_is_no_cluster_is_named_as_such(start_server: StartServer) -> None:
     with pytest.raises(OnlineStoreError, match=r"is no Cluster.*redis://"):
-        connect(f"redis+cluster://127.0.0.1:{port}", timeout_seconds=10)
+        connect(f"redis+cluster://127.0.0.1:{start_server().port}", timeout_seconds=10)
 
 
 def test_a_cluster_that_does_not_answer_is_one_sentence() -> None:

@@ -123,7 +123,7 @@ def test_addresses_are_shown_without_the_password() -> None:
     assert without_password("redis+sentinel://a/s?sentinel_password=x&db=1") == (
         "redis+sentinel://a/s?sentinel_password=***&db=1"
     )
-    assert client_address(connect("unix:///run/a b.sock?password=secret")) == "unix:///run/a b.sock"
+    assert client_address(connect("unix:///run/a b.sock?password=secret")) == "unix:///run/a%20b.sock?db=0"
     assert client_address(connect("rediss://me:secret@host:6380/1")) == "rediss://host:6380/1"
 
 

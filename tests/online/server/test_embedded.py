@@ -1,23 +1,37 @@
 import os
 import shutil
 import signal
+import socket
+import stat
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from larder.contracts.errors import DependencyError
-from larder.contracts.settings import Settings
+from larder.contracts.errors import DependencyError, OnlineStoreError
+from larder.contracts.settings import Settings, load_settings
 from larder.online.contents import count_entities
 from larder.online.server import embedded
 from larder.online.server.connection import connect
 from larder.online.server.health import redis_health
 from larder.online.writer import write_records
 from tests.online.rows import view, visits
+
+
+@pytest.fixture
+def at_a_socket() -> Iterator[Settings]:
+    """Settings whose path is short enough for a socket on any machine."""
+    with tempfile.TemporaryDirectory(prefix="a state ") as folder:
+        settings = replace(load_settings({}), state=Path(folder))
+        yield settings
+        embedded.stop(settings)
 
 
 def process_id(address: str) -> int:
@@ -69,7 +83,7 @@ def test_a_kill_loses_nothing_that_is_a_second_old(own_redis: Settings) -> None:
 def test_a_server_that_only_has_the_recorded_address_is_not_stopped(own_redis: Settings, tmp_path: Path) -> None:
     other = replace(own_redis, state=tmp_path / "other")
     address = embedded.start(own_redis)
-    shutil.copytree(own_redis.state, other.state)
+    shutil.copytree(own_redis.state, other.state, ignore=shutil.ignore_patterns("redis.sock"))
 
     assert embedded.address(other) is None
     assert not embedded.stop(other)
@@ -95,7 +109,44 @@ def test_the_server_is_fit_to_hold_features(own_redis: Settings) -> None:
     assert redis_health(client).warnings == ()
     assert redis_health(client).persistence == "append-only file (appendfsync always)"
     assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
-    assert client.config_get("bind") == {"bind": "127.0.0.1"}
+
+
+def test_only_its_user_can_reach_the_server(at_a_socket: Settings) -> None:
+    address = embedded.start(at_a_socket)
+
+    assert connect(address, timeout_seconds=5).config_get("port") == {"port": "0"}
+    assert stat.S_IMODE((at_a_socket.state / "redis" / "redis.sock").stat().st_mode) == 0o700
+
+
+def test_a_folder_whose_path_is_too_long_for_a_socket_has_a_server_at_a_port(own_redis: Settings) -> None:
+    deep = replace(own_redis, state=own_redis.state / ("long" * 30))
+    try:
+        address = embedded.start(deep)
+
+        assert address.startswith("redis://127.0.0.1:")
+        assert embedded.address(deep) == address
+        assert connect(address, timeout_seconds=5).config_get("bind") == {"bind": "127.0.0.1"}
+    finally:
+        embedded.stop(deep)
+
+
+def test_a_hung_server_with_no_room_for_a_caller_is_not_started_twice(at_a_socket: Settings) -> None:
+    pid = process_id(embedded.start(at_a_socket))
+    os.kill(pid, signal.SIGSTOP)
+    callers: list[socket.socket] = []
+    try:
+        with suppress(BlockingIOError):
+            for _ in range(5_000):
+                callers.append(socket.socket(socket.AF_UNIX))
+                callers[-1].setblocking(False)
+                callers[-1].connect(str(at_a_socket.state / "redis" / "redis.sock"))
+
+        with pytest.raises(OnlineStoreError, match=f"process {pid}\\) runs but does not answer"):
+            embedded.start(at_a_socket)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        for caller in callers:
+            caller.close()
 
 
 def test_without_a_redis_server_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
