@@ -5,7 +5,7 @@ from pathlib import Path
 
 from larder.contracts.answer import Answer
 from larder.contracts.bundle import champion_bundle, shadow_version
-from larder.contracts.errors import InvalidDataError, LarderError
+from larder.contracts.errors import InvalidDataError
 from larder.online.reader import FeatureReader
 from serving.model import Model, load_model
 from serving.online_store import OnlineStore
@@ -79,7 +79,7 @@ class CurrentChampion:
                 self._loader.store.check(candidate.model.plan)
                 self.champion = candidate
             self.refusal = None
-        except (LarderError, OSError) as problem:
+        except Exception as problem:  # whatever is wrong with a promotion, the version before it answers
             self.refusal = f"Version {self.champion.version} goes on answering: {problem}"
 
     def reconnect(self) -> None:

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import Any
 
 from larder.contracts.clock import Clock
-from larder.contracts.errors import LarderError, OnlineStoreError
+from larder.contracts.errors import DamagedRecordError, LarderError, OnlineStoreError
 from larder.contracts.plan import FeaturePlan
 from larder.contracts.settings import Settings
 from larder.online.compiled import FeatureRows
@@ -15,6 +15,7 @@ from larder.online.position import read_position
 from larder.online.reader import FeatureReader
 from larder.online.server import embedded
 from larder.online.server.connection import connect, redis_failures
+from larder.online.server.project import project_address
 
 SECONDS_BETWEEN_PROBES = 0.25
 
@@ -39,11 +40,14 @@ class OnlineStore:
         return FeatureReader(plan, self._client, self._clock)
 
     def read(self, reader: FeatureReader, rows: Sequence[Mapping[str, Any]]) -> FeatureRows:
-        """Features of `rows`. Raises OnlineStoreError when Redis does not answer, InvalidDataError for a bad row."""
+        """Features of `rows`. Raises OnlineStoreError when Redis does not answer, DamagedRecordError when it does but
+        what it holds of a row cannot be read, InvalidDataError for a bad row."""
         if self.problem is not None:
             raise OnlineStoreError(self.problem)
         try:
             return reader.read(rows)
+        except DamagedRecordError:
+            raise  # other entities are as well as before
         except OnlineStoreError as problem:
             self.problem = str(problem)
             raise
@@ -98,17 +102,18 @@ class OnlineStore:
 
 
 def online_store(settings: Settings) -> OnlineStore:
-    """The configured online store; starts an embedded Redis, but never again while serving: `larder down` counts."""
-    started = embedded.online_address(settings)
+    """The project's online store; starts an embedded Redis, but never again while serving: `larder down` counts."""
+    started = project_address(settings)
+    is_embedded = started == embedded.address(settings)
 
     def address() -> str:
-        return (embedded.address(settings) if settings.redis == "embedded" else None) or started
+        return (embedded.address(settings) if is_embedded else None) or started
 
     return OnlineStore(address, settings.clock)
 
 
 def require_online_store(settings: Settings) -> None:
     """Raises OnlineStoreError when Redis does not answer: a start is the time to say so."""
-    client = connect(embedded.online_address(settings))
+    client = connect(project_address(settings))
     with closing(client), redis_failures(client):
         client.ping()

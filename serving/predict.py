@@ -55,6 +55,7 @@ class Predict:
         try:
             response = await self._response(scope, receive)
         except Exception as problem:
+            self.metrics.count_request(500, time.perf_counter() - started)
             await defect(problem)(scope, receive, send)
             raise  # into the server's log
         self.metrics.count_request(response.status_code, time.perf_counter() - started)
@@ -92,7 +93,7 @@ class Predict:
     def _predicted(self, body: bytes, *, is_explained: bool) -> Response:
         given = self.given(body)
         logged, model = given.logged, given.logged.model
-        predictions = [rendered(prediction, self.answer) for prediction in logged.predictions]
+        predictions = [rendered(prediction, self.answer, model.manifest) for prediction in logged.predictions]
         if is_explained:
             names = [column.name for column in model.plan.columns]
             for item, values in zip(predictions, given.features.values, strict=True):

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from larder.contracts.answer import Answer
+from larder.contracts.bundle import Manifest
 from larder.contracts.errors import ConfigurationError
 from larder.online.compiled import FeatureRows, Status
 from serving.model import Model
@@ -20,7 +21,7 @@ class Prediction(msgspec.Struct, frozen=True):
     """The probability of a yes, or a number; None where the model finds none that is finite, as for an input beyond
     the range of float32."""
     decision: bool | None
-    """Whether the probability reaches the model's threshold; None of a number."""
+    """Whether the probability reaches the model's threshold; None of a number, and of no probability."""
     confidence: str
     """`high` or `low`, by the rules of the use case's `Answer`."""
     missing: list[str]
@@ -45,7 +46,7 @@ def predictions(model: Model, answer: Answer, features: FeatureRows) -> list[Pre
         ]
         missing = [column for column, status in nulls if status == Status.NOT_FOUND]
         stale = [column for column, status in nulls if status == Status.OUTSIDE_MAX_AGE]
-        is_finite = threshold is not None or isfinite(predicted)
+        is_finite = isfinite(predicted)
         is_doubtful = (
             not is_finite
             or any(column.view in answer.essential for column in (*missing, *stale))
@@ -55,7 +56,7 @@ def predictions(model: Model, answer: Answer, features: FeatureRows) -> list[Pre
         result.append(
             Prediction(
                 predicted=predicted if is_finite else None,
-                decision=None if threshold is None else predicted >= threshold,
+                decision=predicted >= threshold if is_finite and threshold is not None else None,
                 confidence=LOW if is_doubtful else HIGH,
                 missing=[column.name for column in missing],
                 stale=[column.name for column in stale],
@@ -65,9 +66,9 @@ def predictions(model: Model, answer: Answer, features: FeatureRows) -> list[Pre
     return result
 
 
-def rendered(prediction: Prediction, answer: Answer) -> dict[str, Any]:
-    """A prediction as the caller sees it, under the use case's names."""
-    if prediction.decision is None:
+def rendered(prediction: Prediction, answer: Answer, manifest: Manifest) -> dict[str, Any]:
+    """A prediction of the model as the caller sees it, under the use case's names."""
+    if manifest.threshold is None:
         said: dict[str, Any] = {answer.prediction: prediction.predicted}
     else:
         said = {answer.probability: prediction.predicted, answer.decision: prediction.decision}

@@ -72,7 +72,10 @@ class WriterProcess:
         with writer:
             assert writer.stdout is not None
             for line in writer.stdout:
-                self._take(msgspec.json.decode(line, type=Report))
+                try:
+                    self._take(msgspec.json.decode(line, type=Report))
+                except msgspec.MsgspecError:
+                    _LOG.warning("The writer of the prediction log says: %s", line.decode(errors="replace").rstrip())
         with self._lock:
             self._running = None
         return writer.returncode == 0

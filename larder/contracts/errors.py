@@ -54,6 +54,10 @@ class OnlineStoreError(LarderError):
     """Redis is out of reach, not ours, or holds something that this version cannot read."""
 
 
+class DamagedRecordError(OnlineStoreError):
+    """Redis answers, but what it holds of one entity is no whole record."""
+
+
 class SchemaMismatchError(LarderError):
     """Stored records, a model and the feature definitions do not belong together."""
 

@@ -120,7 +120,7 @@ class CompiledPlan:
         """`records` are what Redis holds under `asked.keys`; of what is too old at `now` the value is withheld.
 
         They are drawn when they are needed: those after `asked.first` once the others are decoded. Raises
-        SchemaMismatchError for records of another schema, OnlineStoreError for damaged ones.
+        SchemaMismatchError for records of another schema, DamagedRecordError for others that are not whole.
         """
         count, instant = len(asked.slots), microseconds(now)
         found, columns = _columns(asked, records), list[list[bytes | None]]()

@@ -33,7 +33,7 @@ def feature_plan(store: FeatureStore, service: str) -> FeaturePlan:
     for projection in definition.feature_view_projections:
         view = store.registry.get_any_feature_view(projection.name, store.project)
         if isinstance(view, OnDemandFeatureView):
-            on_demand[view.name] = _on_demand_plan(view)
+            on_demand[projection.name_to_use()] = _on_demand_plan(view, projection.name_to_use())
             request_fields |= _request_fields(view)
             sources = by_name(view.source_feature_view_projections)
         else:
@@ -124,7 +124,7 @@ def _stored_view(store: FeatureStore, projection: FeatureViewProjection, service
     )
 
 
-def _on_demand_plan(view: OnDemandFeatureView) -> OnDemandPlan:
+def _on_demand_plan(view: OnDemandFeatureView, name: str) -> OnDemandPlan:
     if view.mode != "python" or view.singleton or view.aggregations:
         raise ConfigurationError(
             f"On-demand view {view.name!r} has mode {view.mode!r}{' with singleton' if view.singleton else ''}"
@@ -134,7 +134,7 @@ def _on_demand_plan(view: OnDemandFeatureView) -> OnDemandPlan:
     inputs = [(REQUEST, field.name) for source in by_name(view.source_request_sources) for field in source.schema]
     for projection in by_name(view.source_feature_view_projections):
         inputs += [(projection.name_to_use(), field.name) for field in projection.features]
-    return OnDemandPlan(name=view.name, function=_payload(view), inputs=tuple(inputs), outputs=_features(view.features))
+    return OnDemandPlan(name=name, function=_payload(view), inputs=tuple(inputs), outputs=_features(view.features))
 
 
 def _payload(view: OnDemandFeatureView) -> bytes:

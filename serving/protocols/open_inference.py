@@ -69,17 +69,19 @@ def asked(body: bytes) -> Asked:
     return request
 
 
-def answered(predictions: Sequence[dict[str, Any]], request: Asked, manifest: Manifest, *, id: str) -> dict[str, Any]:
+def answered(
+    predictions: Sequence[dict[str, Any]], request: Asked, manifest: Manifest, answer: Answer, *, id: str
+) -> dict[str, Any]:
     """Raises InvalidDataError for an output that does not exist. Names of features are joined by commas."""
-    columns = in_columns(predictions)
-    wanted = [output.name for output in request.outputs] or list(columns)
-    if unknown := sorted(set(wanted) - set(columns)):
-        raise InvalidDataError(f"There are no outputs {unknown}; there are {list(columns)}.")
+    columns, datatypes = in_columns(predictions), dict(_outputs(manifest, answer))
+    wanted = [output.name for output in request.outputs] or list(datatypes)
+    if unknown := sorted(set(wanted) - set(datatypes)):
+        raise InvalidDataError(f"There are no outputs {unknown}; there are {list(datatypes)}.")
     return {
         "model_name": manifest.model,
         "model_version": manifest.version,
         "id": request.id or id,
-        "outputs": [_tensor(name, columns[name]) for name in wanted],
+        "outputs": [_tensor(name, datatypes[name], columns[name]) for name in wanted],
     }
 
 
@@ -123,9 +125,6 @@ def _flat(tensor: Tensor) -> list[Any]:
     return data
 
 
-def _tensor(name: str, values: list[Any]) -> dict[str, Any]:
-    shape, first = [len(values)], values[0]
-    if isinstance(first, list):
-        return {"name": name, "shape": shape, "datatype": "BYTES", "data": [",".join(names) for names in values]}
-    datatype = "BOOL" if isinstance(first, bool) else "FP64" if isinstance(first, float) else "BYTES"
-    return {"name": name, "shape": shape, "datatype": datatype, "data": values}
+def _tensor(name: str, datatype: str, values: list[Any]) -> dict[str, Any]:
+    data = [",".join(value) if isinstance(value, list) else value for value in values]
+    return {"name": name, "shape": [len(data)], "datatype": datatype, "data": data}

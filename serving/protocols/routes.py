@@ -16,7 +16,7 @@ from serving.champion import CurrentChampion, Version
 from serving.predict import Given, Predict
 from serving.predictions import rendered
 from serving.protocols import open_inference, tensorflow
-from serving.responses import RETRY_AFTER, error_response, json_response
+from serving.responses import RETRY_AFTER, error_response, http_error, json_response
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Answering = Callable[[bytes], dict[str, Any]]
@@ -58,10 +58,11 @@ class Protocols:
         request = open_inference.asked(body)
         given = self._predict.given_rows(request.rows())
         manifest = given.logged.model.manifest
-        return open_inference.answered(self._shown(given), request, manifest, id=given.logged.id)
+        return open_inference.answered(self._shown(given), request, manifest, self._answer, id=given.logged.id)
 
     def _shown(self, given: Given) -> list[dict[str, Any]]:
-        return [rendered(prediction, self._answer) for prediction in given.logged.predictions]
+        logged = given.logged
+        return [rendered(prediction, self._answer, logged.model.manifest) for prediction in logged.predictions]
 
     def _tensorflow_metadata(self, champion: Version) -> dict[str, Any]:
         return tensorflow.metadata(champion.model.manifest, champion.model.plan)
@@ -81,17 +82,26 @@ class Protocols:
 
         async def endpoint(request: Request) -> Response:
             started = time.perf_counter()
-            self._require_served(request)
             try:
-                response = json_response(answer(await json_body(request.scope, request.receive)))
-            except InvalidDataError as problem:
-                response = error_response(400, str(problem))
-            except LarderError as problem:
-                response = error_response(503, str(problem), RETRY_AFTER)
+                response = await self._response(answer, request)
+            except Exception:
+                self._predict.metrics.count_request(500, time.perf_counter() - started)
+                raise
             self._predict.metrics.count_request(response.status_code, time.perf_counter() - started)
             return response
 
         return endpoint
+
+    async def _response(self, answer: Answering, request: Request) -> Response:
+        try:
+            self._require_served(request)
+            return json_response(answer(await json_body(request.scope, request.receive)))
+        except HTTPException as problem:
+            return http_error(problem)
+        except InvalidDataError as problem:
+            return error_response(400, str(problem))
+        except LarderError as problem:
+            return error_response(503, str(problem), RETRY_AFTER)
 
     async def _ready_model(self, request: Request) -> Response:
         self._require_served(request)

@@ -13,6 +13,7 @@ from feast.types import Float64, Int64
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.plan import Column, Feature, ViewPlan, decoded, encoded
 from larder.offline.history import history_of
+from larder.online.compiled import CompiledPlan
 from larder.online.planning import feature_plan, view_plan
 from tests.online.feast_shop import applied_store, loyalty, offers, overall, relative, shop, user, visits
 
@@ -150,3 +151,10 @@ def test_an_on_demand_view_in_pandas_mode_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigurationError, match=r"'framed' has mode 'pandas'.*mode='python'"):
         feature_plan(applied(tmp_path, framed, more=(framed,)), "offers")
+
+
+def test_an_on_demand_view_under_another_name_is_planned_and_run(tmp_path: Path) -> None:
+    plan = feature_plan(applied(tmp_path, relative.with_name("renamed"), visits), "offers")
+
+    assert [view.name for view in plan.on_demand] == ["renamed"]
+    CompiledPlan(plan)

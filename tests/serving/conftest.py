@@ -44,6 +44,11 @@ answer = Answer(
 )
 """
 
+FEATURE_STORE = """
+project: shop
+online_store: {type: larder.online.RedisOnlineStore}
+"""
+
 
 def _basket(inputs: dict[str, Any]) -> dict[str, Any]:
     return {"order_hour": [at.hour for at in inputs["ordered_at"]], "amount": inputs["amount"]}
@@ -227,7 +232,7 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
     for file, text in {"feature_repo/returns.py": "", "serving/returns.py": SERVING_FILE}.items():
         (home / file).parent.mkdir(parents=True)
         (home / file).write_text(text)
-    (home / "feature_repo" / "feature_store.yaml").write_text("project: shop\n")
+    (home / "feature_repo" / "feature_store.yaml").write_text(FEATURE_STORE)
     state = home / ".larder"
     own = Settings(home=home, state=state, lake=str(state / "lake"), raw=state / "raw", port=1, replay_at=NOW)
     yield own

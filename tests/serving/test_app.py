@@ -6,6 +6,15 @@ import pytest
 
 from serving import predict as predict_module
 
+TENSORS = {
+    "inputs": [
+        {"name": "shop", "shape": [1], "datatype": "BYTES", "data": ["north"]},
+        {"name": "customer", "shape": [1], "datatype": "INT64", "data": [7]},
+        {"name": "amount", "shape": [1], "datatype": "FP64", "data": [20.0]},
+        {"name": "ordered_at", "shape": [1], "datatype": "BYTES", "data": ["2024-03-01T12:00:00Z"]},
+    ]
+}
+
 
 def test_an_answer_is_scikit_learns_probability_under_the_use_cases_names(server: Any, known: Any, expected: Any):
     prediction = server.ask(known).prediction
@@ -178,8 +187,11 @@ def test_a_defect_is_answered_with_500_and_told_to_the_servers_log(
         broken.setattr(predict_module, "live_answer", lambda *_, **__: 1 / 0)
         answered = server.ask(known)
 
-    assert answered.status == 500
+        infer = server.post(json.dumps(TENSORS).encode(), path="/v2/models/returns/infer")
+
+    assert answered.status == infer.status == 500
     assert "Unexpected ZeroDivisionError" in answered.json["error"]
     assert answered.headers["connection"] == "close"
     assert server.ask(known).status == 200  # over a new connection; by now the error is logged
     assert "ZeroDivisionError" in caplog.text
+    assert 'larder_requests_total{status="500"} 2.0' in server.get("/metrics").text

@@ -1,3 +1,4 @@
+import importlib
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -16,6 +17,7 @@ from larder.contracts.settings import Settings
 from larder.online.position import Position, write_position
 from larder.online.server import embedded
 from larder.online.server.connection import connect
+from serving import champion as champion_module
 from serving.app import create_app
 from serving.champion import CurrentChampion, VersionLoader
 from serving.online_store import online_store
@@ -161,3 +163,16 @@ def test_rules_that_name_no_view_of_the_model_are_refused_at_start(settings: Set
 
     with pytest.raises(ConfigurationError, match="shop_purchases"):
         create_app(settings)
+
+
+def test_a_champion_that_fails_in_a_way_nobody_foresaw_leaves_the_old_one_answering_and_the_next_one_is_found(
+    server: Any, promote: Any, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as lacking:
+        lacking.setattr(champion_module, "load_model", lambda *_, **__: importlib.import_module("no_such_library"))
+        promote("2")
+        assert _eventually(lambda: "no_such_library" in str(server.get("/ready").json["refused"]))
+        assert server.get("/ready").json["version"] == "1"
+
+    promote("3")
+    assert _eventually(lambda: server.get("/ready").json["version"] == "3")

@@ -5,13 +5,16 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from larder.contracts.settings import Settings
 from larder.online.packed.keys import view_prefix
 from larder.online.server import embedded
 from larder.online.server.connection import connect
+from serving.online_store import online_store, require_online_store
+from tests.serving.conftest import PLAN
 
 SECONDS_TO_ANSWER = 0.15
 SECONDS_TO_RECOVER = 5.0
@@ -127,3 +130,33 @@ def test_records_of_another_schema_are_refused_and_not_misread(server: Any, sett
 
     assert answered.status == 503
     assert "shop_sales" in answered.json["error"]
+
+
+def test_a_damaged_record_refuses_its_entity_and_nobody_else(server: Any, settings: Settings, known: dict[str, Any]):
+    with _redis(settings) as redis:
+        [key] = redis.keys(view_prefix("shop", "customers") + b"*7*")
+        redis.set(key, redis.get(key)[:-1])
+
+    damaged, other = server.ask(known), server.ask(known | {"customer": 8})
+
+    assert (damaged.status, other.status) == (503, 200)
+    assert "larder verify --repair" in damaged.json["error"]
+    assert "larder_online_store_up 1.0" in server.get("/metrics").text
+
+
+def test_the_redis_of_the_feature_definitions_is_the_one_that_serves(
+    settings: Settings, materialize: Callable[[], None]
+):
+    materialize()
+    address = str(embedded.address(settings))
+    elsewhere = replace(settings, state=settings.home / "another")
+    (settings.home / "feature_repo" / "feature_store.yaml").write_text(
+        f"online_store: {{type: larder.online.RedisOnlineStore, connection_string: '{address}'}}"
+    )
+
+    require_online_store(elsewhere)
+    with closing(online_store(elsewhere)) as store:
+        store.check(PLAN)
+
+    assert store.connected_to == address
+    assert embedded.address(elsewhere) is None

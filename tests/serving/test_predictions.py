@@ -1,7 +1,11 @@
+import math
+
+import pytest
+
 from larder.contracts.answer import Answer
 from larder.online.compiled import FeatureRows, Status
-from serving.model import Model
-from serving.predictions import Prediction, predictions
+from serving.model import Model, Scores
+from serving.predictions import Prediction, predictions, rendered
 
 VALUES = [30.0, 40, "east", 50.0, 12, 20.0]
 PRESENT = [Status.PRESENT] * 6
@@ -37,3 +41,13 @@ def test_the_decision_is_made_from_the_threshold_on(model: Model):
     prediction = _one(model, VALUES, PRESENT)
 
     assert prediction.decision is (prediction.predicted >= model.manifest.threshold)
+
+
+def test_a_probability_that_is_none_is_no_decision_and_doubted(model: Model, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(type(model), "scores", lambda *_: Scores([math.nan], [[]]))
+
+    prediction = _one(model, VALUES, PRESENT)
+    said = rendered(prediction, Answer("returns"), model.manifest)
+
+    assert (prediction.predicted, prediction.decision, prediction.confidence) == (None, None, "low")
+    assert (said["probability"], said["decision"]) == (None, None)

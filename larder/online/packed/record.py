@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from larder.contracts.errors import ConfigurationError, OnlineStoreError, SchemaMismatchError
+from larder.contracts.errors import ConfigurationError, DamagedRecordError, SchemaMismatchError
 from larder.contracts.plan import ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.online.packed.types import EPOCH, FIXED_CODES, INSTANTS, POSSIBLE, cell_decoder, instant, is_storable
@@ -85,7 +85,7 @@ class Layout:
     def decode(self, record: bytes) -> Record:
         """The record's content; values in the view's order.
 
-        Raises SchemaMismatchError for a record of another schema, OnlineStoreError for anything that is
+        Raises SchemaMismatchError for a record of another schema, DamagedRecordError for anything that is
         not a whole record.
         """
         if len(record) < self.plain_size or not record.startswith(self.prefix) or crc32(record) != WHOLE:
@@ -117,18 +117,18 @@ class Layout:
             values[index] = None
         return tuple(values)
 
-    def refusal(self, record: bytes) -> OnlineStoreError | SchemaMismatchError:
+    def refusal(self, record: bytes) -> DamagedRecordError | SchemaMismatchError:
         """What is wrong with bytes that are no record of this layout, and what to do."""
         again = f"Materialize view {self.view.name!r} again (`feast materialize-incremental` or `larder features`)."
         if len(record) < HEADER.size or not record.startswith(MAGIC):
-            return OnlineStoreError(
+            return DamagedRecordError(
                 f"Redis holds {len(record)} bytes for view {self.view.name!r} that are no record of format "
                 f"{MAGIC[-1]}. {again}"
             )
         if crc32(record) == WHOLE and not record.startswith(self.prefix):
             return schema_mismatch(self.view, stored=record[4:12].hex())
         # Its stamps may be damaged too, and then a later one would keep out what materialization writes.
-        return OnlineStoreError(
+        return DamagedRecordError(
             f"Redis holds a damaged record of view {self.view.name!r}. Put it right with `larder verify --repair`."
         )
 

@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from larder.contracts.answer import Answer
+from serving.model import Model
+from serving.protocols.open_inference import Asked, Wanted, answered
 from tests.serving.conftest import Client
 
 INFER = "/v2/models/returns/infer"
@@ -91,3 +94,15 @@ def test_the_server_and_the_model_describe_themselves(server: Client):
 @pytest.mark.parametrize("path", ["/v2/models/sales", "/v2/models/returns/versions/2", "/v2/models/sales/ready"])
 def test_what_does_not_answer_is_not_found(server: Client, path: str):
     assert server.get(path).status == 404
+
+
+def test_an_output_has_the_type_that_the_metadata_say_also_where_its_first_value_is_null(model: Model):
+    found = [{"probability": value, "decision": None} for value in (None, 0.5)]
+    names = [Wanted("probability"), Wanted("decision")]
+
+    said = answered(found, Asked(inputs=[], outputs=names), model.manifest, Answer("returns"), id="1")
+
+    assert [(tensor["datatype"], tensor["data"]) for tensor in said["outputs"]] == [
+        ("FP64", [None, 0.5]),
+        ("BOOL", [None, None]),
+    ]
