@@ -24,7 +24,7 @@ STEPS = (
     Step("ingest", ("ingest",), "5 * * * *"),
     Step("features", ("features",), "20 * * * *"),
     Step("verify", ("verify", "--sample", "1000"), "35 * * * *"),
-    Step("release", ("models", "advance"), "50 * * * *"),
+    Step("release", ("release",), "50 * * * *"),
     Step("monitor", ("monitor",), "10 1 * * *"),
     Step("retrain", ("retrain", "--if-needed"), "40 1 * * *"),
 )

@@ -99,9 +99,9 @@ def rollback_command(settings: Settings, to: str | None, reason: str) -> None:
     click.echo(f"{model} version {entry.version} serves since {_second(entry.at)} UTC: {entry.reason}")
 
 
-@models.command("advance")
+@click.command("release")
 @click.pass_obj
-def advance_command(settings: Settings) -> None:
+def release_command(settings: Settings) -> None:
     """Judge the release under way: promote or reject a challenger, confirm or roll back a promotion, or wait.
 
     Safe to run at any time and as often as wanted; schedules call it once a day or more.

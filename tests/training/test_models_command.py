@@ -10,7 +10,7 @@ from larder.contracts.retraining import Retraining
 from larder.contracts.settings import load_settings
 from larder.ledger import Act, ledger_of
 from tests.training.release.pans import BEGIN, DAY, MODEL, at, freeze, standing, write_answers
-from training.models_command import models
+from training.models_command import models, release_command
 from training.release.acts import releasing
 
 
@@ -39,6 +39,11 @@ def run(monkeypatch, objective):
     return invoked
 
 
+def released(settings) -> str:
+    """What `larder release` says."""
+    return CliRunner().invoke(release_command, obj=settings, catch_exceptions=False).output
+
+
 def test_a_release_is_advanced_shown_and_rolled_back(settings, ledger, run):
     assert "No version of repairs ever served" in run(settings, "history")
     with releasing(settings, MODEL, ledger) as releases:
@@ -47,13 +52,13 @@ def test_a_release_is_advanced_shown_and_rolled_back(settings, ledger, run):
     write_answers(settings, {"1": 0.6, "2": 0.4}, live="1", count=1200)
 
     assert "Version 2 answers unseen since 2024-03-01 00:00:00." in run(settings, "history")
-    assert run(at(settings, BEGIN + 3 * DAY), "advance").startswith("repairs version 2: promotion. not worse: log loss")
+    assert released(at(settings, BEGIN + 3 * DAY)).startswith("repairs version 2: promotion. not worse: log loss")
     assert "Version 2 is watched until 2024-03-11 00:00:00; version 1 answers unseen" in run(settings, "history")
     rolled_back = run(at(settings, BEGIN + 4 * DAY), "rollback", "--reason", "complaints")
 
     assert rolled_back == "repairs version 1 serves since 2024-03-05 00:00:00 UTC: complaints\n"
     assert standing(settings, ledger) == ("1", None)
-    assert run(at(settings, BEGIN + 4 * DAY), "advance") == "repairs version 1: no change. no release is under way\n"
+    assert released(at(settings, BEGIN + 4 * DAY)) == "repairs version 1: no change. no release is under way\n"
     services = json.loads(run(settings, "history", "--json"))
     assert [(service["version"], service["since"], service["act"]) for service in services] == [
         ("1", "2024-02-29T00:00:00Z", "promotion"),

@@ -100,7 +100,7 @@ def _require_free(releases: Releases) -> None:
     if state.pending:
         under_way = f"version {state.shadow} is in shadow" if state.shadow else f"version {state.champion} is watched"
         raise BusyError(
-            f"One release at a time: {under_way}. Run `larder models advance` once more labels are known, or decide "
+            f"One release at a time: {under_way}. Run `larder release` once more labels are known, or decide "
             "by hand with `larder promote` or `larder models rollback`."
         )
 
