@@ -149,7 +149,7 @@ class Endpoints:
             {
                 **msgspec.to_builtins(model.manifest),
                 "columns": [column.name for column in model.plan.columns],
-                "request": [*model.plan.entity_keys, *model.plan.request_fields],
+                "request": model.plan.request,
                 "example": {"rows": [self._answer.example]},
                 "shadow": self._shadow_state(),
             }

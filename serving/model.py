@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from larder.contracts.bundle import MODEL_FILES, Manifest, bundle_plan, read_files, read_manifest
 from larder.contracts.errors import InvalidDataError, SchemaMismatchError
+from larder.contracts.inputs import NULL_STRING, NUMBER_TYPES, NUMBERS, STRING_TYPES, STRINGS
 from larder.contracts.objective import CLASSIFICATION
 from larder.contracts.plan import FeaturePlan
 
@@ -18,9 +19,6 @@ Floats = npt.NDArray[np.float32]
 Strings = npt.NDArray[np.object_]
 Scorer = Callable[[Floats, Strings], Floats]
 """`numbers` [N, n] and `strings` [N, m] -> N predictions."""
-
-NUMBERS, STRINGS = "numbers", "strings"
-_NUMERIC = ("int32", "int64", "float32", "float64", "bool")
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Model:
     def _strings(self, values: Sequence[Sequence[Any]]) -> Strings:
         if not self.string_positions:
             return np.empty((len(values), 0), dtype=np.object_)
-        return np.array([[row[i] or "" for i in self.string_positions] for row in values], dtype=np.object_)
+        return np.array([[row[i] or NULL_STRING for i in self.string_positions] for row in values], dtype=np.object_)
 
 
 def load_model(bundle: Path, *, trusted_keys: Path | None = None) -> Model:
@@ -94,8 +92,12 @@ def load_model(bundle: Path, *, trusted_keys: Path | None = None) -> Model:
 
 def _check_columns(manifest: Manifest, plan: FeaturePlan) -> None:
     dtypes = {column.name: column.dtype for column in plan.columns}
-    wrong = [f"{name} ({dtypes.get(name, 'absent')})" for name in manifest.numbers if dtypes.get(name) not in _NUMERIC]
-    wrong += [f"{name} ({dtypes.get(name, 'absent')})" for name in manifest.strings if dtypes.get(name) != "string"]
+    wrong = [
+        f"{name} ({dtypes.get(name, 'absent')})" for name in manifest.numbers if dtypes.get(name) not in NUMBER_TYPES
+    ]
+    wrong += [
+        f"{name} ({dtypes.get(name, 'absent')})" for name in manifest.strings if dtypes.get(name) not in STRING_TYPES
+    ]
     if wrong:
         raise SchemaMismatchError(
             f"Version {manifest.version} of {manifest.model!r} needs inputs that its feature plan does not give "
@@ -140,7 +142,7 @@ def _onnx_scorer(data: bytes, manifest: Manifest) -> Scorer:
             f"The ONNX graph of {manifest.model!r} version {manifest.version} cannot be loaded: {problem}"
         ) from problem
     inputs = [item.name for item in session.get_inputs()]
-    output = session.get_outputs()[-1].name  # of a classifier the label comes first, then the probabilities
+    output = session.get_outputs()[-1].name
 
     def score(numbers: Floats, strings: Strings) -> Floats:
         given = {NUMBERS: numbers, STRINGS: strings}

@@ -67,7 +67,7 @@ def description(answer: LoggedAnswer) -> Description:
         model.manifest.model,
         model.manifest.version,
         model.manifest.task,
-        (*plan.entity_keys, *plan.request_fields),
+        plan.request,
         tuple(Feature(column.name, column.dtype) for column in model.plan.columns),
     )
 

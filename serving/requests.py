@@ -40,9 +40,9 @@ def decoder(plan: FeaturePlan) -> Decode:
     request field means the on-demand views say, as they did for the labels in training. The function raises
     InvalidDataError and names the row and field.
     """
-    fields = [_field(item, f"field_{i}") for i, item in enumerate((*plan.entity_keys, *plan.request_fields))]
+    fields = [_field(item, f"field_{i}") for i, item in enumerate(plan.request)]
     row = msgspec.defstruct("Row", fields, forbid_unknown_fields=True)
-    names = [item.name for item in (*plan.entity_keys, *plan.request_fields)]
+    names = [item.name for item in plan.request]
     rows = Annotated[list[row], msgspec.Meta(min_length=1, max_length=MAX_ROWS)]  # type: ignore[valid-type]
     body: Any = msgspec.defstruct("Body", [("rows", rows)], forbid_unknown_fields=True)
     strict = msgspec.json.Decoder(body)
@@ -85,6 +85,6 @@ _KEYS = json.JSONDecoder(object_pairs_hook=_unique_keys)
 
 
 def _expected(plan: FeaturePlan) -> str:
-    fields = ", ".join(f"{item.name} ({item.dtype})" for item in (*plan.entity_keys, *plan.request_fields))
+    fields = ", ".join(f"{item.name} ({item.dtype})" for item in plan.request)
     form = f'A request is {{"rows": [{{...}}]}} with {fields} in each row'
     return f"{form}, null where unknown, timestamps as ISO 8601 with a time zone."

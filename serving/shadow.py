@@ -122,4 +122,4 @@ class ShadowListener:
 
 
 def _request_fields(plan: FeaturePlan) -> set[str]:
-    return {f"{item.name} ({item.dtype})" for item in (*plan.entity_keys, *plan.request_fields)}
+    return {f"{item.name} ({item.dtype})" for item in plan.request}

@@ -7,9 +7,10 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from larder.contracts.inputs import NULL_STRING
 from larder.contracts.monitoring import Baseline, NumberBaseline, StringBaseline
 from larder.evaluation import Evaluation, Floats, Outcomes, Task
-from training.model import NULL_STRING, Columns, Float32s, answers, inputs
+from training.model import Columns, Float32s, answers, inputs
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from larder.contracts.bundle import Manifest
+from larder.contracts.inputs import NUMBERS, STRINGS
 from larder.evaluation import Floats
 from training.model import Columns, numbers, predictions, strings
 
@@ -22,10 +23,6 @@ TOLERANCE = 1e-5
 """Largest difference of a prediction between ONNX and scikit-learn, on any row: of a probability as it is, of a number
 as a share of its distance from the mean of all, or of the mean such distance where that is larger. A graph in float32
 keeps seven digits: too few where numbers hardly differ for their size, such as instants in seconds."""
-
-NUMBERS, STRINGS = "numbers", "strings"
-"""Inputs of the graph: float32 [rows, numbers] and string [rows, strings]; one without columns is absent."""
-
 
 Scorer = Callable[[pa.Table], Floats]
 """Rows -> what serving answers for them."""
@@ -139,7 +136,7 @@ def _loaded_graph(graph: bytes, columns: Columns) -> Scorer:
 
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
 
-    output = session.get_outputs()[-1].name  # of a classifier the label comes first, then the probabilities
+    output = session.get_outputs()[-1].name
 
     def answers(rows: pa.Table) -> Floats:
         feed = {NUMBERS: numbers(rows, columns), STRINGS: strings(rows, columns)}

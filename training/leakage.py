@@ -24,7 +24,7 @@ from larder.leakage.service import ServiceColumns, gold_until, service_columns
 from larder.versions.pins import version_to_read
 from training.labels import label_selection, read_labels
 from training.model import Columns, fit, predictions
-from training.training_set import TrainingSet, model_columns, service_plan
+from training.training_set import TrainingSet, model_columns, request_columns, service_plan
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -75,7 +75,7 @@ def sampled_columns(
     Raises what building a training set raises, and InvalidDataError when gold reaches none of the labels.
     """
     plan = service_plan(store, service)
-    request = [*dict.fromkeys([key.name for key in plan.entity_keys] + [item.name for item in plan.request_fields])]
+    request = request_columns(plan)
     place = Lake(settings.lake).labels(objective.label.table)
     selection = label_selection(objective, now=settings.clock())
     labels = read_labels(place, selection, request, version=version_to_read(place, lake=settings.lake))

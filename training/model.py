@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from larder.contracts.bundle import Bounds
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError, first_line
+from larder.contracts.inputs import NULL_STRING
 from larder.contracts.objective import CLASSIFICATION, Objective
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.evaluation import Floats, Outcomes, Task, task_of
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 Float32s = npt.NDArray[np.float32]
-
-NULL_STRING = ""
-"""A null string as the model sees it; serving replaces null by the same."""
 
 IMPORTANCE_ROWS = 2_000
 

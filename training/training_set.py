@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError
+from larder.contracts.inputs import NUMBER_TYPES, STRING_TYPES
 from larder.contracts.objective import Objective
 from larder.contracts.plan import FeaturePlan
 from larder.contracts.settings import Settings
@@ -18,9 +19,6 @@ from training.model import Columns
 
 if TYPE_CHECKING:
     from feast import FeatureStore
-
-NUMBER_TYPES = ("float32", "float64", "int32", "int64", "bool")
-STRING_TYPES = ("string",)
 
 
 @dataclass(frozen=True)
@@ -131,8 +129,8 @@ def model_columns(plan: FeaturePlan) -> Columns:
 
 
 def request_columns(plan: FeaturePlan) -> list[str]:
-    """What a request names: keys, then request fields, each once."""
-    return [*dict.fromkeys([key.name for key in plan.entity_keys] + [item.name for item in plan.request_fields])]
+    """What a request names: keys, then request fields."""
+    return [item.name for item in plan.request]
 
 
 def feast_retrieval(store: "FeatureStore", service: str) -> Retrieve:

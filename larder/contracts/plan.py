@@ -84,6 +84,11 @@ class FeaturePlan(msgspec.Struct, frozen=True):
                 keys.setdefault(name, Feature(name, key.dtype))
         return tuple(keys.values())
 
+    @property
+    def request(self) -> tuple[Feature, ...]:
+        """All that a request must name: keys, then the caller's own data."""
+        return (*self.entity_keys, *self.request_fields)
+
 
 def encoded(plan: FeaturePlan) -> bytes:
     return msgspec.json.format(msgspec.json.encode(plan), indent=1)

@@ -83,7 +83,7 @@ def _asked(view: ViewPlan, requests: pa.Table, at: str) -> pa.Table:
 
 
 def _request_columns(plan: FeaturePlan, requests: pa.Table, at: str) -> pa.Table:
-    names = [*(key.name for key in plan.entity_keys), *(item.name for item in plan.request_fields), at]
+    names = [*(item.name for item in plan.request), at]
     return requests.select([*dict.fromkeys(names)])
 
 

@@ -91,7 +91,7 @@ def server_metadata() -> dict[str, Any]:
 
 def model_metadata(manifest: Manifest, plan: FeaturePlan, answer: Answer) -> dict[str, Any]:
     """Every tensor has one value per row."""
-    fields = (*plan.entity_keys, *plan.request_fields)
+    fields = plan.request
     return {
         "name": manifest.model,
         "versions": [manifest.version],

@@ -60,7 +60,7 @@ def status(manifest: Manifest) -> dict[str, Any]:
 
 def metadata(manifest: Manifest, plan: FeaturePlan) -> dict[str, Any]:
     """Fields of an instance with their TensorFlow types; all have one value per row."""
-    fields = (*plan.entity_keys, *plan.request_fields)
+    fields = plan.request
     shape = {"dim": [{"size": "-1", "name": ""}], "unknown_rank": False}
     inputs = {item.name: {"dtype": DTYPES[item.dtype], "tensor_shape": shape, "name": item.name} for item in fields}
     signature = {"inputs": inputs, "method_name": "tensorflow/serving/predict"}
