@@ -1,5 +1,6 @@
 """What the monitors need from a running system: how far views have come, features recomputed, the server's metrics."""
 
+from contextlib import closing
 from datetime import datetime, timedelta
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING
@@ -49,20 +50,24 @@ def view_states(settings: Settings, now: datetime) -> list[ViewState]:
     """Of all online views of the registry. Raises OnlineStoreError when Redis does not answer."""
     from larder.offline.history import events_of
     from larder.online.position import read_position
-    from larder.online.server.connection import connect
+    from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect
     from larder.online.store import packed_address
     from larder.registry import feature_store
     from larder.views import stored_views
 
     store = feature_store(settings)
-    client = connect(packed_address(store.config.online_store, settings))
-    states = []
-    for view in stored_views(store):
-        if view.online:
-            position = read_position(client, store.project, view.name)
-            online_until = None if position is None else position.instant
-            states.append(ViewState(view.name, newest_event(events_of(view, store.config), now), online_until))
-    return states
+    address = packed_address(store.config.online_store, settings)
+    with closing(connect(address, timeout_seconds=BULK_TIMEOUT_SECONDS)) as client:
+        views = [view for view in stored_views(store) if view.online]
+        positions = [read_position(client, store.project, view.name) for view in views]
+    return [
+        ViewState(
+            view.name,
+            newest_event(events_of(view, store.config), now),
+            None if position is None else position.instant,
+        )
+        for view, position in zip(views, positions, strict=True)
+    ]
 
 
 def newest_event(events: "History", now: datetime) -> datetime | None:

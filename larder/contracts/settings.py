@@ -81,6 +81,11 @@ def load_settings(environment: Mapping[str, str] | None = None, *, near: Path | 
     given = dict(os.environ if environment is None else environment)
     home = _home(given.get("LARDER_HOME", ""), (near or Path()).absolute())
     values = {name: value for name, value in dotenv_values(home / ".env").items() if value is not None}
+    if values.get("LARDER_HOME") and Path(values["LARDER_HOME"]).absolute() != home:
+        raise ConfigurationError(
+            f"{home / '.env'} sets LARDER_HOME to {values['LARDER_HOME']!r}, but it is LARDER_HOME where that file is "
+            "looked for. Set it in the environment, or take the line out."
+        )
     values |= given
     known = {_variable(item.name) for item in fields(Settings)} - {"LARDER_REPLAY_AT"} | {"LARDER_CLOCK"}
     unknown = sorted(name for name in values if name.startswith("LARDER_") and name not in known)

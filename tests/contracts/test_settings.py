@@ -29,6 +29,15 @@ def test_the_environment_wins_over_the_file(tmp_path: Path):
     assert (settings.port, settings.host) == (2222, "0.0.0.0")
 
 
+def test_a_home_in_the_file_that_is_looked_for_there_is_refused(tmp_path: Path):
+    (tmp_path / ".env").write_text(f"LARDER_HOME={tmp_path}\n")
+    assert load_settings({"LARDER_HOME": str(tmp_path)}).home == tmp_path
+
+    (tmp_path / ".env").write_text("LARDER_HOME=/somewhere/else\n")
+    with pytest.raises(ConfigurationError, match=r"\.env sets LARDER_HOME to '/somewhere/else'"):
+        load_settings({"LARDER_HOME": str(tmp_path)})
+
+
 @pytest.mark.parametrize(
     "more", [{}, {"LARDER_SIGNING_KEY": "keys/signing.pem", "LARDER_CLOCK": "2024-01-01T00:00:00Z"}]
 )
