@@ -66,7 +66,12 @@ def evaluated_again(challenger: Challenger, settings: Settings, objective: Objec
     test, columns = challenger.test, challenger.description.columns
     champion = champion_predictions(settings, objective, challenger.version.model, test)
     again = evaluation(objective, test, predictions(challenger.pipeline, test, columns), {CHAMPION: champion})
-    return replace(again, references=challenger.description.evaluation.references | again.references)
+    logged = challenger.description.evaluation
+    return replace(
+        again,
+        references=logged.references | again.references,
+        reference_slices=logged.reference_slices | again.reference_slices,
+    )
 
 
 def champion_predictions(settings: Settings, objective: Objective, model: str, rows: pa.Table) -> Floats | None:
