@@ -26,7 +26,7 @@ from training.label_counts import label_counts
 from training.labels import LabelSelection, label_selection
 from training.ledger_entries import DECISION, evaluation_entry, training_entry
 from training.policy import Decision, Facts, Training, decide
-from training.promotion import candidate, is_judged_for
+from training.promotion import candidate, is_judged_for, other_costs
 from training.release.begin import begin_shadow
 from training.release.settle import require_intact
 from training.release.state import ReleaseState, release_state
@@ -247,6 +247,8 @@ def _resumed(
         challenger = load_challenger(settings, model, version)
         if not is_judged_for(challenger, objective):
             raise InvalidDataError("it answers another question than the training file asks now")
+        if costs := other_costs(challenger, objective):
+            raise InvalidDataError(costs)
     except (InvalidDataError, MissingTableError) as problem:
         reason = f"cut off after training, and of no use: {problem}"
         ledger.append(Act.REJECTION, unfinished.subject, at=now, reason=reason, outcome={LOST: True})

@@ -43,6 +43,8 @@ class Description(msgspec.Struct, frozen=True):
     evaluation: Evaluation
     baseline: Baseline | None = None
     """What was usual in training; None for what was logged before this was kept."""
+    costs: dict[str, float] = {}
+    """Of the KPI by which it was judged; empty for what was logged before this was kept."""
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,10 @@ class Kpi:
         """Probability from which acting costs less than not acting."""
         return self.false_alarm / (self.false_alarm + self.miss)
 
+    @property
+    def costs(self) -> dict[str, float]:
+        return {"false_alarm": self.false_alarm, "miss": self.miss}
+
 
 @dataclass(frozen=True)
 class ErrorKpi:
@@ -148,6 +152,10 @@ class ErrorKpi:
     def quantile(self) -> float:
         """The quantile of the outcomes that costs least as a prediction for all of them (the newsvendor's)."""
         return self.too_low / (self.too_low + self.too_high)
+
+    @property
+    def costs(self) -> dict[str, float]:
+        return {"too_low": self.too_low, "too_high": self.too_high}
 
 
 @dataclass(frozen=True)
