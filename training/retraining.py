@@ -14,7 +14,7 @@ from larder.contracts.errors import InvalidDataError, MissingTableError
 from larder.contracts.monitoring import Monitoring
 from larder.contracts.objective import Objective
 from larder.contracts.question import other_question
-from larder.contracts.retraining import Retraining, require_fitting
+from larder.contracts.retraining import Retraining, require_fitting, require_outcomes_in_time
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.findings import About, read_findings
@@ -135,9 +135,10 @@ def facts(
 ) -> Facts:
     """What the policy looks at, read from ledger, bundles, label table and findings; nothing is changed.
 
-    Raises ConfigurationError for a policy that does not fit the objective.
+    Raises ConfigurationError for a policy that does not fit the objective, or whose releases end before outcomes come.
     """
     require_fitting(policy, objective)
+    require_outcomes_in_time(policy.release, objective)
     trainings = _trainings(ledger, model)
     champion = champion_version(settings.bundles, model)
     learned = next((training for training in reversed(trainings) if training.version == champion), None)
