@@ -124,6 +124,12 @@ def load_challenger(settings: Settings, model: str, number: str | None = None) -
         )
 
 
+def challenger_number(settings: Settings, model: str) -> str:
+    """The version with the alias `challenger`. Raises MissingTableError when there is none."""
+    with _experiment(settings, model) as mlflow:
+        return str(_registered(mlflow.MlflowClient(), model, None).version)
+
+
 def load_record(settings: Settings, name: str) -> Record:
     """What a run logged of its training set; `name` is a run id, `<model>/<version>` or `<model>@<alias>`.
 
