@@ -24,7 +24,7 @@ from larder.contracts.errors import LarderError
 from larder.contracts.ingestion import Ingestion
 from larder.contracts.monitoring import Monitoring
 from larder.contracts.objective import Objective
-from larder.contracts.retraining import Retraining, require_fitting
+from larder.contracts.retraining import Retraining, require_fitting, require_outcomes_in_time
 from larder.contracts.settings import Settings, load_settings
 from larder.contracts.tables import Lake
 from larder.contracts.use_case import declared, declared_or, use_case_name
@@ -86,7 +86,9 @@ def prepare(task: Task, settings: Settings) -> None:
     console = Console(stderr=True)
     ingestion = declared("pipelines", Ingestion, settings)
     objective = declared("training", Objective, settings)
-    require_fitting(declared_or("training", Retraining(), settings), objective)
+    policy = declared_or("training", Retraining(), settings)
+    require_fitting(policy, objective)
+    require_outcomes_in_time(policy.release, objective)
     source = replace(settings, state=Path(task.source), lake=task.source_lake, replay_at=task.until)
     store = apply_definitions(settings)
     require_meant(task.incidents, ingestion, [view.name for view in stored_views(store)])

@@ -63,25 +63,29 @@ def train(settings: Settings) -> None:
 def promote(settings: Settings, number: str | None, reason: str) -> None:
     """Make the challenger the champion that serves, if it passes every gate.
 
-    The gates are checked again, against today's champion. Exits with 2 when one fails; the champion stays. A release
-    that is under way ends: a person has decided.
+    The gates, of a retrained version those of the retraining, are checked again, against today's champion. Exits with 2
+    when one fails; the champion stays. A release that is under way ends: a person has decided.
     """
     from rich.console import Console
 
     from larder.ledger import ledger_of
     from larder.registry import feature_store
-    from training.ledger_entries import record_unrecorded
+    from training.ledger_entries import judged_as_trained, record_unrecorded
     from training.promotion import candidate
     from training.release.begin import promote as promote_candidate
     from training.release.settle import settle
     from training.report import print_gates, promote_report
+    from training.tracking import challenger_number
     from training.training_set import training_data
 
     console, model, ledger = Console(), use_case_name(settings), ledger_of(settings)
     objective = declared("training", Objective, settings)
-    release = declared_or("training", Retraining(), settings).release
+    policy = declared_or("training", Retraining(), settings)
+    release = policy.release
     settle(settings, model, ledger)
     record_unrecorded(ledger, settings, model, at=settings.clock())
+    number = number or challenger_number(settings, model)
+    objective = judged_as_trained(objective, policy, ledger, model=model, version=number)
     store = feature_store(settings)
     with console.status("Checking the gates"):
         chosen = candidate(

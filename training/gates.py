@@ -1,15 +1,17 @@
 """Conditions that a challenger meets before it serves."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from larder.contracts.errors import GateError
 from larder.contracts.objective import CHAMPION, FAIRNESS, Gate
-from larder.evaluation import Evaluation, Floats, Outcomes, Task
+from larder.evaluation import Evaluation, Floats, Outcomes, SliceScore, Task
 
 FAIRNESS_METRICS = {metric for metrics in FAIRNESS.values() for metric in metrics}
+Metrics = Mapping[str, float]
+"""Metric -> value."""
 
 
 @dataclass(frozen=True)
@@ -63,41 +65,53 @@ def require_passed(results: Sequence[GateResult], *, model: str) -> None:
 
 
 def _result(gate: Gate, evaluation: Evaluation) -> GateResult:
-    value, limit = _value(gate, evaluation), _limit(gate, evaluation)
-    if limit is None:
-        passed = True
-    elif value is None:
-        passed = False
-    else:
-        passed = value >= limit if gate.direction == ">=" else value <= limit
-    return GateResult(gate.name, value, limit, gate.direction, passed)
-
-
-def _value(gate: Gate, evaluation: Evaluation) -> float | None:
-    """The metric, or its worst among the slice's values; None where too few values have enough rows."""
-    if not gate.slice:
-        return evaluation.metrics[gate.metric]
-    if gate.metric in FAIRNESS_METRICS:
-        return evaluation.fairness.get(gate.slice, {}).get(gate.metric)
-    found = [score.metrics.get(gate.metric) for score in evaluation.slices if score.slice == gate.slice]
-    values = [value for value in found if value is not None]
+    """Of a slice, the value that fails by most or passes by least, each beside its own limit."""
+    values = _values(gate, evaluation.metrics, evaluation.slices, evaluation.fairness)
+    limits = _limits(gate, evaluation, values)
     if not values:
-        return None
-    return min(values) if gate.direction == ">=" else max(values)
+        has_champion = evaluation.references.get(CHAMPION) is not None
+        limit = None if gate.relative_to == CHAMPION and not has_champion else gate.limit
+        evidence = f"too few values of {gate.slice} have as many test rows as its minimum_rows asks for"
+        return GateResult(gate.name, None, limit, gate.direction, limit is None, evidence)
+    sign = 1 if gate.direction == ">=" else -1
+
+    def margin(name: str) -> float:
+        found = sign * (values[name] - limits.get(name, 0.0))
+        return -np.inf if np.isnan(found) else found
+
+    worst = min(values, key=margin)
+    limit, evidence = limits.get(worst), f"{gate.slice}={worst}" if worst else ""
+    return GateResult(gate.name, values[worst], limit, gate.direction, limit is None or margin(worst) >= 0, evidence)
 
 
-def _limit(gate: Gate, evaluation: Evaluation) -> float | None:
+def _values(
+    gate: Gate, metrics: Metrics, slices: Sequence[SliceScore], fairness: Mapping[str, Metrics]
+) -> dict[str, float]:
+    """The metric under the empty name, or under each value of the gate's slice that can be judged."""
+    if gate.metric in FAIRNESS_METRICS:
+        compared = fairness.get(gate.slice, {})
+        return {"": compared[gate.metric]} if compared else {}
+    if not gate.slice:
+        return {"": metrics[gate.metric]}
+    found = {score.value: score.metrics.get(gate.metric) for score in slices if score.slice == gate.slice}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _limits(gate: Gate, evaluation: Evaluation, values: Iterable[str]) -> dict[str, float]:
+    """Of each of `values`; without any where there is no champion to compare with."""
     if not gate.relative_to:
-        return gate.limit
+        return dict.fromkeys(values, gate.limit)
     reference = evaluation.references.get(gate.relative_to)
-    if reference is None:
-        if gate.relative_to != CHAMPION:
-            raise GateError(
-                f"Gate {gate.name!r} compares with {gate.relative_to!r}, which this model was not trained beside. "
-                "Run `larder train` again."
-            )
-        return None
-    return reference[gate.metric] + gate.limit
+    slices = evaluation.reference_slices.get(gate.relative_to, [])
+    if reference is None and gate.relative_to == CHAMPION:
+        return {}
+    bases = {} if reference is None else _values(gate, reference, slices, {})
+    if not bases.keys() >= set(values):
+        raise GateError(
+            f"Gate {gate.name!r} compares with {gate.relative_to!r}, which this model was not judged beside. "
+            "Run `larder train` again."
+        )
+    return {name: base + gate.limit for name, base in bases.items()}
 
 
 def _number(value: float | None) -> str:

@@ -1,10 +1,12 @@
 """What the ledger keeps of a training and of how its model was judged."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 
 import pyarrow.compute as pc
 
+from larder.contracts.objective import Objective
+from larder.contracts.retraining import Retraining
 from larder.contracts.settings import Settings
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.ledger import Act, Entry, Ledger
@@ -38,6 +40,19 @@ def training_entry(
         },
         outcome={"run_id": run.version.run_id, "version": run.version.number},
     )
+
+
+def judged_as_trained(
+    objective: Objective, policy: Retraining, ledger: Ledger, *, model: str, version: str
+) -> Objective:
+    """The objective, with the gates of a retraining where the version comes from one.
+
+    It was judged on the newest labels alone, and beside those references only that these gates compare with.
+    """
+    entries = ledger.entries(subject=f"{model}/{version}", acts=(Act.TRAINING,))
+    if policy.gates is None or not any(DECISION in entry.inputs for entry in entries):
+        return objective
+    return replace(objective, gates=policy.gates)
 
 
 def record_unrecorded(ledger: Ledger, settings: Settings, model: str, *, at: datetime) -> list[Entry]:

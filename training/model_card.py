@@ -4,7 +4,7 @@ The sections are those of Mitchell et al., Model Cards for Model Reporting (2019
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -61,10 +61,12 @@ def sections(challenger: Challenger, objective: Objective, entries: Sequence[Ent
     yield Section("Model details", _details(challenger, objective, said))
     yield Section("Intended use", said.intended_use or UNSAID)
     yield Section("Intended use/Out of scope", said.out_of_scope or UNSAID)
-    yield Section("Intended use/What it answers", _answers(objective))
+    yield Section("Intended use/What it answers", _answers(objective, challenger.description.costs))
     yield Section("Training data", _training_data(challenger))
     yield Section("Training data/Tables", _tables(challenger))
-    yield Section("Evaluation", f"On {judged.rows:,} rows that lie after everything it learned from.")
+    yield Section(
+        "Evaluation", f"On {judged.rows:,} rows{_judged_span(challenger)} that lie after everything it learned from."
+    )
     yield Section("Evaluation/Metrics", _metrics(objective, judged))
     yield Section("Evaluation/Gates", _gates(_decided(challenger, objective, own)))
     for slice_name in dict.fromkeys(score.slice for score in judged.slices):
@@ -89,8 +91,8 @@ def _details(challenger: Challenger, objective: Objective, said: Card) -> Table:
     return {"what": list(facts), "": list(facts.values())}
 
 
-def _answers(objective: Objective) -> str:
-    kpi = objective.kpi
+def _answers(objective: Objective, judged_by: Mapping[str, float]) -> str:
+    kpi = replace(objective.kpi, **judged_by)  # type: ignore[arg-type]
     match kpi:
         case Kpi(threshold=threshold):
             yes = "the label is true" if isinstance(objective.label, NumberLabel) else objective.label.positive
@@ -116,6 +118,15 @@ def _training_data(challenger: Challenger) -> str:
         f"{rows}Labels of `{labels.table}` {since}before {until} whose outcome was known before {known}; "
         f"each with its features as they were known at its instant. SHA-256 of all rows: `{lineage.data_hash}`; "
         f"`larder training-set rebuild {challenger.version.model}/{challenger.version.number}` builds them again."
+    )
+
+
+def _judged_span(challenger: Challenger) -> str:
+    labels = challenger.description.lineage.labels
+    return (
+        ""
+        if labels is None
+        else f", from {labels.split_at:%Y-%m-%d %H:%M %Z} until {labels.test_until:%Y-%m-%d %H:%M %Z},"
     )
 
 
@@ -146,9 +157,13 @@ def _gates(gates: Sequence[GateResult]) -> Table:
     return {
         "gate": [gate.name for gate in gates],
         "value": [_number(gate.value) for gate in gates],
-        "limit": [f"{gate.direction} {_number(gate.limit)}" for gate in gates],
+        "limit": [_limit(gate) for gate in gates],
         "passed": ["yes" if gate.passed else "no" for gate in gates],
     }
+
+
+def _limit(gate: GateResult) -> str:
+    return "nothing to compare" if gate.limit is None else f"{gate.direction} {_number(gate.limit)}"
 
 
 def _slice(objective: Objective, judged: Evaluation, name: str) -> Table:

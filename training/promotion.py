@@ -52,7 +52,7 @@ def candidate(
     """Version `number` (None: the challenger) with all gates checked, passed or not: the objective's, then its fitness.
 
     `training_data` builds its rows a second time. Raises SchemaMismatchError when the training file now asks for what
-    it was not tested on.
+    it was not tested on, or says other costs.
     """
     challenger = load_challenger(settings, model, number)
     _require_same_objective(challenger, objective)
@@ -66,7 +66,12 @@ def evaluated_again(challenger: Challenger, settings: Settings, objective: Objec
     test, columns = challenger.test, challenger.description.columns
     champion = champion_predictions(settings, objective, challenger.version.model, test)
     again = evaluation(objective, test, predictions(challenger.pipeline, test, columns), {CHAMPION: champion})
-    return replace(again, references=challenger.description.evaluation.references | again.references)
+    logged = challenger.description.evaluation
+    return replace(
+        again,
+        references=logged.references | again.references,
+        reference_slices=logged.reference_slices | again.reference_slices,
+    )
 
 
 def champion_predictions(settings: Settings, objective: Objective, model: str, rows: pa.Table) -> Floats | None:
@@ -90,6 +95,15 @@ def champion_predictions(settings: Settings, objective: Objective, model: str, r
 def is_judged_for(challenger: Challenger, objective: Objective) -> bool:
     """Whether it was judged by the metrics of the objective's task, and on its label."""
     return _has_metrics(challenger, objective) and challenger.description.label == objective.label.column
+
+
+def other_costs(challenger: Challenger, objective: Objective) -> str:
+    """By which costs it was judged and which are declared, where these differ; else empty."""
+    judged_by, declared = challenger.description.costs, objective.kpi.costs
+    if judged_by in ({}, declared):
+        return ""
+    then, now = (", ".join(f"{name} {cost:g}" for name, cost in costs.items()) for costs in (judged_by, declared))
+    return f"it was judged by the costs {then}, and the training file says {now}"
 
 
 def frozen(store: "FeatureStore", settings: Settings, objective: Objective, chosen: Candidate) -> Path:
@@ -136,6 +150,12 @@ def _require_same_objective(challenger: Challenger, objective: Objective) -> Non
             f"{challenger.version.model} version {challenger.version.number} was tested on label "
             f"{challenger.description.label!r} and without {missing}; the training file now asks for more. "
             "Run `larder train` again."
+        )
+    if costs := other_costs(challenger, objective):
+        raise SchemaMismatchError(
+            f"{challenger.version.model} version {challenger.version.number} cannot be released: {costs}. What it was "
+            "compared with, and the threshold of a bundle that is frozen, follow from the former. Run `larder train` "
+            "again, or write the former costs back."
         )
 
 

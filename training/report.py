@@ -49,7 +49,7 @@ def train_report(
         "metrics": {**judged.metrics, "rows": judged.rows},
         "references": judged.references,
         "gates": [asdict(gate) for gate in run.gates],
-        "test_window": [objective.split_at.isoformat(), objective.test_until.isoformat()],
+        "test_window": _test_window(objective, data),
         "rows": {"train": data.train.num_rows, "test": data.test.num_rows},
         "curves": {
             "roc": None if judged.roc is None else asdict(judged.roc),
@@ -80,6 +80,12 @@ def train_report(
             "evaluate": round(run.evaluate_seconds, 2),
         },
     }
+
+
+def _test_window(objective: Objective, data: TrainingSet) -> list[str]:
+    """Of the predictions that it was judged on: the declared window, as far as it is mature."""
+    taken = data.lineage.labels or objective
+    return [taken.split_at.isoformat(), taken.test_until.isoformat()]
 
 
 def promote_report(done: Promotion) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from larder.contracts.errors import InvalidDataError, MissingTableError
 from larder.contracts.monitoring import Monitoring
 from larder.contracts.objective import Objective
 from larder.contracts.question import other_question
-from larder.contracts.retraining import Retraining, require_fitting
+from larder.contracts.retraining import Retraining, require_fitting, require_outcomes_in_time
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.findings import About, read_findings
@@ -26,7 +26,7 @@ from training.label_counts import label_counts
 from training.labels import LabelSelection, label_selection
 from training.ledger_entries import DECISION, evaluation_entry, training_entry
 from training.policy import Decision, Facts, Training, decide
-from training.promotion import candidate, is_judged_for
+from training.promotion import candidate, is_judged_for, other_costs
 from training.release.begin import begin_shadow
 from training.release.settle import require_intact
 from training.release.state import ReleaseState, release_state
@@ -135,9 +135,10 @@ def facts(
 ) -> Facts:
     """What the policy looks at, read from ledger, bundles, label table and findings; nothing is changed.
 
-    Raises ConfigurationError for a policy that does not fit the objective.
+    Raises ConfigurationError for a policy that does not fit the objective, or whose releases end before outcomes come.
     """
     require_fitting(policy, objective)
+    require_outcomes_in_time(policy.release, objective)
     trainings = _trainings(ledger, model)
     champion = champion_version(settings.bundles, model)
     learned = next((training for training in reversed(trainings) if training.version == champion), None)
@@ -247,6 +248,8 @@ def _resumed(
         challenger = load_challenger(settings, model, version)
         if not is_judged_for(challenger, objective):
             raise InvalidDataError("it answers another question than the training file asks now")
+        if costs := other_costs(challenger, objective):
+            raise InvalidDataError(costs)
     except (InvalidDataError, MissingTableError) as problem:
         reason = f"cut off after training, and of no use: {problem}"
         ledger.append(Act.REJECTION, unfinished.subject, at=now, reason=reason, outcome={LOST: True})

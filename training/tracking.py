@@ -43,6 +43,8 @@ class Description(msgspec.Struct, frozen=True):
     evaluation: Evaluation
     baseline: Baseline | None = None
     """What was usual in training; None for what was logged before this was kept."""
+    costs: dict[str, float] = {}
+    """Of the KPI by which it was judged; empty for what was logged before this was kept."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,12 @@ def load_challenger(settings: Settings, model: str, number: str | None = None) -
             loaded((files / MODEL).read_bytes()),
             pq.read_table(files / ROWS),
         )
+
+
+def challenger_number(settings: Settings, model: str) -> str:
+    """The version with the alias `challenger`. Raises MissingTableError when there is none."""
+    with _experiment(settings, model) as mlflow:
+        return str(_registered(mlflow.MlflowClient(), model, None).version)
 
 
 def load_record(settings: Settings, name: str) -> Record:

@@ -141,6 +141,7 @@ def registered(
         lineage=data.lineage,
         evaluation=done.evaluation,
         baseline=_baseline(objective, data, done, limits),
+        costs=objective.kpi.costs,
     )
     return log_challenger(
         settings,

@@ -121,6 +121,10 @@ class Kpi:
         """Probability from which acting costs less than not acting."""
         return self.false_alarm / (self.false_alarm + self.miss)
 
+    @property
+    def costs(self) -> dict[str, float]:
+        return {"false_alarm": self.false_alarm, "miss": self.miss}
+
 
 @dataclass(frozen=True)
 class ErrorKpi:
@@ -149,6 +153,10 @@ class ErrorKpi:
         """The quantile of the outcomes that costs least as a prediction for all of them (the newsvendor's)."""
         return self.too_low / (self.too_low + self.too_high)
 
+    @property
+    def costs(self) -> dict[str, float]:
+        return {"too_low": self.too_low, "too_high": self.too_high}
+
 
 @dataclass(frozen=True)
 class Slice:
@@ -171,7 +179,8 @@ class Slice:
 class Gate:
     """One condition of promotion: `metric` `direction` limit.
 
-    With `relative_to`, `limit` is added to that reference's metric; with `slice`, the worst value of the slice counts.
+    With `relative_to`, `limit` is added to that reference's metric; with `slice`, the worst value of the slice counts,
+    and with both each value of the slice is compared with the reference's metric on the same rows.
     A metric of FAIRNESS needs the name of a protected slice, and compares its values with one another.
     """
 
@@ -188,7 +197,8 @@ class Gate:
 
     @property
     def name(self) -> str:
-        of = f" of the worst {self.slice}" if self.slice else ""
+        is_between = any(self.metric in compared for compared in FAIRNESS.values())
+        of = f" {'by' if is_between else 'of the worst'} {self.slice}" if self.slice else ""
         return f"{self.metric}{of}" + (f" against {self.relative_to}" if self.relative_to else "")
 
 

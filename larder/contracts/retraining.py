@@ -168,3 +168,18 @@ def require_fitting(policy: Retraining, objective: Objective) -> None:
                 "A trigger asks for the monitor expected_quality, but a predicted number promises no quality, so that "
                 "monitor does not run. Use one on quality, with the metric mae or kpi."
             )
+
+
+def require_outcomes_in_time(release: Release, objective: Objective) -> None:
+    """Raise ConfigurationError for a release that ends before any of its answers can have an outcome."""
+    wait = objective.label.matures_after
+    for name, length, so in (
+        ("patience", release.patience, "every challenger would be rejected undecided"),
+        ("watch", release.watch, "every version would be confirmed unseen, however bad"),
+    ):
+        if wait >= length > timedelta(0):
+            raise ConfigurationError(
+                f"{name} of the release is {length}, and an answer has its outcome after {wait} (matures_after of the "
+                f"label): {so}. Declare a longer one in the training file, retraining = "
+                f"Retraining(release=Release({name}=...)), by as much as days of answers should be judged."
+            )

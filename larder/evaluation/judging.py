@@ -28,6 +28,8 @@ class Evaluation:
     calibration: CalibrationCurve
     fairness: dict[str, dict[str, float]] = field(default_factory=dict)
     """Protected slice -> metric of `larder.contracts.objective.FAIRNESS` -> value."""
+    reference_slices: dict[str, list[SliceScore]] = field(default_factory=dict)
+    """`slices` of each of `references` that there is, in the same order."""
 
 
 def evaluation(
@@ -44,15 +46,19 @@ def evaluation(
             f"All {len(outcome)} test labels {objective.label.column!r} are the same, so no model can be judged. "
             "Move split_at and test_until in the training file."
         )
+
+    def slices(of: Floats) -> list[SliceScore]:
+        return [score for part in objective.slices for score in slice_scores(part, test, task, outcome, of)]
+
+    others = {name: other for name, other in references.items() if other is not None}
     return Evaluation(
         rows=len(outcome),
         metrics=task.metrics(outcome, predicted),
-        references={
-            name: None if other is None else task.metrics(outcome, other) for name, other in references.items()
-        },
+        references=dict.fromkeys(references) | {name: task.metrics(outcome, of) for name, of in others.items()},
         kpi_without_model=float(task.constant_losses(outcome)["kpi"].mean()),
-        slices=[score for part in objective.slices for score in slice_scores(part, test, task, outcome, predicted)],
+        slices=slices(predicted),
         roc=roc_curve(outcome, predicted) if task.name == CLASSIFICATION else None,
         calibration=calibration_curve(outcome, predicted),
         fairness=fairness(objective, test, outcome, predicted),
+        reference_slices={name: slices(of) for name, of in others.items()},
     )

@@ -1,6 +1,7 @@
 """A wrong declaration is refused where it stands, with what was seen and what is possible."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from larder.contracts.errors import ConfigurationError
 from larder.contracts.ingestion import Column, Ingestion, RawTable, SilverTable
 from larder.contracts.monitoring import Monitoring
 from larder.contracts.objective import ErrorKpi, Gate, Kpi, Label, NumberLabel, Slice
-from larder.contracts.retraining import Release, Retraining, Trigger, require_fitting
+from larder.contracts.retraining import Release, Retraining, Trigger, require_fitting, require_outcomes_in_time
 from tests.training.shop import shop_objective
 from tests.training.solder import solder_objective
 
@@ -122,3 +123,25 @@ def test_what_fits_one_question_is_refused_for_the_other():
     require_fitting(policy, shop_objective())
     with pytest.raises(ConfigurationError):
         require_fitting(policy, solder_objective())
+
+
+@pytest.mark.parametrize(
+    ("release", "said"),
+    [
+        (Release(), "patience of the release is 14 days.*rejected undecided"),
+        (Release(patience=timedelta(days=40)), "watch of the release is 7 days.*confirmed unseen"),
+        (Release(patience=timedelta(days=40), watch=timedelta(days=30)), "watch of the release is 30 days"),
+    ],
+)
+def test_a_release_that_ends_before_outcomes_come_is_refused(release, said):
+    late = shop_objective(label=replace(shop_objective().label, matures_after=timedelta(days=30)))
+
+    with pytest.raises(ConfigurationError, match=said):
+        require_outcomes_in_time(release, late)
+
+
+@pytest.mark.parametrize("watch", [timedelta(0), timedelta(days=31)], ids=["none", "long enough"])
+def test_a_release_that_outlasts_the_wait_for_outcomes_or_has_no_watch_is_fine(watch):
+    late = shop_objective(label=replace(shop_objective().label, matures_after=timedelta(days=30)))
+
+    require_outcomes_in_time(Release(patience=timedelta(days=40), watch=watch), late)

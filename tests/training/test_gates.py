@@ -45,6 +45,46 @@ def test_a_slice_without_enough_rows_anywhere_does_not_pass(judged):
     [result] = gate_results([Gate("roc_auc", ">=", 0.1, slice="shop")], replace(judged, slices=[]))
 
     assert (result.value, result.passed) == (None, False)
+    assert result.evidence == "too few values of shop have as many test rows as its minimum_rows asks for"
+
+
+def test_each_value_of_a_slice_is_compared_with_the_reference_on_the_same_rows(judged):
+    hard = [SliceScore("shop", "north", 900, {"roc_auc": 0.85}), SliceScore("shop", "south", 900, {"roc_auc": 0.58})]
+    beside = replace(judged, references=judged.references | {"champion": {"roc_auc": 0.8}})
+    gate = Gate("roc_auc", ">=", 0.0, slice="shop", relative_to="champion")
+
+    [better_everywhere] = gate_results([gate], replace(beside, reference_slices={"champion": hard}))
+    [worse_in_one] = gate_results([gate], replace(beside, reference_slices={"champion": [hard[0], *SLICES[1:]]}))
+    north = SliceScore("shop", "north", 900, {"roc_auc": 0.95})
+    [worse] = gate_results([gate], replace(beside, reference_slices={"champion": [north, hard[1]]}))
+
+    assert (better_everywhere.passed, worse_in_one.passed, worse.passed) == (True, True, False)
+    assert (worse.value, worse.limit, worse.evidence) == (0.9, 0.95, "shop=north")
+
+
+def test_a_slice_is_compared_with_no_champion_while_there_is_none(judged):
+    gate = Gate("roc_auc", ">=", 0.0, slice="shop", relative_to="champion")
+
+    [result] = gate_results([gate], judged)
+    [without_rows] = gate_results([gate], replace(judged, slices=[]))
+
+    assert (result.limit, result.passed, without_rows.passed) == (None, True, True)
+
+
+def test_a_reference_that_was_not_judged_by_slice_is_told(judged):
+    gate = Gate("roc_auc", ">=", 0.0, slice="shop", relative_to="calendar")
+
+    with pytest.raises(GateError, match=r"'calendar', which this model was not judged beside.*larder train"):
+        gate_results([gate], replace(judged, reference_slices={}))
+
+
+def test_the_refusal_names_the_value_of_the_slice(judged):
+    with pytest.raises(GateError, match=r"roc_auc of the worst shop is 0.6000, must be >= 0.7000 \(shop=south\)"):
+        require_passed(gate_results([Gate("roc_auc", ">=", 0.7, slice="shop")], judged), model="repairs version 3")
+
+
+def test_a_gate_between_the_values_of_a_slice_is_called_so():
+    assert Gate("demographic_parity_ratio", ">=", 0.8, slice="shop").name == "demographic_parity_ratio by shop"
 
 
 def test_a_metric_that_is_no_number_does_not_pass(judged):

@@ -46,6 +46,7 @@ def test_the_card_tells_origin_quality_and_service(settings, released):
     rows = [[cell.strip() for cell in line.split("|")] for line in card.splitlines()]
     assert any(row[1:3] == ["gate", "value"] for row in rows if len(row) > 3)
     assert any(row[1] == "rows rebuilt" and row[4] == "yes" for row in rows if len(row) > 4)
+    assert any(row[1:4:2] == ["roc_auc against champion", "nothing to compare"] for row in rows if len(row) > 4)
     assert any(row[1] == "north" for row in rows if len(row) > 3)
     assert f"{UNSAID}" in card and "it is \\| good" in card
 
@@ -60,6 +61,15 @@ def test_the_card_says_of_which_time_the_labels_are(store, settings, data):
 
     said = "before 2024-01-31 00:00 UTC whose outcome was known before 2024-02-01 00:00 UTC"
     assert f"Labels of `repairs` {said}" in " ".join(card.split())
+    assert "rows, from 2024-02-01 00:00 UTC until 2024-02-29 00:00 UTC, that lie after" in " ".join(card.split())
+
+
+def test_the_card_tells_the_costs_by_which_the_version_was_judged(settings, released):
+    dearer = replace(released, kpi=replace(released.kpi, miss=9.0))
+
+    card = model_card(load_challenger(settings, MODEL), dearer, [])
+
+    assert "From 0.250 on acting costs less than not acting: 1 for a false alarm, 3 for a miss" in card
 
 
 def test_what_a_version_served_ends_where_the_next_begins(settings, released):

@@ -117,6 +117,20 @@ def test_promotion_signs_what_it_freezes(store, settings, objective, data, tmp_p
     assert read_manifest(done.bundle, trusted_keys=public).version == "1"
 
 
+def test_a_version_judged_by_other_costs_is_not_released_also_one_that_served(store, settings, objective, data):
+    train(settings, objective, data, model=MODEL_NAME)
+    promote(store, settings, objective, model=MODEL_NAME)
+    dearer = replace(objective, kpi=replace(objective.kpi, miss=9.0))
+
+    with pytest.raises(
+        SchemaMismatchError, match=r"the costs false_alarm 1, miss 3, and .* says false_alarm 1, miss 9"
+    ):
+        promote(store, settings, dearer, model=MODEL_NAME)
+
+    train(settings, dearer, data, model=MODEL_NAME)
+    assert read_manifest(promote(store, settings, dearer, model=MODEL_NAME).bundle).threshold == 0.1
+
+
 def test_a_failed_gate_leaves_the_champion_where_it_is(store, settings, objective, data):
     train(settings, objective, data, model=MODEL_NAME)
     promote(store, settings, objective, model=MODEL_NAME)

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 import larder.registry
+import training.cli
 import training.retrain_command
 from larder.contracts.bundle import champion_version, shadow_version
 from larder.contracts.errors import GateError
@@ -54,6 +55,21 @@ def test_the_first_model_serves_and_the_next_one_answers_unseen(command, setting
     assert "asked by" in refused.output and "refused: a release is under way: version 2" in refused.output
     [gate] = ledger_of(settings).entries(subject=f"{MODEL}/2", acts=(Act.EVALUATION,))[0].outcome["gates"]
     assert gate["passed"]
+
+
+def test_a_retrained_version_is_promoted_by_hand_by_the_gates_of_the_retraining(command, settings, store, monkeypatch):
+    beside_calendar = (Gate("log_loss", "<=", 9.0, relative_to="calendar"),)
+    objective = replace(OBJECTIVE, references={"calendar": ("age_years",)}, gates=beside_calendar)
+    monkeypatch.setitem(POLICIES, Retraining, replace(POLICY, growth=0.25, gates=()))
+    command("--if-needed", objective=objective)
+    command("--if-needed", at=LATER, objective=objective)
+    monkeypatch.setattr(training.cli, "use_case_name", lambda *_: MODEL)
+    monkeypatch.setattr(training.cli, "declared", lambda *_: objective)
+    monkeypatch.setattr(training.cli, "declared_or", training.retrain_command.declared_or)
+
+    CliRunner().invoke(training.cli.promote, obj=replace(settings, replay_at=LATER), catch_exceptions=False)
+
+    assert (champion_version(settings.bundles, MODEL), shadow_version(settings.bundles, MODEL)) == ("2", None)
 
 
 def test_when_nothing_asks_for_a_model_the_command_ends_well(command):
