@@ -1,5 +1,7 @@
 """The `larder` command. Stages register their sub-commands as entry points; none is imported here."""
 
+import errno
+import os
 import sys
 import traceback
 from contextlib import suppress
@@ -20,6 +22,10 @@ from larder.versions.pins import checked_out
 GROUP = "larder.commands"
 FAILED, REFUSED = 1, 2
 """Exit codes: a defect of ours, and an error that the user can act on."""
+_DISK_IS_FULL = (
+    *map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),  # the disk, a quota, a limit of the user's
+    "database or disk is full",
+)
 
 _STAGES_ARE_ABSENT = (
     "Only the feature store is installed here; pipelines, training, serving and monitoring come with `make setup` in a "
@@ -118,8 +124,8 @@ def _place(problem: Exception) -> str:
 def _unexpected(problem: Exception) -> str:
     if _is_disk_full(problem):
         return (
-            "The disk is full; what was committed before is kept. Free some space, or point LARDER_STATE and "
-            "LARDER_LAKE to another disk, then run the same command again."
+            f"The disk is full ({first_line(problem)}); what was committed before is kept. Free some space, or point "
+            "LARDER_STATE and LARDER_LAKE to another disk, then run the same command again."
         )
     return (
         f"Unexpected {type(problem).__name__}: {first_line(problem)}. This is a defect of Larder or of a library; "
@@ -128,8 +134,8 @@ def _unexpected(problem: Exception) -> str:
 
 
 def _is_disk_full(problem: Exception) -> bool:
-    # Spark and Redis report it as text inside errors of their own.
-    return "No space left on device" in str(problem)
+    # Spark, Redis and sqlite report it as text inside errors of their own.
+    return any(text in str(problem) for text in _DISK_IS_FULL)
 
 
 def _loaded(entry: EntryPoint) -> click.Command:

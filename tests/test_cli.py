@@ -1,4 +1,6 @@
+import errno
 import os
+import sqlite3
 import subprocess
 import sys
 from importlib.metadata import EntryPoints, entry_points
@@ -110,9 +112,18 @@ def test_status_of_an_empty_project_says_what_to_do(tmp_path: Path):
     assert "larder run" in done.stdout
 
 
-def test_a_full_disk_is_said_with_the_remedy():
-    from larder.cli import _unexpected
+@pytest.mark.parametrize(
+    "problem",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        OSError(errno.EFBIG, "File too large"),  # ulimit -f
+        sqlite3.OperationalError("database or disk is full"),  # the registry
+    ],
+)
+def test_a_full_disk_is_said_with_the_remedy(problem: Exception, capsys: pytest.CaptureFixture[str]):
+    from larder.cli import failed
 
-    said = _unexpected(OSError(28, "No space left on device"))
-
-    assert said.startswith("The disk is full") and "LARDER_STATE" in said
+    assert failed(problem) == 2
+    said = capsys.readouterr().err
+    assert "The disk is full" in said and "LARDER_STATE" in said
