@@ -122,8 +122,20 @@ def test_status_of_an_empty_project_says_what_to_do(tmp_path: Path):
     ],
 )
 def test_a_full_disk_is_said_with_the_remedy(problem: Exception, capsys: pytest.CaptureFixture[str]):
-    from larder.cli import failed
-
-    assert failed(problem) == 2
+    assert cli.failed(problem) == 2
     said = capsys.readouterr().err
     assert "The disk is full" in said and "LARDER_STATE" in said
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        OSError(errno.EROFS, "Read-only file system", "/lake/reports"),
+        PermissionError(errno.EACCES, "Permission denied", "/lake/reports"),
+        sqlite3.OperationalError("attempt to write a readonly database"),
+    ],
+)
+def test_what_this_user_may_not_write_is_said_with_the_remedy(problem: Exception, capsys: pytest.CaptureFixture[str]):
+    assert cli.failed(problem) == 2
+    said = capsys.readouterr().err
+    assert "This user may not read or write there" in said and "LARDER_STATE" in said
