@@ -27,7 +27,7 @@ from larder.online.layouts.checks import EntityRows, Features, check_registry, c
 from larder.online.layouts.clients import Clients
 from larder.online.layouts.lookup import JoinKeys, Lookup, ViewLookup, joined_columns
 from larder.online.packed.types import instant
-from larder.online.planning import projected_plan, stored_plan, versioned_name, view_version
+from larder.online.planning import projected_plan, stored_plan
 from larder.online.server.health import require_fit_redis
 from larder.online.writer import write_records
 
@@ -141,7 +141,7 @@ class PackedLayout(OnlineStore):
         for table in tables_to_keep:
             check_storable(table, entities_to_keep)
         for table in tables_to_delete:
-            self._delete(config, table)
+            delete_view(self._clients.bulk, config.project, table.name)
 
     def plan(self, config: RepoConfig, desired_registry_proto: Registry) -> list[InfraObject]:  # noqa: ARG002
         """Nothing to set up in Redis; what `feast apply` would refuse is refused here as well."""
@@ -151,7 +151,7 @@ class PackedLayout(OnlineStore):
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:  # noqa: ARG002
         """Delete the data of `tables`, and nothing else."""
         for table in tables:
-            self._delete(config, table)
+            delete_view(self._clients.bulk, config.project, table.name)
 
     async def initialize(self, config: RepoConfig) -> None:  # noqa: ARG002
         """Raise OnlineStoreError now for a Redis that does not answer or would lose features, not at a request."""
@@ -218,11 +218,6 @@ class PackedLayout(OnlineStore):
             views = [ViewLookup(projected_plan(view, view.projection, config), view, names) for view, names in refs]
             lookup = self._lookups[kind] = Lookup(config.project, views)
         return lookup
-
-    def _delete(self, config: RepoConfig, table: FeatureView) -> None:
-        """All versions of the view."""
-        for version in range(view_version(table, config) + 1):
-            delete_view(self._clients.bulk, config.project, versioned_name(table.name, version))
 
 
 def _whole_view(config: RepoConfig, view: FeatureView, names: list[str] | None) -> Lookup:
