@@ -1,5 +1,7 @@
 """The `larder` command. Stages register their sub-commands as entry points; none is imported here."""
 
+import errno
+import os
 import sys
 import traceback
 from contextlib import suppress
@@ -20,6 +22,11 @@ from larder.versions.pins import checked_out
 GROUP = "larder.commands"
 FAILED, REFUSED = 1, 2
 """Exit codes: a defect of ours, and an error that the user can act on."""
+_DISK_IS_FULL = (
+    *map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),  # the disk, a quota, a limit of the user's
+    "database or disk is full",
+)
+_NOT_ALLOWED = (*map(os.strerror, (errno.EROFS, errno.EACCES, errno.EPERM)), "attempt to write a readonly database")
 
 _STAGES_ARE_ABSENT = (
     "Only the feature store is installed here; pipelines, training, serving and monitoring come with `make setup` in a "
@@ -105,8 +112,14 @@ def failed(problem: Exception) -> int:
         remedy = missing_extra(problem) or f"needs {problem.name}, which is not installed. Install it."
         _print_error(f"This command {remedy}")
         return REFUSED
-    _print_error(_unexpected(problem))
-    return REFUSED if _is_disk_full(problem) else FAILED
+    if remedy := _remedy(problem):
+        _print_error(remedy)
+        return REFUSED
+    _print_error(
+        f"Unexpected {type(problem).__name__}: {first_line(problem)}. This is a defect of Larder or of a library; "
+        "run `larder --debug ...` for the traceback."
+    )
+    return FAILED
 
 
 def _place(problem: Exception) -> str:
@@ -115,21 +128,21 @@ def _place(problem: Exception) -> str:
     return ""
 
 
-def _unexpected(problem: Exception) -> str:
-    if _is_disk_full(problem):
+def _remedy(problem: Exception) -> str:
+    """What helps where the machine is in the way; empty where it is not."""
+    # Spark, Redis and sqlite report it as text inside errors of their own.
+    said, seen = str(problem), first_line(problem)
+    if any(text in said for text in _DISK_IS_FULL):
         return (
-            "The disk is full; what was committed before is kept. Free some space, or point LARDER_STATE and "
+            f"The disk is full ({seen}); what was committed before is kept. Free some space, or point LARDER_STATE and "
             "LARDER_LAKE to another disk, then run the same command again."
         )
-    return (
-        f"Unexpected {type(problem).__name__}: {first_line(problem)}. This is a defect of Larder or of a library; "
-        "run `larder --debug ...` for the traceback."
-    )
-
-
-def _is_disk_full(problem: Exception) -> bool:
-    # Spark and Redis report it as text inside errors of their own.
-    return "No space left on device" in str(problem)
+    if any(text in said for text in _NOT_ALLOWED):
+        return (
+            f"This user may not read or write there ({seen}). Let it, or point LARDER_STATE and LARDER_LAKE to other "
+            "folders, then run the same command again."
+        )
+    return ""
 
 
 def _loaded(entry: EntryPoint) -> click.Command:

@@ -22,7 +22,7 @@ def age_limit(view: "FeatureView") -> timedelta | None:
 
     Raises ConfigurationError for a limit that no value can keep.
     """
-    # An on-demand view that is written to the online store has none.
+    # An on-demand view, which may have taken the name of a champion's view, has none.
     ttl: timedelta | None = getattr(view, "ttl", None)
     if ttl is not None and ttl < timedelta(0):
         raise ConfigurationError(

@@ -1,4 +1,6 @@
+import errno
 import os
+import sqlite3
 import subprocess
 import sys
 from importlib.metadata import EntryPoints, entry_points
@@ -110,9 +112,30 @@ def test_status_of_an_empty_project_says_what_to_do(tmp_path: Path):
     assert "larder run" in done.stdout
 
 
-def test_a_full_disk_is_said_with_the_remedy():
-    from larder.cli import _unexpected
+@pytest.mark.parametrize(
+    "problem",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        OSError(errno.EFBIG, "File too large"),  # ulimit -f
+        sqlite3.OperationalError("database or disk is full"),  # the registry
+    ],
+)
+def test_a_full_disk_is_said_with_the_remedy(problem: Exception, capsys: pytest.CaptureFixture[str]):
+    assert cli.failed(problem) == 2
+    said = capsys.readouterr().err
+    assert "The disk is full" in said and "LARDER_STATE" in said
 
-    said = _unexpected(OSError(28, "No space left on device"))
 
-    assert said.startswith("The disk is full") and "LARDER_STATE" in said
+@pytest.mark.parametrize(
+    "problem",
+    [
+        OSError(errno.EROFS, "Read-only file system", "/lake/reports"),
+        PermissionError(errno.EACCES, "Permission denied", "/lake/reports"),
+        sqlite3.OperationalError("attempt to write a readonly database"),
+    ],
+)
+def test_what_this_user_may_not_write_is_said_with_the_remedy(problem: Exception, capsys: pytest.CaptureFixture[str]):
+    assert cli.failed(problem) == 2
+    said = capsys.readouterr().err
+    assert "This user may not read or write there" in said and "LARDER_STATE" in said

@@ -8,7 +8,7 @@ import redis
 from larder.contracts.plan import ViewPlan
 from larder.online.many_keys import multi_delete, multi_get
 from larder.online.packed.columns import decoded_columns
-from larder.online.packed.keys import entity_encoder, project_prefix, view_prefix
+from larder.online.packed.keys import entity_encoder, project_prefix, view_in, view_prefix
 from larder.online.packed.record import Layout
 from larder.online.server.connection import redis_failures
 
@@ -60,13 +60,17 @@ def count_entities(client: redis.Redis, project: str, view: str) -> int:
 
 
 def delete_view(client: redis.Redis, project: str, view: str) -> None:
-    """Delete the view's records and its position, and nothing else."""
-    _delete(client, view_prefix(project, view))
+    """Delete the records and positions of all versions of the view, and nothing else; looks at every key of the server.
+
+    A view that is pinned to an old version has newer ones, too.
+    """
+    keys = _once(_scan(client, project_prefix(project) + b"*"))
+    delete_keys(client, [key for key in keys if view_in(key, project).partition("@")[0] == view])
 
 
 def delete_project(client: redis.Redis, project: str) -> None:
     """Delete all that the project stored, and nothing else."""
-    _delete(client, project_prefix(project))
+    delete_keys(client, list(_once(_scan(client, project_prefix(project) + b"*"))))
 
 
 def delete_keys(client: redis.Redis, keys: Sequence[bytes]) -> None:
@@ -88,7 +92,3 @@ def _once(keys: Iterable[bytes]) -> Iterator[bytes]:
         if key not in seen:
             seen.add(key)
             yield key
-
-
-def _delete(client: redis.Redis, prefix: bytes) -> None:
-    delete_keys(client, list(_once(_scan(client, prefix + b"*"))))

@@ -31,17 +31,11 @@ class VerifiedView:
 
 def verified_views(store: "FeatureStore") -> list[VerifiedView]:
     """All online views of the registry, by name. Raises ConfigurationError when there is none."""
-    online = online_views(store)
+    online = sorted((view for view in stored_views(store) if view.online), key=lambda view: view.name)
     if not online:
         raise ConfigurationError(
             "The registry holds no online feature view. Run `feast apply` or `larder features` first."
         )
-    return online
-
-
-def online_views(store: "FeatureStore") -> list[VerifiedView]:
-    """As `verified_views`, and none is no error."""
-    online = sorted((view for view in stored_views(store) if view.online), key=lambda view: view.name)
     return [verified_view(view, store) for view in online]
 
 

@@ -1,50 +1,23 @@
 """`larder erase` as a user calls it: one buyer of a small shop, in tables and in Redis."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner, Result
 from deltalake import DeltaTable, write_deltalake
 
 from larder.contracts.errors import BusyError, LarderError
 from larder.contracts.settings import Settings
-from larder.erasure.cli import erase
 from larder.erasure.online import OnlineRecords
 from larder.erasure.raw_files import erased_files
-from larder.erasure.subject import subject
 from larder.ledger import Act, ledger_of
 from larder.lock import only_one
 from larder.versions.lock_file import write_lock_file
 from larder.versions.snapshot import snapshot
 from serving.spool import Spool
-from tests.online.rows import visits
-from tests.verify.shop import Shop, shop_settings
-
-Erase = Callable[..., Result]
-
-
-@pytest.fixture
-def settings(shop: Shop, tmp_path: Path) -> Settings:
-    """Users a, b and c with one visit each, online; b and c have orders, under another name."""
-    settings = shop_settings(shop, tmp_path)
-    orders = visits(("b", 0, 0, 5.0), ("b", 1, 1, 6.0), ("c", 0, 0, 7.0)).rename_columns({"user": "customer"})
-    write_deltalake(f"{settings.lake}/orders", orders)
-    return settings
-
-
-@pytest.fixture
-def larder_erase(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Erase:
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def invoke(*arguments: str, answer: str = "") -> Result:
-        return CliRunner().invoke(
-            erase, arguments, obj=settings, input=answer, catch_exceptions=False, standalone_mode=False
-        )
-
-    return invoke
+from tests.erasure.conftest import Erase
+from tests.verify.shop import Shop
 
 
 def users(table: Path, column: str = "user") -> list[str]:
@@ -123,17 +96,6 @@ def test_who_pins_the_old_versions_is_named_before_they_go(larder_erase: Erase, 
     assert "Cannot be rebuilt" not in larder_erase("user=nobody", "--dry-run").output
 
 
-def test_an_entity_that_was_only_pushed_goes_from_redis(larder_erase: Erase, shop: Shop):
-    from larder.push.write import Online, write_newer
-
-    write_newer(Online(shop.client, "shop", shop.view.plan), visits(("pushed", 0, 0, 3.0)))
-    assert shop.online("pushed") == {"pushed": 3.0}
-
-    larder_erase("user=pushed", "--yes")
-
-    assert shop.online("pushed", "a") == {"a": 1.0}
-
-
 def test_a_second_time_there_is_nothing_to_erase(larder_erase: Erase, settings: Settings):
     larder_erase("user=b", "--yes")
 
@@ -159,40 +121,6 @@ def test_after_a_kill_between_tables_and_redis_the_same_command_ends_it(
     larder_erase("user=b", "--yes")
 
     assert shop.online("b") == {} and users(shop.table) == ["a", "c"]
-
-
-def test_entities_with_further_keys_are_found_by_one_of_them(shop: Shop, settings: Settings):
-    import pyarrow as pa
-    from feast import Entity, FeatureView, Field
-    from feast.types import Float64, Int64, String
-    from feast.value_type import ValueType
-
-    from larder.offline import DeltaSource
-    from larder.online.writer import write_records
-    from larder.verify.views import verified_views
-    from tests.online.rows import at
-
-    item = Entity(name="item", join_keys=["item"], value_type=ValueType.INT64)
-    carts = FeatureView(
-        name="carts",
-        entities=[shop.store.get_entity("user"), item],
-        source=DeltaSource(name="carts", path="carts", timestamp_field="event_timestamp"),
-        schema=[Field(name="user", dtype=String), Field(name="item", dtype=Int64), Field(name="n", dtype=Float64)],
-    )
-    shop.store.apply([item, carts])
-    (view,) = (view for view in verified_views(shop.store) if view.name == "carts")
-    times = pa.array([at(0)] * 3, pa.timestamp("us", "UTC"))
-    rows = pa.table({"user": ["a", "a", "b"], "item": [1, 2, 1], "n": [1.0, 2.0, 3.0]})
-    write_records(
-        shop.client, view.plan, "shop", rows.append_column("event_timestamp", times).append_column("known_at", times)
-    )
-
-    online = OnlineRecords(shop.store, settings)
-    by_user, by_item = (online.of(subject(shop.store, key, {})) for key in ({"user": "a"}, {"item": "1"}))
-
-    assert by_user.keys() == {"visits", "carts"} and by_item.keys() == {"carts"}
-    users, items = set(by_user["carts"]), set(by_item["carts"])
-    assert (len(users), len(items), len(users & items)) == (2, 2, 1)
 
 
 def test_an_online_store_that_is_not_ours_is_named_and_the_tables_are_erased(

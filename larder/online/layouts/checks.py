@@ -12,7 +12,9 @@ from feast import Entity, FeatureService, FeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.on_demand_feature_view import OnDemandFeatureView
+from feast.protos.feast.core.Registry_pb2 import Registry
 from feast.protos.feast.types.Value_pb2 import RepeatedValue, Value
+from feast.stream_feature_view import StreamFeatureView
 from feast.utils import _get_cached_request_context
 from feast.value_type import ValueType
 
@@ -31,6 +33,20 @@ Features: TypeAlias = "list[str] | FeatureService"
 def check_storable(view: FeatureView, entities: Sequence[Entity]) -> None:
     """Raise ConfigurationError, naming the field, for a view that cannot be stored."""
     view_plan(view, [entity for entity in entities if entity.name in view.entities])
+
+
+def check_registry(registry: Registry) -> None:
+    """Raise ConfigurationError for the first of its views and services that cannot be served."""
+    entities = [Entity.from_proto(entity) for entity in registry.entities]
+    on_demand = map(OnDemandFeatureView.from_proto, registry.on_demand_feature_views)
+    for view in (
+        *map(FeatureView.from_proto, registry.feature_views),
+        *map(StreamFeatureView.from_proto, registry.stream_feature_views),
+        *(view for view in on_demand if view.write_to_online_store),
+    ):
+        check_storable(view, entities)
+    for service in registry.feature_services:
+        check_service(FeatureService.from_proto(service))
 
 
 def check_service(service: FeatureService) -> None:

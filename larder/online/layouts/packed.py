@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import redis
-from feast import Entity, FeatureService, FeatureView, RepoConfig
+from feast import Entity, FeatureView, RepoConfig
 from feast.infra.infra_object import InfraObject
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.infra.registry.base_registry import BaseRegistry
@@ -17,18 +17,17 @@ from feast.protos.feast.core.Registry_pb2 import Registry
 from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesResponse
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from feast.stream_feature_view import StreamFeatureView
 
 from larder.contracts.clock import Clock
 from larder.online.compiled import Cell, Status
 from larder.online.contents import delete_view
 from larder.online.feast_values import EntityRow, rows_table, values_of
 from larder.online.layouts.answer import append_versions, append_views
-from larder.online.layouts.checks import EntityRows, Features, check_service, check_storable, checked_columns
+from larder.online.layouts.checks import EntityRows, Features, check_registry, check_storable, checked_columns
 from larder.online.layouts.clients import Clients
 from larder.online.layouts.lookup import JoinKeys, Lookup, ViewLookup, joined_columns
 from larder.online.packed.types import instant
-from larder.online.planning import projected_plan, stored_plan, versioned_name, view_version
+from larder.online.planning import projected_plan, stored_plan
 from larder.online.server.health import require_fit_redis
 from larder.online.writer import write_records
 
@@ -142,23 +141,17 @@ class PackedLayout(OnlineStore):
         for table in tables_to_keep:
             check_storable(table, entities_to_keep)
         for table in tables_to_delete:
-            self._delete(config, table)
+            delete_view(self._clients.bulk, config.project, table.name)
 
     def plan(self, config: RepoConfig, desired_registry_proto: Registry) -> list[InfraObject]:  # noqa: ARG002
         """Nothing to set up in Redis; what `feast apply` would refuse is refused here as well."""
-        entities = [Entity.from_proto(entity) for entity in desired_registry_proto.entities]
-        for proto in desired_registry_proto.feature_views:
-            check_storable(FeatureView.from_proto(proto), entities)
-        for proto in desired_registry_proto.stream_feature_views:
-            check_storable(StreamFeatureView.from_proto(proto), entities)
-        for proto in desired_registry_proto.feature_services:
-            check_service(FeatureService.from_proto(proto))
+        check_registry(desired_registry_proto)
         return []
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:  # noqa: ARG002
         """Delete the data of `tables`, and nothing else."""
         for table in tables:
-            self._delete(config, table)
+            delete_view(self._clients.bulk, config.project, table.name)
 
     async def initialize(self, config: RepoConfig) -> None:  # noqa: ARG002
         """Raise OnlineStoreError now for a Redis that does not answer or would lose features, not at a request."""
@@ -225,11 +218,6 @@ class PackedLayout(OnlineStore):
             views = [ViewLookup(projected_plan(view, view.projection, config), view, names) for view, names in refs]
             lookup = self._lookups[kind] = Lookup(config.project, views)
         return lookup
-
-    def _delete(self, config: RepoConfig, table: FeatureView) -> None:
-        """All versions of the view."""
-        for version in range(view_version(table, config) + 1):
-            delete_view(self._clients.bulk, config.project, versioned_name(table.name, version))
 
 
 def _whole_view(config: RepoConfig, view: FeatureView, names: list[str] | None) -> Lookup:

@@ -8,7 +8,7 @@ entity share a slot. Each part of it is a type letter, a length and a value: {s3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError
 from larder.contracts.plan import ViewPlan
@@ -43,6 +43,11 @@ def view_prefix(project: str, view: str) -> bytes:
 
 def project_prefix(project: str) -> bytes:
     return b"larder:" + _delimited(project)
+
+
+def view_in(key: bytes, project: str) -> str:
+    """The stored name of the view that a key of the project belongs to, its version included."""
+    return unquote(key.removeprefix(project_prefix(project)).split(b":", 2)[1].decode())
 
 
 def entity_encoder(view: ViewPlan) -> EntityEncoder:

@@ -239,6 +239,23 @@ def test_each_version_of_a_view_has_records_of_its_own(versioned: FeatureStore, 
     assert redis_client.dbsize() == 0
 
 
+def test_deleting_a_view_that_is_pinned_to_an_old_version_deletes_the_newer_records_too(
+    versioned: FeatureStore, redis_client: redis.Redis
+) -> None:
+    for names in (("score",), ("score", "length")):
+        versioned.apply([user, feast_shop.view("visits", [user], *(Field(name=n, dtype=Float64) for n in names))])
+    write(versioned, "visits", NOW, user_id="ann", score=1.0, length=2.0)
+    pinned = versioned.get_feature_view("visits")
+    pinned.version = "v0"
+    versioned.apply([pinned])
+    write(versioned, "visits", NOW, user_id="ann", score=3.0)
+    assert redis_client.dbsize() == 2
+
+    versioned.apply([], objects_to_delete=[versioned.get_feature_view("visits")], partial=False)
+
+    assert redis_client.dbsize() == 0
+
+
 def test_the_answer_names_the_versions_when_asked(versioned: FeatureStore) -> None:
     versioned.apply([user, feast_shop.view("visits", [user], Field(name="score", dtype=Float64))])
     versioned.apply([feast_shop.view("visits", [user], *(Field(name=n, dtype=Float64) for n in ("score", "length")))])
