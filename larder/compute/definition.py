@@ -45,6 +45,10 @@ class WindowDefinition:
         """Columns of the source that the functions read, each once."""
         return tuple(dict.fromkeys(feature.column for feature in self.features))
 
+    def features_of(self, column: str) -> tuple[WindowFeature, ...]:
+        """Those that read this column, by name."""
+        return tuple(feature for feature in self.features if feature.column == column)
+
     @property
     def fingerprint(self) -> str:
         """Changes with everything that changes values; not with descriptions."""
