@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +87,13 @@ def raw_folder(folder: Path, tables: Sequence[RawTable]) -> RawFolder:
 def raw_paths(folder: Path, tables: Sequence[RawTable]) -> dict[str, list[Path]]:
     """Files below `folder` by the table whose pattern they match, sorted by path; others are left out."""
     return raw_folder(folder, tables).by_table
+
+
+def listing_hash(paths: Mapping[str, Sequence[Path]]) -> str:
+    """Names, sizes and times of the files as one hash, without a look into them; empty when there is none."""
+    found = sorted((path, path.stat()) for group in paths.values() for path in group)
+    listing = "".join(f"{path}\n{status.st_size}\n{status.st_mtime_ns}\n" for path, status in found)
+    return hashlib.sha256(listing.encode()).hexdigest() if found else ""
 
 
 def given_paths(paths: Sequence[Path], tables: Sequence[RawTable]) -> dict[str, list[Path]]:
