@@ -79,7 +79,7 @@ class DeltaOfflineStore(MonitoredOfflineStore):
         else:
             requests = request_table(entity_df)
         at = instant_column(requests)
-        engine = chosen_engine(config.offline_store, lookups)
+        engine = chosen_engine(config, lookups)
         on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
         check_request_keys(lookups, requests)
         check_request_columns(on_demand, requests)
