@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 @sensor(job_name=STEP["ingest"].job, minimum_interval_seconds=60, default_status=DefaultSensorStatus.RUNNING)
 def new_raw_files(context: SensorEvaluationContext) -> RunRequest | SkipReason:
     """Ingest when a raw file came or changed since the last look."""
-    seen = raw_files(load_settings())
+    try:
+        seen = raw_files(load_settings())
+    except LarderError as problem:
+        return SkipReason(f"Raw files cannot be looked for: {problem}")
     if seen in ("", context.cursor):
         return SkipReason("There is no raw file that was not there before.")
     context.update_cursor(seen)
