@@ -86,7 +86,7 @@ def ingest(
             known += len(whole) - len(new)
             taken |= {file.name: file.content_hash for file in new}
             results += _ingest_table(ingestion, raw, new, lake, spark, now)
-    _record_refused(refused, lake.quarantine(REFUSED_FILES), now)
+        _record_refused(refused, lake.quarantine(REFUSED_FILES), now)
     return IngestionResult(tuple(results), tuple(refused), known, taken)
 
 
