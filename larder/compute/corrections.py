@@ -6,10 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from larder.compute.definition import INSTANT, WindowDefinition
+from larder.compute.definition import WindowDefinition
 from larder.compute.ranks import Integers, key_ranks
 from larder.compute.windows import microseconds_of, window_features
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
+from larder.offline.tables.kinds import INSTANT
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from larder.compute.definition import INSTANT, WindowDefinition, WindowFeature
+from larder.compute.definition import WindowDefinition, WindowFeature
 from larder.compute.functions import Ranges, WindowStatistics
 from larder.compute.ranks import Integers, key_ranks, value_ranks
 from larder.compute.sliding import Axis, Events, Values, Windows, passed
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.tables import EVENT_TIMESTAMP
+from larder.offline.tables.kinds import INSTANT
 
 
 def window_features(

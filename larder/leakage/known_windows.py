@@ -15,9 +15,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from larder.compute.definition import MICROSECOND, WindowDefinition
+from larder.compute.definition import WindowDefinition
 from larder.compute.ranks import Integers, value_ranks
 from larder.compute.windows import canonical, column_features, microseconds_of
+from larder.contracts.clock import MICROSECOND
 from larder.leakage.ranges import SeparateRanges, spread
 
 PAIRS_PER_RUN = 2_000_000

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from larder.compute.definition import FUNCTIONS, INSTANT, WindowDefinition, WindowFeature
+from larder.compute.definition import FUNCTIONS, WindowDefinition, WindowFeature
 from larder.compute.windows import window_features
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.leakage import known_windows
 from larder.leakage.known_windows import windows_known_at
 from larder.offline.history import History
 from larder.offline.join.as_of import as_of_join
+from larder.offline.tables.kinds import INSTANT
 from tests.compute.oracle import MINUTE, definition
 
 HOUR = 60 * MINUTE

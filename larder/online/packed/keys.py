@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from larder.contracts.clock import microseconds
 from larder.contracts.errors import ConfigurationError, InvalidDataError
 from larder.contracts.plan import ViewPlan
-from larder.online.packed.types import microseconds
 from larder.online.request import wrong_type
 
 KEY_LETTERS = {"string": "s", "bytes": "b", "int32": "i", "int64": "i", "unix_timestamp": "t"}
