@@ -8,7 +8,7 @@ import redis
 from larder.contracts.plan import ViewPlan
 from larder.online.many_keys import multi_delete, multi_get
 from larder.online.packed.columns import decoded_columns
-from larder.online.packed.keys import entity_encoder, project_prefix, view_prefix
+from larder.online.packed.keys import entity_encoder, view_prefix
 from larder.online.packed.record import Layout
 from larder.online.server.connection import redis_failures
 
@@ -61,12 +61,7 @@ def count_entities(client: redis.Redis, project: str, view: str) -> int:
 
 def delete_view(client: redis.Redis, project: str, view: str) -> None:
     """Delete the view's records and its position, and nothing else."""
-    _delete(client, view_prefix(project, view))
-
-
-def delete_project(client: redis.Redis, project: str) -> None:
-    """Delete all that the project stored, and nothing else."""
-    _delete(client, project_prefix(project))
+    delete_keys(client, list(_once(_scan(client, view_prefix(project, view) + b"*"))))
 
 
 def delete_keys(client: redis.Redis, keys: Sequence[bytes]) -> None:
@@ -88,7 +83,3 @@ def _once(keys: Iterable[bytes]) -> Iterator[bytes]:
         if key not in seen:
             seen.add(key)
             yield key
-
-
-def _delete(client: redis.Redis, prefix: bytes) -> None:
-    delete_keys(client, list(_once(_scan(client, prefix + b"*"))))

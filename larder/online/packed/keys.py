@@ -41,10 +41,6 @@ def view_prefix(project: str, view: str) -> bytes:
     return b"larder:" + _delimited(project) + _delimited(view)
 
 
-def project_prefix(project: str) -> bytes:
-    return b"larder:" + _delimited(project)
-
-
 def entity_encoder(view: ViewPlan) -> EntityEncoder:
     """A function from a request row to the entity key's bytes; `NULL_ENTITY` when a part is null.
 
