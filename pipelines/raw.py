@@ -123,7 +123,7 @@ def checked_file(path: Path, table: RawTable, *, root: Path, staging: Path) -> R
             content_hash = hashlib.file_digest(file, "sha256").hexdigest()
         staged = staging / f"{content_hash}.csv"
         contents = _stage(unpacked, table, staged, suffix=_plain(path).suffix)
-    except (LarderError, OSError, pa.ArrowException) as problem:
+    except (LarderError, OSError, UnicodeDecodeError, pa.ArrowException) as problem:
         return RefusedFile(table.name, name, f"{name} {_sentence(problem)}")
     finally:
         unpacked.unlink(missing_ok=True)
