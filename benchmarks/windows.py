@@ -27,10 +27,11 @@ import pyarrow.dataset
 from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import SparkSession
 
-from larder.compute.definition import INSTANT, WindowDefinition, WindowFeature
+from larder.compute.definition import WindowDefinition, WindowFeature
 from larder.compute.events import EventSource
 from larder.compute.gold import refresh_gold
 from larder.contracts.settings import load_settings
+from larder.offline.tables.kinds import INSTANT
 from larder.peak_memory import PeakMemory
 from larder.spark.session import spark_session
 

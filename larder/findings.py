@@ -12,11 +12,11 @@ from larder.contracts.errors import MissingTableError
 from larder.contracts.monitoring import Finding, Verdict
 from larder.offline.conditions import Between
 from larder.offline.tables.delta_table import open_table
+from larder.offline.tables.kinds import INSTANT
 from larder.offline.tables.rows import rows_of
 
-_INSTANT = pa.timestamp("us", "UTC")
 SCHEMA = pa.schema(
-    [(name, _INSTANT) for name in ("run_at", "window_start", "window_end")]
+    [(name, INSTANT) for name in ("run_at", "window_start", "window_end")]
     + [(name, pa.string()) for name in ("monitor", "subject", "metric")]
     + [("value", pa.float64()), ("limit", pa.float64()), ("verdict", pa.string()), ("evidence", pa.string())]
 )

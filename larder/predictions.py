@@ -218,7 +218,7 @@ def _bounds(asked: pa.Table, stored: pa.Schema) -> list[Between]:
 
 def _nothing(wanted: Sequence[str] | None) -> pa.Table:
     types = {
-        "at": pa.timestamp("us", "UTC"),
+        "at": INSTANT,
         "row": pa.int32(),
         **dict.fromkeys(PREDICTED.values(), pa.float64()),
         "decision": pa.bool_(),
@@ -230,8 +230,7 @@ def _nothing(wanted: Sequence[str] | None) -> pa.Table:
 
 
 def _without_outcomes(predictions: pa.Table, others: Sequence[str]) -> pa.Table:
-    instant = pa.timestamp("us", "UTC")
-    added = {OUTCOME: pa.float64(), OUTCOME_KNOWN_AT: instant, LABEL_AT: instant} | {
+    added = {OUTCOME: pa.float64(), OUTCOME_KNOWN_AT: INSTANT, LABEL_AT: INSTANT} | {
         f"label_{name}": pa.string() for name in others
     }
     for name, dtype in added.items():

@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from larder.contracts.bundle import champions
 from larder.contracts.settings import Settings
 
 
@@ -16,7 +17,7 @@ class TableStatus:
     """A Delta table as it stands."""
 
     name: str
-    """`<layer>/<table>`, or `<table>`, below the lake's root."""
+    """The table's folder, relative to the lake."""
     version: int
     rows: int | None
     """None where the table's log does not count them."""
@@ -45,19 +46,14 @@ def status(settings: Settings) -> None:
 
 
 def stored_tables(lake: Path) -> Iterator[TableStatus]:
-    """Every Delta table one or two levels below a local lake, by name."""
+    """Every Delta table of a local lake, by name."""
     from deltalake import DeltaTable
 
-    from larder.versions.snapshot import row_count
+    from larder.versions.snapshot import row_count, table_names
 
-    for log in sorted([*lake.glob("*/_delta_log"), *lake.glob("*/*/_delta_log")]):
-        table = DeltaTable(log.parent)
-        yield TableStatus(str(log.parent.relative_to(lake)), table.version(), row_count(table))
-
-
-def champions(bundles: Path) -> list[tuple[str, str]]:
-    """(model, version) of every promoted model."""
-    return [(path.parent.name, path.read_text().strip()) for path in sorted(bundles.glob("*/champion"))]
+    for name in table_names(str(lake)):
+        table = DeltaTable(lake / name)
+        yield TableStatus(name, table.version(), row_count(table))
 
 
 def _redis_status(settings: Settings) -> str:

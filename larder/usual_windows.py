@@ -15,6 +15,7 @@ import pyarrow as pa
 from larder.contracts.monitoring import PREDICTION, Baseline, NumberBaseline, StringBaseline
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.distances import Distances, Floats, as_float32, number_distances, string_counts, string_distances
+from larder.offline.tables.kinds import INSTANT
 
 MOST_WINDOWS = 120
 """Looked at, evenly spread over training."""
@@ -103,7 +104,7 @@ def _highest(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def _windows(at: pa.ChunkedArray, length: timedelta, minimum_rows: int) -> list[Positions]:
     """Positions of the rows of each window."""
-    instants = at.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+    instants = at.cast(INSTANT).cast(pa.int64()).to_numpy()
     if not len(instants):
         return []
     numbers = (instants - instants.min()) // (length // timedelta(microseconds=1))

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from larder.contracts.ingestion import BRONZE_COLUMNS, ROW_NUMBER, SOURCE_FILE, RawTable
+from larder.contracts.ingestion import BRONZE_COLUMNS, CONTENT_HASH, ROW_NUMBER, SOURCE_FILE, RawTable
+from larder.offline.tables.delta_table import open_table
+from larder.offline.tables.rows import batches_of
 from larder.spark.session import session_options
 from pipelines.delta import Write, append, exists, last_version
 from pipelines.raw import RawFile
@@ -23,8 +24,8 @@ def ingested_hashes(uri: str) -> set[str]:
     """Content hashes of the files whose rows the table holds."""
     if not exists(uri):
         return set()
-    column = DeltaTable(uri).to_pyarrow_dataset().to_table(columns=["content_hash"])["content_hash"]
-    return set(column.unique().to_pylist())
+    batches = batches_of(open_table(uri), [CONTENT_HASH])
+    return {content_hash for batch in batches for content_hash in batch[CONTENT_HASH].unique().to_pylist()}
 
 
 def last_batch(uri: str) -> int:
@@ -70,7 +71,7 @@ def _rows(spark: SparkSession, files: Sequence[RawFile], header: Sequence[str], 
     content_hash = F.regexp_replace("_metadata.file_name", r"\.csv$", "")
     return text.withColumns(
         {
-            "content_hash": content_hash,
+            CONTENT_HASH: content_hash,
             SOURCE_FILE: names[content_hash],
             ROW_NUMBER: F.monotonically_increasing_id().bitwiseAND(F.lit(_ROW_IN_PARTITION)) + 1,
         }

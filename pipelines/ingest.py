@@ -21,6 +21,7 @@ from larder.contracts.tables import Lake
 from larder.erasure.raw_files import erased_files
 from larder.ledger import ledger_of
 from larder.lock import only_one_ingestion
+from larder.offline.tables.kinds import INSTANT
 from pipelines import bronze, silver
 from pipelines.delta import Write, append, exists, last_version, merge
 from pipelines.raw import RawFile, RefusedFile, checked_file
@@ -86,7 +87,7 @@ def ingest(
             known += len(whole) - len(new)
             taken |= {file.name: file.content_hash for file in new}
             results += _ingest_table(ingestion, raw, new, lake, spark, now)
-    _record_refused(refused, lake.quarantine(REFUSED_FILES), now)
+        _record_refused(refused, lake.quarantine(REFUSED_FILES), now)
     return IngestionResult(tuple(results), tuple(refused), known, taken)
 
 
@@ -211,5 +212,5 @@ def _record_refused(refused: Sequence[RefusedFile], uri: str, now: datetime) -> 
     listed = DeltaTable(uri).to_pyarrow_table(columns=columns).to_pylist() if exists(uri) else []
     rows = [asdict(file) for file in refused if asdict(file) not in listed]
     if rows:
-        refused_at = pa.array([now] * len(rows), pa.timestamp("us", tz="UTC"))
+        refused_at = pa.array([now] * len(rows), INSTANT)
         write_deltalake(uri, pa.Table.from_pylist(rows).append_column("refused_at", refused_at), mode="append")

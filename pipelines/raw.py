@@ -6,10 +6,11 @@ import os
 import shutil
 import tempfile
 import zipfile
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 
@@ -88,6 +89,13 @@ def raw_paths(folder: Path, tables: Sequence[RawTable]) -> dict[str, list[Path]]
     return raw_folder(folder, tables).by_table
 
 
+def listing_hash(paths: Mapping[str, Sequence[Path]]) -> str:
+    """Names, sizes and times of the files as one hash, without a look into them; empty when there is none."""
+    found = sorted((path, path.stat()) for group in paths.values() for path in group)
+    listing = "".join(f"{path}\n{status.st_size}\n{status.st_mtime_ns}\n" for path, status in found)
+    return hashlib.sha256(listing.encode()).hexdigest() if found else ""
+
+
 def given_paths(paths: Sequence[Path], tables: Sequence[RawTable]) -> dict[str, list[Path]]:
     """The named files by table. Raises ConfigurationError for a file that is absent or matches no table."""
     for path in paths:
@@ -115,7 +123,7 @@ def checked_file(path: Path, table: RawTable, *, root: Path, staging: Path) -> R
             content_hash = hashlib.file_digest(file, "sha256").hexdigest()
         staged = staging / f"{content_hash}.csv"
         contents = _stage(unpacked, table, staged, suffix=_plain(path).suffix)
-    except (LarderError, OSError, EOFError, zlib.error, zipfile.BadZipFile, pa.ArrowException) as problem:
+    except (LarderError, OSError, UnicodeDecodeError, pa.ArrowException) as problem:
         return RefusedFile(table.name, name, f"{name} {_sentence(problem)}")
     finally:
         unpacked.unlink(missing_ok=True)
@@ -151,22 +159,36 @@ def _stage(unpacked: Path, table: RawTable, staged: Path, *, suffix: str) -> Con
 
 
 def _unpack(path: Path, target: Path) -> None:
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-            if len(members) != 1:
-                raise InvalidDataError(f"holds {len(members)} files; pack each raw file by itself.")
-            with archive.open(members[0]) as source, open(target, "wb") as plain:
-                shutil.copyfileobj(source, plain)
-    elif path.suffix == ".gz":
-        with gzip.open(path) as source, open(target, "wb") as plain:
-            shutil.copyfileobj(source, plain)
-    else:
+    if path.suffix not in _PACKED:
         target.unlink(missing_ok=True)
         target.symlink_to(path.absolute())
+        return
+    try:
+        with _content(path) as source, open(target, "wb") as plain:
+            shutil.copyfileobj(source, plain)
+    except LarderError:
+        raise
+    except Exception as problem:  # of a damaged archive zipfile raises nearly anything, also IndexError
+        raise InvalidDataError(_sentence(problem)) from problem
+
+
+@contextmanager
+def _content(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
+    if path.suffix == ".gz":
+        with gzip.open(path) as source:
+            yield source
+        return
+    with zipfile.ZipFile(path) as archive:
+        members = [member for member in archive.infolist() if not member.is_dir()]
+        if len(members) != 1:
+            raise InvalidDataError(f"holds {len(members)} files; pack each raw file by itself.")
+        with archive.open(members[0]) as source:
+            yield source
 
 
 def _sentence(problem: Exception) -> str:
     if isinstance(problem, LarderError):
         return str(problem)
+    if isinstance(problem, RuntimeError):  # so zipfile tells of a password, or of a compression that it does not know
+        return f"cannot be unpacked ({problem}). Pack it with deflate and without a password, or as .gz."
     return f"cannot be unpacked or read ({problem}); it is damaged or cut off. Deliver it again."

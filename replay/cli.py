@@ -46,7 +46,7 @@ def replay(settings: Settings, start: str, until: str, policies: str, path: Path
     the labels say, labels mature, monitors run, models are retrained, released and rolled back.
 
     Everything is written below <state>/replay; nothing else is touched. The lake is prepared once for the same
-    times and incidents, then each policy lives through it.
+    times, incidents, raw files, features, ingestion and label, then each policy lives through it.
     """
     import msgspec
     from rich.console import Console
@@ -85,21 +85,30 @@ def _result(
 ) -> "Result":
     import msgspec
 
-    from replay.lake import STRETCHES
     from replay.result import Result
     from replay.worker import RESULT, Task
 
     folder = _folder(settings, begin, end, incidents)
-    prepared, state = folder / "prepared", folder / policy
-    task = Task(str(settings.state / "replay" / "source"), str(prepared), begin, end, tuple(incidents))
-    if not (prepared / STRETCHES).is_file():
-        _run(task, _own(settings, prepared))
+    source, prepared, state = settings.state / "replay" / "source", folder / "prepared", folder / policy
+    task = Task(str(source), str(prepared), begin, end, tuple(incidents))
+    _prepare(task, source, prepared, settings)
     _run(msgspec.structs.replace(task, policy=policy), _own(settings, state))
     return msgspec.json.decode((state / RESULT).read_bytes(), type=Result)
 
 
+def _prepare(task: "Task", source: Path, prepared: Path, settings: Settings) -> None:
+    """Make both lakes anew where they were made from other raw files or another use case: never taken for these."""
+    from replay.inputs import inputs_hash, is_made_from, mark, remove_unless_made_from
+
+    inputs = inputs_hash(settings)
+    if not is_made_from(prepared, inputs):
+        remove_unless_made_from(source, inputs)  # an ingestion that was interrupted goes on
+        _run(task, _own(settings, prepared))
+        mark(prepared, inputs)
+
+
 def _folder(settings: Settings, begin: datetime, end: datetime, incidents: "Sequence[Incident]") -> Path:
-    """One per time and incidents, so that what is prepared is never taken for something else."""
+    """One per time and incidents."""
     import msgspec
 
     digest = hashlib.sha256(msgspec.json.encode([begin, end, incidents])).hexdigest()[:8]

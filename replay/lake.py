@@ -28,7 +28,7 @@ from larder.versions.pins import name_of
 from larder.views import stored_views
 from larder.whole_file import write_whole
 from pipelines.ingest import ingest, place
-from pipelines.raw import provide_example, raw_paths
+from pipelines.raw import raw_paths
 from replay.deliveries import (
     ARRIVES_AT,
     OUT_OF_TURN,
@@ -64,7 +64,6 @@ class Stretch:
 
 def source_lake(settings: Settings, ingestion: Ingestion) -> None:
     """Ingest everything that there is, once, whenever it arrived; `settings` are those of the source lake."""
-    provide_example(ingestion, settings)
     paths = raw_paths(settings.raw, ingestion.raw)
     if not any(paths.values()):
         raise InvalidDataError(f"No raw file in {settings.raw} to replay. Put files there, or run `larder ingest`.")

@@ -11,13 +11,13 @@ import msgspec
 import pyarrow as pa
 from feast import FeatureStore
 
+from larder.contracts.clock import EPOCH
 from larder.contracts.objective import Objective
 from larder.contracts.plan import FeaturePlan, encoded
 from larder.contracts.settings import Settings
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.offline.conditions import Between, fulfilling
 from larder.online.compiled import FeatureRows, Status
-from larder.online.packed.types import EPOCH
 from larder.whole_file import write_whole
 from replay.day import Known
 from replay.history import Retrieval, as_requests, retrieval

@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from feast import FeatureStore
 
+from larder.contracts.clock import EPOCH, microseconds
 from larder.contracts.plan import FeaturePlan
 from larder.offline.history import events_of
 from larder.offline.reading import StoredRows
-from larder.online.packed.types import EPOCH, microseconds
 from monitoring.monitors.freshness import ViewState
 from replay.incidents import Incident, of_kind
 from replay.served import pinned_history

@@ -1,6 +1,5 @@
 """What need not wait for its hour: new raw files, and a retraining that the policy finds due."""
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from dagster import DefaultSensorStatus, RunRequest, SensorEvaluationContext, SkipReason, sensor
@@ -18,8 +17,11 @@ if TYPE_CHECKING:
 @sensor(job_name=STEP["ingest"].job, minimum_interval_seconds=60, default_status=DefaultSensorStatus.RUNNING)
 def new_raw_files(context: SensorEvaluationContext) -> RunRequest | SkipReason:
     """Ingest when a raw file came or changed since the last look."""
-    seen = raw_files(load_settings())
-    if seen is None or seen == context.cursor:
+    try:
+        seen = raw_files(load_settings())
+    except LarderError as problem:
+        return SkipReason(f"Raw files cannot be looked for: {problem}")
+    if seen in ("", context.cursor):
         return SkipReason("There is no raw file that was not there before.")
     context.update_cursor(seen)
     return RunRequest(run_key=seen)
@@ -37,14 +39,11 @@ def retraining_is_due(_: SensorEvaluationContext) -> RunRequest | SkipReason:
     return RunRequest(run_key=f"after {last}")
 
 
-def raw_files(settings: Settings) -> str | None:
-    """Names, sizes and times of the raw files as one hash; None when there is none."""
-    from pipelines.raw import raw_paths
+def raw_files(settings: Settings) -> str:
+    """The raw files as one hash; empty when there is none."""
+    from pipelines.raw import listing_hash, raw_paths
 
-    paths = raw_paths(settings.raw, declared("pipelines", Ingestion, settings).raw)
-    found = sorted((path, path.stat()) for group in paths.values() for path in group)
-    listing = "".join(f"{path}\n{status.st_size}\n{status.st_mtime_ns}\n" for path, status in found)
-    return hashlib.sha256(listing.encode()).hexdigest() if found else None
+    return listing_hash(raw_paths(settings.raw, declared("pipelines", Ingestion, settings).raw))
 
 
 def retraining_decision(settings: Settings) -> "tuple[Decision, str]":

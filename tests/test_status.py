@@ -1,6 +1,8 @@
 """What `larder status` shows of a lake."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,11 +13,16 @@ from larder.contracts.settings import load_settings
 from larder.status import TableStatus, status, stored_tables
 
 
-def test_tables_of_a_feast_repository_are_shown_like_those_in_layers(tmp_path: Path):
+def test_tables_are_shown_however_deep_they_lie(tmp_path: Path):
     write_deltalake(str(tmp_path / "trips"), pa.table({"number": [1, 2]}))
     write_deltalake(str(tmp_path / "silver" / "trips"), pa.table({"number": [1]}))
+    write_deltalake(str(tmp_path / "team" / "silver" / "trips"), pa.table({"number": [1, 2, 3]}))
 
-    assert list(stored_tables(tmp_path)) == [TableStatus("silver/trips", 0, 1), TableStatus("trips", 0, 2)]
+    assert list(stored_tables(tmp_path)) == [
+        TableStatus("silver/trips", 0, 1),
+        TableStatus("team/silver/trips", 0, 3),
+        TableStatus("trips", 0, 2),
+    ]
 
 
 def test_a_table_whose_files_have_no_statistics_is_shown_without_a_count(tmp_path: Path):
@@ -40,3 +47,9 @@ def _without_stats(action: str) -> str:
     found = json.loads(action)
     found.get("add", {}).pop("stats", None)
     return json.dumps(found)
+
+
+def test_who_serves_is_found_without_the_libraries_of_the_command_line():
+    code = "import sys; import larder.compute.champions; print(sorted({'larder.status', 'mlflow'} & {*sys.modules}))"
+
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -11,7 +11,6 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from larder.compute.definition import INSTANT
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.objective import Objective
 from larder.contracts.plan import FeaturePlan
@@ -21,6 +20,7 @@ from larder.evaluation import Outcomes, task_of
 from larder.leakage.auc import Gain, gain, ranking
 from larder.leakage.compare import FeatureLeakage, FeatureValues, Limits, feature_leakage, is_better
 from larder.leakage.service import ServiceColumns, gold_until, service_columns
+from larder.offline.tables.kinds import INSTANT
 from larder.versions.pins import version_to_read
 from training.labels import label_selection, read_labels
 from training.model import Columns, fit, predictions

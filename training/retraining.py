@@ -58,10 +58,6 @@ class Outcome:
     def version(self) -> Version | None:
         return self.run.version if self.run else None
 
-    @property
-    def has_passed(self) -> bool:
-        return self.run is not None and all(gate.passed for gate in self.run.gates)
-
 
 def retrain(
     settings: Settings,

@@ -3,12 +3,11 @@
 from feast import FeatureStore
 from feast.errors import FeatureViewNotFoundException
 
-from larder.contracts.bundle import bundle_plan, champion_bundle, read_files, read_manifest
+from larder.contracts.bundle import bundle_plan, champion_bundle, champions, read_files, read_manifest
 from larder.contracts.errors import LarderError
 from larder.contracts.plan import ViewPlan
 from larder.contracts.settings import Settings
 from larder.online.planning import stored_plan
-from larder.status import champions
 
 
 def starved_champions(store: FeatureStore, settings: Settings) -> list[str]:

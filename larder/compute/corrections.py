@@ -6,10 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from larder.compute.definition import INSTANT, WindowDefinition
+from larder.compute.definition import WindowDefinition
 from larder.compute.ranks import Integers, key_ranks
-from larder.compute.windows import window_features
+from larder.compute.windows import microseconds_of, window_features
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
+from larder.offline.tables.kinds import INSTANT
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def missing_rows(events: pa.Table, gold: pa.Table, definition: WindowDefinition,
 def _latest(gold: pa.Table, definition: WindowDefinition) -> pa.Table:
     """The last known row per key and instant."""
     ranks = key_ranks([gold], list(definition.keys)).of[0]
-    instants, known = _microseconds(gold[EVENT_TIMESTAMP]), _microseconds(gold[KNOWN_AT])
+    instants, known = microseconds_of(gold[EVENT_TIMESTAMP]), microseconds_of(gold[KNOWN_AT])
     order = np.lexsort((known, instants, ranks))
     is_last = (np.diff(ranks[order], append=-1) != 0) | (np.diff(instants[order], append=0) != 0)
     if len(order):
@@ -55,7 +56,7 @@ def _latest(gold: pa.Table, definition: WindowDefinition) -> pa.Table:
 def _positions(fresh: pa.Table, gold: pa.Table, definition: WindowDefinition) -> Integers:
     """Row of `gold` for each of `fresh`, -1 for none. Both hold each key and instant once."""
     ranks = key_ranks([fresh, gold], list(definition.keys)).of
-    instants = [_microseconds(table[EVENT_TIMESTAMP]) for table in (fresh, gold)]
+    instants = [microseconds_of(table[EVENT_TIMESTAMP]) for table in (fresh, gold)]
     times = np.unique(np.concatenate(instants))
     codes = [rank * len(times) + np.searchsorted(times, at) for rank, at in zip(ranks, instants, strict=True)]
     order = np.argsort(codes[1])
@@ -68,13 +69,13 @@ def _positions(fresh: pa.Table, gold: pa.Table, definition: WindowDefinition) ->
 
 
 def _known_at(fresh: pa.Table, gold: pa.Table, stored: Integers, run: Run) -> Integers:
-    instants = _microseconds(fresh[EVENT_TIMESTAMP])
+    instants = microseconds_of(fresh[EVENT_TIMESTAMP])
     is_backfill = np.ones(len(instants), dtype=bool)
     if run.previous is not None:
         is_backfill = (instants > run.previous) & (not run.is_live)
     known_at = np.where(is_backfill, instants, run.until)
     is_known = stored >= 0
-    known_at[is_known] = np.maximum(known_at[is_known], _microseconds(gold[KNOWN_AT])[stored[is_known]] + 1)
+    known_at[is_known] = np.maximum(known_at[is_known], microseconds_of(gold[KNOWN_AT])[stored[is_known]] + 1)
     return known_at
 
 
@@ -95,8 +96,3 @@ def _bits(values: pa.ChunkedArray) -> pa.Array:
     if pa.types.is_floating(array.type):
         return array.view(pa.int64() if array.type == pa.float64() else pa.int32())
     return array
-
-
-def _microseconds(instants: pa.ChunkedArray) -> Integers:
-    microseconds: Integers = instants.cast(INSTANT).cast(pa.int64()).to_numpy()
-    return microseconds

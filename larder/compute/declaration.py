@@ -12,8 +12,10 @@ from feast.type_map import feast_value_type_to_pa
 from feast.types import Float64, Int64, PrimitiveFeastType, from_value_type
 from feast.value_type import ValueType
 
-from larder.compute.definition import FUNCTIONS, INSTANT, MICROSECOND, WindowDefinition, WindowFeature
+from larder.compute.definition import FUNCTIONS, WindowDefinition, WindowFeature
+from larder.contracts.clock import MICROSECOND
 from larder.contracts.errors import ConfigurationError
+from larder.offline.tables.kinds import INSTANT
 from larder.views import feature_fields
 
 _COUNTS = ("count", "count_distinct")

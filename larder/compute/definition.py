@@ -3,15 +3,11 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pyarrow as pa
 
 FUNCTIONS = ("sum", "count", "mean", "min", "max", "stddev", "count_distinct", "last")
-INSTANT = pa.timestamp("us", tz="UTC")
-MICROSECOND = timedelta(microseconds=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -45,12 +41,11 @@ class WindowDefinition:
         """Columns of the source that the functions read, each once."""
         return tuple(dict.fromkeys(feature.column for feature in self.features))
 
+    def features_of(self, column: str) -> tuple[WindowFeature, ...]:
+        """Those that read this column, by name."""
+        return tuple(feature for feature in self.features if feature.column == column)
+
     @property
     def fingerprint(self) -> str:
         """Changes with everything that changes values; not with descriptions."""
         return hashlib.sha256(msgspec.json.encode(asdict(self), enc_hook=str)).hexdigest()[:16]
-
-
-def microseconds(instant: datetime) -> int:
-    """Since the epoch."""
-    return (instant - _EPOCH) // MICROSECOND

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from feast import StreamFeatureView
 
 from larder.compute.declaration import window_definition
-from larder.compute.definition import MICROSECOND, microseconds
-from larder.contracts.clock import Clock
+from larder.contracts.clock import MICROSECOND, Clock, microseconds
 from larder.contracts.errors import ConfigurationError
 
 if TYPE_CHECKING:

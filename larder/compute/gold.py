@@ -10,13 +10,14 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from larder.compute.corrections import Run
-from larder.compute.definition import WindowDefinition, microseconds
+from larder.compute.definition import WindowDefinition
 from larder.compute.events import EventSource, check_events
 from larder.compute.gold_files import commit_files
 from larder.compute.inputs import inputs_of
 from larder.compute.refresh_here import written_here
 from larder.compute.refresh_on_spark import ROWS_PER_TASK, written_on_spark
 from larder.compute.task import gold_schema
+from larder.contracts.clock import microseconds
 from larder.contracts.errors import ConfigurationError
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.gold import GoldPosition, check_windows, opened_gold, position_in

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from larder.compute.definition import WindowDefinition, microseconds
+from larder.compute.definition import WindowDefinition
 from larder.compute.events import EventSource
+from larder.contracts.clock import microseconds
 from larder.contracts.errors import LarderError
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.offline.tables.delta_table import open_table

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 
 from larder.compute.corrections import Run, missing_rows
-from larder.compute.definition import INSTANT, WindowDefinition
+from larder.compute.definition import WindowDefinition
 from larder.compute.gold_files import write_file
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
+from larder.offline.tables.kinds import INSTANT
 
 
 def refresh_task(

@@ -3,19 +3,19 @@
 An event enters a window at the first grid instant at or after it and leaves when the window has passed.
 """
 
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from larder.compute.definition import INSTANT, WindowDefinition, WindowFeature
-from larder.compute.functions import WindowStatistics
+from larder.compute.definition import WindowDefinition, WindowFeature
+from larder.compute.functions import Ranges, WindowStatistics
 from larder.compute.ranks import Integers, key_ranks, value_ranks
 from larder.compute.sliding import Axis, Events, Values, Windows, passed
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.tables import EVENT_TIMESTAMP
+from larder.offline.tables.kinds import INSTANT
 
 
 def window_features(
@@ -36,8 +36,8 @@ def window_features(
     events = _countable(events, definition, until)
     asked = _asked(also_at, definition, until)
     ranks = key_ranks([events, asked], list(definition.keys))
-    times = _microseconds(events[definition.timestamp])
-    ticks, asked_ticks = -(-times // definition.slide), _microseconds(asked[EVENT_TIMESTAMP]) // definition.slide
+    times = microseconds_of(events[definition.timestamp])
+    ticks, asked_ticks = -(-times // definition.slide), microseconds_of(asked[EVENT_TIMESTAMP]) // definition.slide
 
     lengths = sorted({feature.window for feature in definition.features})
     axis = _axis(np.concatenate([ticks, asked_ticks]), lengths[-1], ranks.distinct.num_rows, definition)
@@ -49,8 +49,8 @@ def window_features(
     instants = instants.take(is_wanted)
 
     features: dict[str, pa.Array] = {}
-    for column, wanted in groupby(sorted(definition.features, key=_column), key=_column):
-        features |= dict(_column_features(events[column], times, timeline, instants, list(wanted)))
+    for column in definition.columns:
+        features |= _column_features(events[column], times, timeline, instants, definition.features_of(column))
     return pa.table(
         {name: ranks.distinct[name].take(instants.ranks) for name in definition.keys}
         | {EVENT_TIMESTAMP: pa.array(instants.ticks * definition.slide).cast(INSTANT)}
@@ -58,18 +58,45 @@ def window_features(
     )
 
 
-def _countable(events: pa.Table, definition: WindowDefinition, until: int) -> pa.Table:
-    """Events that count by `until`, with keys of the declared type and floats of one zero and one NaN."""
+def canonical(events: pa.Table, definition: WindowDefinition) -> pa.Table:
+    """The events with keys of the declared type, UTC microseconds, and floats of one zero and one NaN."""
     columns = {name: events[name].cast(dtype) for name, dtype in definition.keys.items()}
     columns[definition.timestamp] = events[definition.timestamp].cast(INSTANT)
     for name in definition.columns:
         values = columns.get(name, events[name])
         columns[name] = _one_zero(values) if pa.types.is_floating(values.type) else values
-    is_complete = [pc.is_valid(columns[name]) for name in (*definition.keys, definition.timestamp)]
-    is_known = pc.less_equal(columns[definition.timestamp].cast(pa.int64()), until)
+    return pa.table({name: columns.get(name, events[name]) for name in events.column_names})
+
+
+def column_features(
+    values: pa.ChunkedArray, features: Sequence[WindowFeature], windows: Callable[[int], Ranges]
+) -> dict[str, pa.Array]:
+    """By name, features of one column, of which `values` holds those that count; `windows` gives those of a length."""
+    found: dict[str, pa.Array] = {}
+    for length in {feature.window for feature in features}:
+        statistics = WindowStatistics(values, windows(length))
+        for feature in features:
+            if feature.window == length:
+                # What a float cannot hold exactly is rounded; a whole number that does not fit is an error.
+                is_rounded = pa.types.is_floating(feature.dtype)
+                found[feature.name] = statistics.value(feature.function).cast(feature.dtype, safe=not is_rounded)
+    return found
+
+
+def microseconds_of(instants: pa.ChunkedArray) -> Integers:
+    """Since the epoch."""
+    microseconds: Integers = instants.cast(INSTANT).cast(pa.int64()).to_numpy()
+    return microseconds
+
+
+def _countable(events: pa.Table, definition: WindowDefinition, until: int) -> pa.Table:
+    """Events that count by `until`."""
+    events = canonical(events, definition)
+    is_complete = [pc.is_valid(events[name]) for name in (*definition.keys, definition.timestamp)]
+    is_known = pc.less_equal(events[definition.timestamp].cast(pa.int64()), until)
     for column in is_complete:
         is_known = pc.and_kleene(is_known, column)
-    return pa.table(columns).filter(is_known)
+    return events.filter(is_known)
 
 
 def _one_zero(values: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -83,11 +110,6 @@ def _asked(also_at: pa.Table | None, definition: WindowDefinition, until: int) -
         return schema.empty_table()
     asked = also_at.select([*definition.keys, EVENT_TIMESTAMP])
     return asked.filter(pc.less_equal(asked[EVENT_TIMESTAMP].cast(pa.int64()), until))
-
-
-def _microseconds(instants: pa.ChunkedArray) -> Integers:
-    microseconds: Integers = instants.cast(pa.int64()).to_numpy()
-    return microseconds
 
 
 def _axis(ticks: Integers, longest: int, keys: int, definition: WindowDefinition) -> Axis:
@@ -111,27 +133,14 @@ def _instants(timeline: Events, asked: Integers, lengths: list[int], axis: Axis)
     return Events(ranks, ticks, places)
 
 
-def _column(feature: WindowFeature) -> str:
-    return feature.column
-
-
-def _length(feature: WindowFeature) -> int:
-    return feature.window
-
-
 def _column_features(
-    column: pa.ChunkedArray, times: Integers, timeline: Events, instants: Events, features: list[WindowFeature]
-) -> Iterator[tuple[str, pa.Array]]:
+    column: pa.ChunkedArray, times: Integers, timeline: Events, instants: Events, features: Sequence[WindowFeature]
+) -> dict[str, pa.Array]:
     rows = np.flatnonzero(column.is_valid().to_numpy())
     rows = rows[_canonical_order(timeline.places[rows], times[rows], _sortable(column.take(rows)))]
-    values, events = column.take(rows), timeline.take(rows)
+    events = timeline.take(rows)
     end = passed(events.places, instants.places)
-    for length, alike in groupby(sorted(features, key=_length), key=_length):
-        statistics = WindowStatistics(values, Windows(events, instants, length, end))
-        for feature in alike:
-            # What a float cannot hold exactly is rounded; a whole number that does not fit is an error.
-            is_rounded = pa.types.is_floating(feature.dtype)
-            yield feature.name, statistics.value(feature.function).cast(feature.dtype, safe=not is_rounded)
+    return column_features(column.take(rows), features, lambda length: Windows(events, instants, length, end))
 
 
 def _canonical_order(places: Integers, times: Integers, values: Values) -> Integers:

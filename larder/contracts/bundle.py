@@ -128,6 +128,11 @@ def set_shadow(folder: Path, model: str, version: str | None) -> None:
         _point(folder / model / SHADOW, version)
 
 
+def champions(folder: Path) -> list[tuple[str, str]]:
+    """(model, version) of every promoted model, by model."""
+    return [(path.parent.name, path.read_text().strip()) for path in sorted(folder.glob(f"*/{CHAMPION}"))]
+
+
 def champion_version(folder: Path, model: str) -> str | None:
     """The version that serves; None when nothing was promoted."""
     return _pointed(folder / model / CHAMPION)

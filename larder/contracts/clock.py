@@ -1,11 +1,19 @@
-"""Where "now" comes from. Functions take a clock; none of them asks the system."""
+"""Where "now" comes from, and instants as numbers. Functions take a clock; none of them asks the system."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from larder.contracts.errors import ConfigurationError
 
 Clock = Callable[[], datetime]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def microseconds(instant: datetime) -> int:
+    """Since 1970; `instant` has a time zone."""
+    return (instant - EPOCH) // MICROSECOND
 
 
 def system_clock() -> datetime:

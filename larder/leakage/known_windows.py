@@ -7,16 +7,18 @@ run over the events known by then, and these differ from request to request, so 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import groupby, pairwise
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from larder.compute.definition import INSTANT, MICROSECOND, WindowDefinition, WindowFeature
-from larder.compute.functions import WindowStatistics
+from larder.compute.definition import WindowDefinition
 from larder.compute.ranks import Integers, value_ranks
+from larder.compute.windows import canonical, column_features, microseconds_of
+from larder.contracts.clock import MICROSECOND
 from larder.leakage.ranges import SeparateRanges, spread
 
 PAIRS_PER_RUN = 2_000_000
@@ -71,8 +73,8 @@ def windows_known_at(
     asked, past, events = _points(once, events, definition, at=at, known_at=known_at)
     is_held = pa.array(_is_held(asked, past, definition, ttl))
     features: dict[str, pa.ChunkedArray] = {}
-    for name, wanted in groupby(sorted(definition.features, key=_column), key=_column):
-        found = _column_features(events, name, asked, past, definition, list(wanted))
+    for name in definition.columns:
+        found = _column_features(events, name, asked, past, definition)
         features |= {feature: pc.if_else(is_held, found[feature], None) for feature in found.column_names}
     return pa.table({feature.name: features[feature.name] for feature in definition.features}).take(inverse)
 
@@ -89,6 +91,7 @@ def _points(
     requests: pa.Table, events: pa.Table, definition: WindowDefinition, *, at: str, known_at: str
 ) -> tuple[_Points, _Points, pa.Table]:
     """Requests; events that can count; and the rows of these."""
+    events = canonical(events, definition)
     having, asking = _keys(events, definition), _keys(requests, definition)
     numbers = asking.drop_nulls().unique().with_row_index("")
     keys, asked_keys = (
@@ -98,9 +101,9 @@ def _points(
     is_used = pc.and_(events[definition.timestamp].is_valid(), events[known_at].is_valid()).to_numpy()
     rows = np.flatnonzero(is_used & keys.is_not_null().to_numpy())
     events = events.take(rows)
-    ticks = -(-_microseconds(events[definition.timestamp]) // definition.slide)
-    past = _Points(keys.gather(rows).to_numpy(), ticks, _microseconds(events[known_at]))
-    asked_at = _microseconds(requests[at])
+    ticks = -(-microseconds_of(events[definition.timestamp]) // definition.slide)
+    past = _Points(keys.gather(rows).to_numpy(), ticks, microseconds_of(events[known_at]))
+    asked_at = microseconds_of(requests[at])
     # No event has the key of a request that lacks a part of it.
     asked = _Points(asked_keys.fill_null(-1).to_numpy(), asked_at // definition.slide, asked_at)
     return asked, past, events
@@ -113,32 +116,28 @@ def _keys(table: pa.Table, definition: WindowDefinition) -> pl.DataFrame:
 
 
 def _column_features(
-    events: pa.Table,
-    name: str,
-    asked: _Points,
-    past: _Points,
-    definition: WindowDefinition,
-    wanted: list[WindowFeature],
+    events: pa.Table, name: str, asked: _Points, past: _Points, definition: WindowDefinition
 ) -> pa.Table:
     """All functions of one column, which ignore its nulls; one row per request."""
     rows = np.flatnonzero(events[name].is_valid().to_numpy())
     # Of equal times the greater value is the last, as in gold.
-    ties, times = value_ranks(events[name].take(rows)), _microseconds(events[definition.timestamp])[rows]
+    ties, times = value_ranks(events[name].take(rows)), microseconds_of(events[definition.timestamp])[rows]
     rows = rows[np.lexsort((ties, times, past.keys[rows]))]
     values, own = events[name].take(rows), past.take(rows)
+    wanted = definition.features_of(name)
     schema = pa.schema([(feature.name, feature.dtype) for feature in wanted])
     parts = [schema.empty_table()]
     for pairs in _pairs(asked, own, max(feature.window for feature in wanted)):
-        ends = np.cumsum(np.bincount(pairs.request, minlength=pairs.asked))
         ages = asked.ticks[pairs.requests][pairs.request] - own.ticks[pairs.event]
-        copies = values.take(pairs.event)
-        columns: dict[str, pa.ChunkedArray] = {}
-        for length, alike in groupby(sorted(wanted, key=_length), key=_length):
-            inside = np.bincount(pairs.request[ages < length], minlength=pairs.asked)
-            statistics = WindowStatistics(copies, SeparateRanges(ends - inside, ends))
-            columns |= {feature.name: statistics.value(feature.function).cast(feature.dtype) for feature in alike}
+        columns = column_features(values.take(pairs.event), wanted, partial(_ranges, pairs, ages))
         parts.append(pa.table(columns).select(schema.names))
     return pa.concat_tables(parts)
+
+
+def _ranges(pairs: _Pairs, ages: Integers, length: int) -> SeparateRanges:
+    """Each request's window of a length over the events of its pairs, of which `ages` tells the ticks since."""
+    ends = np.cumsum(np.bincount(pairs.request, minlength=pairs.asked))
+    return SeparateRanges(ends - np.bincount(pairs.request[ages < length], minlength=pairs.asked), ends)
 
 
 def _is_held(
@@ -189,16 +188,3 @@ def _pairs(asked: _Points, past: _Points, reach: int | None) -> Iterator[_Pairs]
         event = spread(begin[chosen], sizes)
         is_known = past.known_at[event] <= np.repeat(asked.known_at[chosen], sizes)
         yield _Pairs(chosen, np.repeat(np.arange(stop - start), sizes)[is_known], event[is_known])
-
-
-def _column(feature: WindowFeature) -> str:
-    return feature.column
-
-
-def _length(feature: WindowFeature) -> int:
-    return feature.window
-
-
-def _microseconds(instants: pa.ChunkedArray) -> Integers:
-    microseconds: Integers = instants.cast(INSTANT).cast(pa.int64()).to_numpy()
-    return microseconds

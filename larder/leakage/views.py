@@ -20,8 +20,10 @@ from larder.offline.lake import lake_root
 from larder.offline.pins import pinned_for_retrieval
 from larder.offline.reading import read_history
 from larder.offline.source import DeltaSource
+from larder.offline.tables.columns import columns_by_name
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.gold import GoldPosition, gold_position
+from larder.offline.tables.rows import rows_of
 from larder.versions.pins import version_to_read
 
 if TYPE_CHECKING:
@@ -129,7 +131,7 @@ def _events(
         definition.columns,
         definition.timestamp,
         column,
-        columns={name: column for column, name in source.field_mapping.items()},
+        columns=columns_by_name(source),
         version=position.source_version if pinned is None and position is not None else pinned,
     )
 
@@ -157,11 +159,10 @@ def _no_known_time(view: FeatureView, config: RepoConfig) -> str:
 def _later_columns(source: DeltaSource, at: str, config: RepoConfig) -> dict[str, float]:
     """Instants that mostly lie after the event timestamp `at`: perhaps one tells when a row was known."""
     table = open_table(source.table(config), source.pinned_version(config))
-    columns = {name: column for column, name in source.field_mapping.items()}
-    event_timestamp = columns.get(at, at)
+    event_timestamp = columns_by_name(source).get(at, at)
     schema = pa.schema(table.schema().to_arrow())
     instants = [field.name for field in schema if pa.types.is_timestamp(field.type) and field.type.tz is not None]
-    rows = pa.table(table.scan(columns=instants))
+    rows = rows_of(table, instants)
     is_later = {
         name: pc.fill_null(pc.greater(rows[name], rows[event_timestamp]), False)
         for name in instants

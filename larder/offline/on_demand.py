@@ -12,6 +12,7 @@ from feast.types import UnixTimestamp, from_value_type
 
 from larder.contracts.errors import InvalidDataError, MissingColumnsError
 from larder.offline.requests import check_instants
+from larder.offline.tables.kinds import INSTANT
 from larder.offline.types import declared
 from larder.views import by_name
 
@@ -132,4 +133,4 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
 
 def _python_instants(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Timestamps as UTC microseconds, which Arrow hands out as datetimes; nanoseconds would be pandas'."""
-    return column.cast(pa.timestamp("us", tz="UTC"), safe=False) if pa.types.is_timestamp(column.type) else column
+    return column.cast(INSTANT, safe=False) if pa.types.is_timestamp(column.type) else column

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import pyarrow as pa
 
+from larder.contracts.clock import EPOCH
 from larder.contracts.errors import InvalidDataError
 from larder.offline.conditions import Between, key_range, time_range
 from larder.offline.history import History
@@ -122,7 +123,7 @@ def _plain_type(dtype: pa.DataType, is_time: bool) -> pa.DataType:
 def instant_of(microseconds: int) -> datetime | None:
     """UTC; None where Python has no such year."""
     try:
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+        return EPOCH + timedelta(microseconds=microseconds)
     except OverflowError:
         return None
 

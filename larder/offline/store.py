@@ -28,6 +28,7 @@ from larder.offline.pulls import all_rows, check_file_source, file_columns, in_b
 from larder.offline.requests import instant_column, request_table
 from larder.offline.source import DeltaSource
 from larder.offline.sql import rows_of_query
+from larder.offline.tables.kinds import INSTANT
 from larder.offline.writing import append_to_source
 from larder.store_settings import StoreSettings
 
@@ -79,7 +80,7 @@ class DeltaOfflineStore(MonitoredOfflineStore):
         else:
             requests = request_table(entity_df)
         at = instant_column(requests)
-        engine = chosen_engine(config.offline_store, lookups)
+        engine = chosen_engine(config, lookups)
         on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
         check_request_keys(lookups, requests)
         check_request_columns(on_demand, requests)
@@ -194,7 +195,7 @@ def _beside(
 
 
 def _metadata(requests: pa.Table, at: str, references: list[str]) -> RetrievalMetadata:
-    bounds = pc.min_max(requests[at].cast(pa.timestamp("us", tz="UTC"), safe=False))
+    bounds = pc.min_max(requests[at].cast(INSTANT, safe=False))
     return RetrievalMetadata(
         features=references,
         keys=[name for name in requests.column_names if name != at],

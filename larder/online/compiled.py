@@ -14,12 +14,12 @@ from itertools import islice
 from operator import add, itemgetter
 from typing import Any, NamedTuple
 
+from larder.contracts.clock import microseconds
 from larder.contracts.plan import FeaturePlan, ViewPlan
 from larder.online.on_demand import REQUEST, OnDemand
 from larder.online.packed.keys import ViewKeys, entity_encoder, view_prefix
 from larder.online.packed.record import Layout
 from larder.online.packed.rows import RowLayout
-from larder.online.packed.types import microseconds
 from larder.online.request import request_parser
 
 

@@ -13,11 +13,12 @@ from feast.protos.feast.types.Value_pb2 import Map, MapKey, MapList, RepeatedVal
 from feast.type_map import NULL_TIMESTAMP_INT_VALUE, python_values_to_proto_values
 from feast.value_type import ValueType
 
+from larder.contracts.clock import EPOCH
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.plan import Feature, ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.online.packed.arrow_types import arrow_type
-from larder.online.packed.types import EPOCH, opened
+from larder.online.packed.types import opened
 
 EntityRow = tuple[EntityKey, Mapping[str, Value], datetime, datetime | None]
 StoredRow = tuple[datetime | None, dict[str, Value] | None]

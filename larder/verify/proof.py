@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from larder.contracts.clock import Clock
+from larder.contracts.clock import Clock, microseconds
 from larder.offline.history import History
 from larder.offline.reading import pinned
 from larder.online.contents import redis_keys, stored_records
-from larder.online.packed.types import microseconds
 from larder.online.position import Position, read_position
 from larder.online.writer import FUTURE_TOLERANCE
 from larder.verify.causes import Circumstances

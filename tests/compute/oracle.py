@@ -7,7 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from larder.compute.definition import INSTANT, WindowDefinition, WindowFeature
+from larder.compute.definition import WindowDefinition, WindowFeature
+from larder.offline.tables.kinds import INSTANT
 
 Event = dict[str, Any]
 MINUTE = 60_000_000

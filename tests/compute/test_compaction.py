@@ -15,7 +15,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from larder.compute.compaction import compact, put_together, small_files
-from larder.compute.definition import INSTANT, WindowDefinition, WindowFeature
+from larder.compute.definition import WindowDefinition, WindowFeature
 from larder.compute.events import EventSource
 from larder.compute.gold import refresh_gold
 from larder.compute.gold_files import commit_files
@@ -27,6 +27,7 @@ from larder.offline.history import History
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.gold import gold_position, is_untouched, opened_gold, position_in
 from larder.offline.tables.integrity import check_files
+from larder.offline.tables.kinds import INSTANT
 from larder.online.position import Position
 from larder.push.plan import push_plan
 from larder.versions.commits import RowChange, commits

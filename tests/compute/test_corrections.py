@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 
 from larder.compute.corrections import Run, missing_rows
-from larder.compute.definition import INSTANT, WindowDefinition, WindowFeature
+from larder.compute.definition import WindowDefinition, WindowFeature
 from larder.compute.task import gold_schema
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
 from larder.offline.join.latest import latest_at
+from larder.offline.tables.kinds import INSTANT
 
 VIEW = WindowDefinition(
     "shop_sales",

@@ -16,12 +16,12 @@ from pyspark.sql import SparkSession
 
 from larder.compute import materialize as materialization
 from larder.compute.cli import features
-from larder.compute.definition import INSTANT
 from larder.compute.job import Materialized, unserved
 from larder.contracts.errors import ConfigurationError, MissingTableError, OnlineStoreError
 from larder.contracts.settings import Settings, load_settings
 from larder.ledger import Act, ledger_of
 from larder.offline.tables.gold import COMPACTION
+from larder.offline.tables.kinds import INSTANT
 from larder.online.server import embedded
 from larder.online.server.connection import connect
 from larder.spark import session

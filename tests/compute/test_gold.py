@@ -11,7 +11,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import SparkSession
 
-from larder.compute.definition import INSTANT, WindowDefinition, WindowFeature
+from larder.compute.definition import WindowDefinition, WindowFeature
 from larder.compute.events import EventSource
 from larder.compute.gold import Refresh, refresh_gold
 from larder.contracts.errors import (
@@ -22,6 +22,7 @@ from larder.contracts.errors import (
     MissingTableError,
 )
 from larder.offline.tables.gold import gold_position
+from larder.offline.tables.kinds import INSTANT
 from larder.versions.commits import RowChange, commits
 
 VIEW = WindowDefinition(

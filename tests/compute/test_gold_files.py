@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from larder.compute.definition import INSTANT
 from larder.compute.gold_files import commit_files, write_file
 from larder.offline.tables.gold import GoldPosition, gold_position
+from larder.offline.tables.kinds import INSTANT
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 SCHEMA = pa.schema(

@@ -11,11 +11,13 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from larder.compute.corrections import Run, missing_rows
-from larder.compute.definition import INSTANT, WindowDefinition, WindowFeature, microseconds
+from larder.compute.definition import WindowDefinition, WindowFeature
 from larder.compute.events import EventSource
 from larder.compute.gold import refresh_gold
 from larder.compute.inputs import Inputs, inputs_of
+from larder.contracts.clock import microseconds
 from larder.offline.tables.gold import opened_gold, position_in
+from larder.offline.tables.kinds import INSTANT
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 MINUTE = 60_000_000

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from larder.compute.definition import FUNCTIONS, INSTANT, WindowDefinition, WindowFeature
+from larder.compute.definition import FUNCTIONS, WindowDefinition, WindowFeature
 from larder.compute.windows import window_features
+from larder.offline.tables.kinds import INSTANT
 from tests.compute.oracle import MINUTE, Event, definition, events_table, expected_rows
 
 Events: TypeAlias = SearchStrategy[list[Event]]

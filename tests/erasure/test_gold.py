@@ -8,13 +8,15 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from larder.compute.corrections import Run, missing_rows
-from larder.compute.definition import INSTANT, WindowDefinition, WindowFeature, microseconds
+from larder.compute.definition import WindowDefinition, WindowFeature
 from larder.compute.events import EventSource
 from larder.compute.gold import refresh_gold
+from larder.contracts.clock import microseconds
 from larder.erasure import tables
 from larder.erasure.subject import Key, Subject
 from larder.offline.history import History
 from larder.offline.tables.gold import gold_position
+from larder.offline.tables.kinds import INSTANT
 from larder.online.position import Position
 from larder.push.plan import push_plan
 

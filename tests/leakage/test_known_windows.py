@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from larder.compute.definition import FUNCTIONS, INSTANT, WindowDefinition, WindowFeature
+from larder.compute.definition import FUNCTIONS, WindowDefinition, WindowFeature
 from larder.compute.windows import window_features
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.leakage import known_windows
 from larder.leakage.known_windows import windows_known_at
 from larder.offline.history import History
 from larder.offline.join.as_of import as_of_join
+from larder.offline.tables.kinds import INSTANT
 from tests.compute.oracle import MINUTE, definition
 
 HOUR = 60 * MINUTE
@@ -88,23 +89,25 @@ def test_no_request_and_no_event_are_no_problem():
 
 EVERY = definition(
     *(
-        WindowFeature(f"{function}_{window}", "number", function, window, dtype)
+        WindowFeature(f"{column}_{function}_{window}", column, function, window, dtype)
+        for column in ("number", "whole")
         for window in (1, 12, 24)
         for function, dtype in [(name, pa.int64() if name.startswith("count") else pa.float64()) for name in FUNCTIONS]
     )
 )
 keys = st.sampled_from(["a", "b", None])
 ticks = st.integers(0, 60).map(lambda tick: tick * 3 * MINUTE)
-pasts = st.lists(
-    st.tuples(keys, ticks, st.sampled_from([1.0, 2.5, None]), st.one_of(st.none(), ticks)), min_size=1, max_size=12
-)
+floats = st.sampled_from([1.0, 2.5, 0.0, -0.0, float("nan"), None])
+wholes = st.sampled_from([3, 2**53 + 1, None])  # the second is no float64
+pasts = st.lists(st.tuples(keys, ticks, floats, st.one_of(st.none(), ticks), wholes), min_size=1, max_size=12)
 asked = st.lists(st.tuples(keys, ticks), min_size=1, max_size=6)
 
 
 @settings(max_examples=60, deadline=None)
 @given(pasts, asked, st.sampled_from([None, timedelta(minutes=30), timedelta(hours=5)]), st.sampled_from([1, 5, 1000]))
 def test_the_answer_is_that_of_one_run_over_what_had_arrived(past, instants, ttl, pairs_per_run):
-    table, wanted = events(*past), requests(*instants)
+    wholes = pa.array([row[-1] for row in past], pa.int64())
+    table, wanted = events(*(row[:-1] for row in past)).append_column("whole", wholes), requests(*instants)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(known_windows, "PAIRS_PER_RUN", pairs_per_run)
@@ -116,7 +119,7 @@ def test_the_answer_is_that_of_one_run_over_what_had_arrived(past, instants, ttl
 
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:
     """Sums may be added up in another order."""
-    return {name: None if value is None else round(value, 9) for name, value in row.items()}
+    return {name: None if value is None else f"{value:.9g}" for name, value in row.items()}
 
 
 def _one_run(table: pa.Table, request: dict[str, Any], view: WindowDefinition, ttl: timedelta | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from feast.value_type import ValueType
 from larder.compute import Statistic, windowed
 from larder.compute.declaration import window_definition
 from larder.compute.windows import window_features
-from larder.contracts.errors import ConfigurationError
+from larder.contracts.errors import ConfigurationError, MissingTableError
 from larder.contracts.tables import KNOWN_AT
 from larder.leakage.service import ServiceColumns, gold_until, service_columns
 from larder.offline import DeltaSource
@@ -204,6 +204,27 @@ def test_the_same_column_for_both_times_is_known_from_the_event_on(folder: Path)
 
     assert found.unknown == {}
     assert three(found, "weight_kg") == ([2.0], [2.0], [2.0])
+
+
+def test_a_name_that_two_columns_of_the_source_have_is_refused(folder: Path):
+    write_repairs(folder)
+    twice = {"repaired_at": "done_at", "told_at": "done_at"}
+    store = applied(folder, repairs_view("booked_at", created_timestamp_column="repaired_at", field_mapping=twice))
+    write_gold(folder, store)
+
+    with pytest.raises(ConfigurationError, match="'done_at' to two columns"):
+        columns(store, [7])
+
+
+def test_a_file_that_is_missing_where_a_known_time_is_looked_for_is_named(folder: Path):
+    write_repairs(folder)
+    store = applied(folder, repairs_view("booked_at"))
+    write_gold(folder, store)
+    [file] = (folder / "lake" / "silver" / "repairs").glob("*.parquet")
+    file.unlink()
+
+    with pytest.raises(MissingTableError, match=file.name):
+        columns(store, [7])
 
 
 def test_request_time_features_are_computed_from_each_of_the_joins(folder: Path):

@@ -1,7 +1,7 @@
 import pyarrow as pa
 import redis
 
-from larder.online.contents import count_entities, delete_project, delete_view, read_view
+from larder.online.contents import count_entities, delete_view, read_view
 from larder.online.position import Position, read_position, write_position
 from larder.online.writer import write_records
 from tests.online.rows import NOON, at, view, visits
@@ -48,11 +48,11 @@ def test_entities_are_counted_per_view(redis_client: redis.Redis) -> None:
     assert count_entities(redis_client, "shop", "visit") == 0
 
 
-def test_deleting_project_b_leaves_project_ab(redis_client: redis.Redis) -> None:
+def test_deleting_a_view_of_project_b_leaves_that_of_project_ab(redis_client: redis.Redis) -> None:
     for project in ("b", "ab", "ba", "b*", "b:6"):
         write_records(redis_client, view(), project, visits(("ann", 0, 0, 1.0)))
 
-    delete_project(redis_client, "b")
+    delete_view(redis_client, "b", "visits")
 
     assert [count_entities(redis_client, name, "visits") for name in ("b", "ab", "ba", "b*", "b:6")] == [0, 1, 1, 1, 1]
 

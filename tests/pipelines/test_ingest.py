@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,12 +12,14 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingTableError
+from larder.contracts.errors import BusyError, ConfigurationError, InvalidDataError, MissingTableError
 from larder.contracts.ingestion import Ingestion
 from larder.ledger import Act, Entry, Ledger, ledger_of
+from larder.lock import only_one_ingestion
 from pipelines import ingest as module
 from pipelines.ingest import IngestionResult
 from pipelines.ledger_entries import ingestion_entry
+from pipelines.raw import RefusedFile
 from tests.pipelines.conftest import SHOP, Project, new_project
 
 HEADER = "order,customer,quantity,price,status,placed_at,note"
@@ -246,6 +249,24 @@ def test_a_refused_file_is_listed_once_with_its_reason(history: History):
     assert row[:2] == ("customers", "customers_bad.csv")
     assert "lacks the columns ['country']" in row[2] and "has ['customer', 'nation']" in row[2]
     assert [len(result.refused_files) for result in (history.first, history.late, history.again)] == [1, 1, 1]
+
+
+def test_refused_files_are_recorded_while_no_other_ingestion_can_run(
+    tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+):
+    shop = new_project(SHOP, spark, tmp_path)
+    shop.put("customers.csv", "nothing")
+    refused = list[int]()
+
+    def record(files: Sequence[RefusedFile], *_: object) -> None:
+        refused.append(len(files))
+        with pytest.raises(BusyError), only_one_ingestion(shop.settings.state):
+            pass
+
+    monkeypatch.setattr(module, "_record_refused", record)
+    shop.ingest()
+
+    assert refused == [1]
 
 
 def recorded(history: History, folder: Path, *results: IngestionResult) -> list[Entry]:

@@ -95,6 +95,17 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path: Path):
     assert refused.reason.endswith("it is damaged or cut off. Deliver it again.")
 
 
+def test_a_file_with_a_damaged_column_name_is_refused(tmp_path: Path):
+    path = tmp_path / "orders.parquet"
+    pq.write_table(pa.table({"order": [1], "price": [2]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"price", b"pric\xff"))
+
+    refused = _checked(path)
+
+    assert isinstance(refused, RefusedFile)
+    assert refused.reason.endswith("it is damaged or cut off. Deliver it again.")
+
+
 def test_a_file_without_a_declared_column_is_refused(tmp_path: Path):
     pq.write_table(pa.table({"order": [1], "cost": [2]}), tmp_path / "orders.parquet")
 

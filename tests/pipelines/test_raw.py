@@ -71,6 +71,34 @@ def test_a_packed_file_cut_in_the_middle_is_refused(tmp_path: Path, staging: Pat
 
 
 @pytest.mark.parametrize(
+    ("compression", "at", "byte", "reason"),
+    [
+        (zipfile.ZIP_STORED, 6, 1, "is encrypted, .* without a password"),
+        (zipfile.ZIP_STORED, 8, 9, "compression method is not supported.* with deflate"),
+        (zipfile.ZIP_LZMA, 45, 0xFF, "it is damaged"),
+        (zipfile.ZIP_STORED, 30, 0xFF, "it is damaged"),
+    ],
+)
+def test_an_archive_that_python_cannot_unpack_is_refused(
+    tmp_path: Path, staging: Path, compression: int, at: int, byte: int, reason: str
+):
+    path = tmp_path / "orders.csv.zip"
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("\u00f6rders.csv", "order,price\n1,2\n" * 50)
+    odd = bytearray(path.read_bytes())
+    # Of the local header: flags, method, parameters of the compression, name. The first two are also in the directory.
+    odd[at] = byte
+    if at < 10:
+        odd[odd.rindex(b"PK\1\2") + at + 2] = byte
+    path.write_bytes(odd)
+
+    refused = _checked(path, staging)
+
+    assert isinstance(refused, RefusedFile)
+    assert re.search(reason, refused.reason)
+
+
+@pytest.mark.parametrize(
     "content",
     ["order,price\n1,2\n2,19", 'order,price\n1,"2\n3"', 'order,price\n19" screen,2\n', 'order,price\n19" screen,2'],
 )

@@ -8,12 +8,12 @@ import pyarrow as pa
 import redis
 from feast import FeatureStore
 
+from larder.contracts.clock import EPOCH
 from larder.contracts.plan import FeaturePlan, ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import history_of
 from larder.offline.reading import read_history
 from larder.online.compiled import FeatureRows
-from larder.online.packed.types import EPOCH
 from larder.online.reader import FeatureReader
 from larder.online.writer import write_records
 from replay.served import Requests

@@ -41,6 +41,14 @@ def test_a_changed_file_and_one_more_ask_again_with_another_key(settings: Settin
     assert None not in (first, changed, added) and len({first, changed, added}) == 3
 
 
+def test_without_a_raw_folder_a_look_is_skipped_with_the_reason(settings: Settings):
+    settings.raw.rmdir()
+
+    answer = new_raw_files(build_sensor_context())
+
+    assert isinstance(answer, SkipReason) and "There is no folder" in str(answer.skip_message)
+
+
 def test_no_file_and_files_of_no_table_ask_for_nothing(settings: Settings):
     assert asked(None) == (None, None)
 

@@ -37,11 +37,9 @@ class Watch:
 class ReleaseState:
     line: tuple[str, ...] = ()
     """Versions in order of succession, the champion last. A rollback shortens it to the version gone back to."""
-    champion_since: datetime | None = None
     entry: str | None = None
     """Hash of the entry that made the champion."""
     under_way: Shadow | Watch | None = None
-    trainings: tuple[datetime, ...] = ()
 
     @property
     def champion(self) -> str | None:
@@ -75,10 +73,6 @@ class ReleaseState:
         """Whether a release is under way; meanwhile no other begins."""
         return self.under_way is not None
 
-    @property
-    def last_training_at(self) -> datetime | None:
-        return self.trainings[-1] if self.trainings else None
-
 
 def release_state(ledger: Ledger, model: str) -> ReleaseState:
     """What the entries about `<model>/<version>` come to."""
@@ -92,10 +86,6 @@ def release_state(ledger: Ledger, model: str) -> ReleaseState:
 def history(ledger: Ledger, model: str) -> list[Service]:
     """Which version served when, in order; without gaps, each instant belonging to one version."""
     return services(ledger.entries(subject=model))
-
-
-def _after_training(state: ReleaseState, entry: Entry) -> ReleaseState:
-    return replace(state, trainings=(*state.trainings, entry.at))
 
 
 def _after_shadow(state: ReleaseState, entry: Entry) -> ReleaseState:
@@ -131,11 +121,10 @@ def _after_confirmation(state: ReleaseState, entry: Entry) -> ReleaseState:
 
 def _serving(state: ReleaseState, entry: Entry, line: tuple[str, ...], watch: Watch | None) -> ReleaseState:
     """A new champion ends whatever was under way."""
-    return replace(state, line=line, champion_since=entry.at, entry=entry.hash, under_way=watch)
+    return replace(state, line=line, entry=entry.hash, under_way=watch)
 
 
 _AFTER: dict[Act, Callable[[ReleaseState, Entry], ReleaseState]] = {
-    Act.TRAINING: _after_training,
     Act.SHADOW: _after_shadow,
     Act.REJECTION: _after_rejection,
     Act.PROMOTION: _after_promotion,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from larder.offline.join.shares import stored_bytes
 from larder.offline.lookup import Lookup
 
 if TYPE_CHECKING:
+    from feast.repo_config import RepoConfig
     from pyspark.sql import SparkSession
 
 GIGABYTE = 1e9
@@ -37,10 +39,10 @@ class Engine(Choice):
     features_as_of: Callable[..., dict[str, pa.ChunkedArray]]
 
 
-def chosen_engine(config: Any, lookups: Sequence[Lookup]) -> Engine:
-    """The engine that `config`, a DeltaOfflineStoreConfig, names; with `auto` by the bytes that may be read."""
+def chosen_engine(config: "RepoConfig", lookups: Sequence[Lookup]) -> Engine:
+    """The engine that `config.offline_store` names; with `auto` by the bytes that may be read."""
     tables = {lookup.history.table: lookup.history for lookup in lookups}
-    choice = choice_of(config, lambda: sum(stored_bytes(history) for history in tables.values()))
+    choice = choice_of(config.offline_store, lambda: sum(stored_bytes(history) for history in tables.values()))
     if choice.name == "embedded":
         return Engine(choice.name, choice.reason, embedded.features_as_of)
     if not find_spec("pyspark"):
@@ -48,11 +50,14 @@ def chosen_engine(config: Any, lookups: Sequence[Lookup]) -> Engine:
             "offline_store.engine is 'spark', but pyspark is not installed. Install `larder[spark]`, or set the engine "
             "to 'embedded' or 'auto' in feature_store.yaml."
         )
-    return Engine(choice.name, choice.reason, partial(spark.features_as_of, session=_session))
+    session = partial(_session, config.repo_path)
+    return Engine(choice.name, choice.reason, partial(spark.features_as_of, session=session))
 
 
 def choice_of(config: Any, size: Callable[[], int]) -> Choice:
-    """What `config` says; with `auto` by `size`, the bytes of history that may be read, asked for only then."""
+    """What `config`, a DeltaOfflineStoreConfig, says; with `auto` by `size`, the bytes of history that may be read,
+    asked for only then.
+    """
     if config.engine != "auto":
         return Choice(config.engine, "offline_store.engine says so")
     gigabytes = size() / GIGABYTE
@@ -66,8 +71,8 @@ def choice_of(config: Any, size: Callable[[], int]) -> Choice:
     )
 
 
-def _session() -> "SparkSession":
+def _session(near: Path | None) -> "SparkSession":
     from larder.contracts.settings import load_settings
     from larder.spark.session import spark_session
 
-    return spark_session(load_settings(), app_name="larder-offline")
+    return spark_session(load_settings(near=near), app_name="larder-offline")

@@ -3,6 +3,7 @@
 Entity rows are checked before Feast converts them: it would read 7.5 as entity 7.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -28,6 +29,9 @@ Columns = Mapping[str, Any]
 
 EntityRows = list[dict[str, Any]] | Columns
 Features: TypeAlias = "list[str] | FeatureService"
+
+_WHOLE = re.compile(r"[+-]?\d{1,20}")
+"""Text of an integer that may fit into 64 bits; Python refuses to read one of thousands of digits."""
 
 
 def check_storable(view: FeatureView, entities: Sequence[Entity]) -> None:
@@ -144,10 +148,12 @@ def _is_integer_of(bits: int) -> Callable[[Any], bool]:
     def is_fit(value: Any) -> bool:
         """Integers, and floats and text that are one: a column of integers with a null is a column of floats."""
         if isinstance(value, str):
-            is_whole = value.strip().lstrip("+-").isdecimal()
+            is_whole = _WHOLE.fullmatch(value.strip()) is not None
+        elif isinstance(value, float | np.floating):
+            is_whole = value.is_integer()
         else:
-            is_whole = isinstance(value, int | float | np.integer | np.floating) and float(value).is_integer()
-        return is_whole and not isinstance(value, bool) and -bound <= int(value) < bound
+            is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        return is_whole and -bound <= int(value) < bound
 
     return is_fit
 

@@ -6,11 +6,12 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from larder.contracts.clock import microseconds
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.plan import Feature
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.tables.kinds import INSTANT, has_overflowed, in_utc, is_bytes, is_list, is_same_kind, is_text, parts
-from larder.online.packed.types import BLOBS, INSTANTS, LISTS, MAPS, TEXTS, element_type, microseconds, opened
+from larder.online.packed.types import BLOBS, INSTANTS, LISTS, MAPS, TEXTS, element_type, opened
 
 _PLAIN = {
     "float64": pa.float64(),

@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
+from larder.contracts.clock import microseconds
 from larder.contracts.errors import ConfigurationError, InvalidDataError
 from larder.contracts.plan import ViewPlan
-from larder.online.packed.types import microseconds
 from larder.online.request import wrong_type
 
 KEY_LETTERS = {"string": "s", "bytes": "b", "int32": "i", "int64": "i", "unix_timestamp": "t"}
@@ -43,6 +43,11 @@ def view_prefix(project: str, view: str) -> bytes:
 
 def project_prefix(project: str) -> bytes:
     return b"larder:" + _delimited(project)
+
+
+def versions_pattern(project: str, view: str) -> bytes:
+    """A pattern that the keys of all versions of a view match, and those of other views may: `view_in` tells them."""
+    return project_prefix(project) + b"*:%b*" % quote(view, safe="").encode()
 
 
 def view_in(key: bytes, project: str) -> str:

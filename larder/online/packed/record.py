@@ -8,11 +8,10 @@ from zlib import crc32
 from larder.contracts.errors import ConfigurationError, DamagedRecordError, SchemaMismatchError
 from larder.contracts.plan import ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.online.packed.types import EPOCH, FIXED_CODES, INSTANTS, POSSIBLE, cell_decoder, instant, is_storable
+from larder.online.packed.types import FIXED_CODES, INSTANTS, POSSIBLE, cell_decoder, instant, is_storable
 
 __all__ = [
     "CHECKSUM",
-    "EPOCH",
     "HEADER",
     "MAGIC",
     "MAX_BYTES",

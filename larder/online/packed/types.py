@@ -6,13 +6,13 @@ Names of a struct's fields are percent-encoded, as in a URL. Free of Feast and A
 import sys
 from array import array
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import msgspec
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from larder.contracts.clock import EPOCH
 
 INSTANTS = ("unix_timestamp", "zoned_timestamp")
 """Microseconds since 1970, UTC."""
@@ -74,11 +74,6 @@ def cell_decoder(dtype: str) -> Decoder:
 def instant(count: int) -> datetime:
     """So many microseconds after 1970, UTC."""
     return EPOCH + timedelta(microseconds=count)
-
-
-def microseconds(instant: datetime) -> int:
-    """Since 1970; `instant` has a time zone."""
-    return (instant - EPOCH) // timedelta(microseconds=1)
 
 
 def _list(packed: Decoder, element: str, cell: bytes) -> list[Any]:

@@ -1,5 +1,6 @@
 """Which engine is chosen, and that a FeatureStore gives the same rows through either."""
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,3 +61,18 @@ def test_auto_chooses_by_the_bytes_that_may_be_read_and_says_so(tmp_path: Path, 
 
     assert job.engine.name == name
     assert job.engine.reason == f"0.0 GB of history, and Spark begins at {limit:g} GB"
+
+
+def test_spark_keeps_its_state_with_the_repository_and_not_where_it_was_called_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "repository").mkdir()
+    (tmp_path / "repository" / "feature_store.yaml").touch()
+    states = list[Path]()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("larder.spark.session.spark_session", lambda settings, **_: states.append(settings.state))
+
+    with contextlib.suppress(AttributeError):  # of a session that is None
+        retrieved(tmp_path / "repository", engine="spark").to_arrow()
+
+    assert states == [tmp_path / "repository" / ".larder"]

@@ -8,7 +8,7 @@ from redis.cluster import key_slot
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError
 from larder.contracts.plan import Feature, ViewPlan
-from larder.online.packed.keys import NULL_ENTITY, entity_encoder, project_prefix, view_prefix
+from larder.online.packed.keys import NULL_ENTITY, entity_encoder, view_prefix
 from tests.online.rows import NOON, view
 
 NAMES = st.text(min_size=1, max_size=6)
@@ -19,7 +19,6 @@ def test_no_view_of_any_project_is_a_prefix_of_another(a: str, b: str, c: str, d
     one, other = view_prefix(a, b), view_prefix(c, d)
 
     assert ((a, b) == (c, d)) == one.startswith(other)
-    assert (a == c) == one.startswith(project_prefix(c))
 
 
 @given(NAMES, NAMES)

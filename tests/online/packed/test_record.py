@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from larder.contracts.clock import EPOCH
 from larder.contracts.errors import ConfigurationError, LarderError, OnlineStoreError, SchemaMismatchError
 from larder.contracts.plan import Feature, ViewPlan
 from larder.online.packed.packing import packed_records, typed_rows
-from larder.online.packed.record import EPOCH, Layout
+from larder.online.packed.record import Layout
 from tests.online.packed.values import DTYPES, column, values_of
 from tests.online.rows import NOON, at, view
 

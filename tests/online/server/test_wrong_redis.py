@@ -10,7 +10,7 @@ import redis
 
 from larder.contracts.errors import OnlineStoreError
 from larder.online.compiled import Status
-from larder.online.contents import count_entities, delete_project
+from larder.online.contents import count_entities, delete_view
 from larder.online.packed.keys import view_prefix
 from larder.online.position import read_position
 from larder.online.reader import FeatureReader
@@ -43,7 +43,7 @@ def test_the_keys_of_another_application_are_left_alone(redis_client: redis.Redi
 
     write_records(redis_client, view(), "shop", visits(("ann", 0, 0, 1.0)))
     assert count_entities(redis_client, "shop", "visits") == 1
-    delete_project(redis_client, "shop")
+    delete_view(redis_client, "shop", "visits")
 
     assert {key: redis_client.get(key) for key in redis_client.scan_iter()} == others
 
