@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 from larder.contracts.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from feast import FeatureStore, FeatureView, Field
+    from feast import FeatureStore, FeatureView, Field, OnDemandFeatureView
+    from feast.base_feature_view import BaseFeatureView
 
 Source = TypeVar("Source")
 
@@ -17,12 +18,30 @@ def stored_views(store: "FeatureStore") -> "list[FeatureView]":
     return [*store.list_stream_feature_views(), *store.list_feature_views()]
 
 
+def is_stored(view: "BaseFeatureView") -> bool:
+    """Whether it is an on-demand view whose outputs are computed when its sources are written, and stored online."""
+    return bool(getattr(view, "write_to_online_store", False))
+
+
+def stored_on_demand_views(store: "FeatureStore") -> "list[OnDemandFeatureView]":
+    return [view for view in store.list_on_demand_feature_views() if is_stored(view)]
+
+
+def stored_outputs(name: str) -> str:
+    """What has to be said of an on-demand view that `is_stored`."""
+    return (
+        f"On-demand view {name!r} has write_to_online_store=True: get_online_features answers what was computed when "
+        "its sources were written, training computes it anew, and nothing compares the two. Take the option off, and "
+        "both compute it from the same values."
+    )
+
+
 def age_limit(view: "FeatureView") -> timedelta | None:
     """Age beyond which a value is withheld; None, Feast's zero too, means never.
 
     Raises ConfigurationError for a limit that no value can keep.
     """
-    # An on-demand view, which may have taken the name of a champion's view, has none.
+    # An on-demand view that is stored online has none.
     ttl: timedelta | None = getattr(view, "ttl", None)
     if ttl is not None and ttl < timedelta(0):
         raise ConfigurationError(

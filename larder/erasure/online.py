@@ -11,7 +11,7 @@ from larder.online.planning import stored_plan
 from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect
 from larder.online.store import configured_address, is_packed
 from larder.verify.entities import entity_decoder
-from larder.views import stored_views
+from larder.views import stored_on_demand_views, stored_views
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
@@ -34,7 +34,9 @@ class OnlineRecords:
             return
         self._client = connect(configured_address(config, settings), timeout_seconds=BULK_TIMEOUT_SECONDS)
         self._views = [
-            stored_plan(version, store.config) for view in stored_views(store) for version in _versions(view, store)
+            stored_plan(version, store.config)
+            for view in (*stored_views(store), *stored_on_demand_views(store))
+            for version in _versions(view, store)
         ]
 
     def of(self, subject: Subject) -> dict[str, list[bytes]]:

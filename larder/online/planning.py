@@ -63,14 +63,8 @@ def view_plan(view: FeatureView, entities: Sequence[Entity] = ()) -> ViewPlan:
     """The view as it lies in the online store; keys in alphabetical order, as Feast stores them.
 
     `entities` tell the key types of a view that was not yet applied. Raises ConfigurationError, naming the
-    field, for a type that the store cannot hold, and for an on-demand view that is to be stored.
+    field, for a type that the store cannot hold.
     """
-    if isinstance(view, OnDemandFeatureView) and view.write_to_online_store:
-        raise ConfigurationError(
-            f"On-demand view {view.name!r} has write_to_online_store=True, so serving would answer what was computed "
-            "once, and training what it computes anew. Take the option off and apply again: then both compute it from "
-            "the same values."
-        )
     types = {entity.join_key: from_value_type(entity.value_type) for entity in entities}
     types |= {column.name: column.dtype for column in view.entity_columns}
     types.pop(DUMMY_ENTITY_ID, None)

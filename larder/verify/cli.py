@@ -73,6 +73,7 @@ class Proof:
         from larder.online.store import packed_address
         from larder.registry import feature_store
         from larder.verify.views import verified_views
+        from larder.views import stored_on_demand_views, stored_outputs
 
         self.started = time.monotonic()
         self.settings = settings
@@ -80,6 +81,7 @@ class Proof:
         address = packed_address(store.config.online_store, settings)
         self.client = connect(address, timeout_seconds=BULK_TIMEOUT_SECONDS)
         self.views = verified_views(store)
+        self.not_compared = [stored_outputs(view.name) for view in stored_on_demand_views(store)]
         self._sample, self._seeds = sample, seeds
 
     def scope(self) -> "Scope":
@@ -169,6 +171,8 @@ def _conclude(proof: Proof, console: Console, views: "list[ViewComparison]") -> 
 
     instant = proof.settings.clock()
     print_comparison(console, views, title=f"Online = offline at {instant}?")
+    for said in proof.not_compared:
+        console.print(f"[yellow]{escape(said)}[/]", highlight=False)
     compared, different = sum(view.compared for view in views), sum(view.different for view in views)
     content = {"at": instant.isoformat(), "compared": compared, "different": different}
     seconds = round(time.monotonic() - proof.started, 2)

@@ -10,7 +10,7 @@ from larder.erasure.online import OnlineRecords
 from larder.erasure.subject import subject
 from tests.erasure.conftest import Erase
 from tests.online.rows import visits
-from tests.verify.shop import Shop, visits_view
+from tests.verify.shop import Shop, stored_on_demand_view, visits_view
 
 
 def test_an_entity_that_was_only_pushed_goes_from_redis(larder_erase: Erase, shop: Shop):
@@ -93,3 +93,24 @@ def test_records_of_every_version_of_a_view_go(
     assert answers() == [[1.0, None], [2.0, None]]
     assert "online view visits@v1" in said
     assert "There is nothing to erase" in larder_erase("user=b", "--yes").output
+
+
+@pytest.mark.filterwarnings("ignore:.*experimental:RuntimeWarning")
+def test_what_an_on_demand_view_stored_goes_and_apply_says_that_it_is_stored(
+    larder_erase: Erase, shop: Shop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("LARDER_CLOCK")  # Feast dates what it computes by the machine's clock
+    store = FeatureStore(config=shop.store.config)
+    store.apply([stored_on_demand_view()])
+    assert "'doubled' has write_to_online_store=True" in caplog.text
+    store.write_to_online_store("doubled", visits(("a", 0, 0, 2.0), ("b", 0, 0, 3.0)).to_pandas())
+    rows = [{"user": name} for name in ("a", "b")]
+
+    def answers() -> list[float | None]:
+        return list(store.get_online_features(["doubled:double"], rows).to_dict()["double"])
+
+    assert answers() == [4.0, 6.0]
+
+    larder_erase("user=b", "--yes")
+
+    assert answers() == [4.0, None]

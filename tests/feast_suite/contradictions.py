@@ -22,7 +22,7 @@ CONTRADICTIONS = {
         "reads values of an hour ago from a view with a ttl of five minutes: they are withheld"
     ),
     r"integration/materialization/.*test_odfv_write_methods": (
-        "stores what an on-demand view computes: refused, since training computes it anew"
+        "computes on demand from a value that is older than its view's ttl: it is withheld"
     ),
     r"online_store/.*test_entity_ttl_online_store": (
         "sets key_ttl_seconds, by which Redis drops whole entities: values are withheld by the ttl of their view"

@@ -10,7 +10,8 @@ import msgspec
 import pyarrow as pa
 import redis
 from deltalake import write_deltalake
-from feast import Entity, FeatureStore, FeatureView, Field
+from feast import Entity, FeatureStore, FeatureView, Field, OnDemandFeatureView
+from feast.on_demand_feature_view import on_demand_feature_view
 from feast.repo_config import RepoConfig
 from feast.types import Float64, String
 from feast.value_type import ValueType
@@ -48,6 +49,22 @@ def visits_view(**options: Any) -> FeatureView:
     )
     schema = [Field(name="user", dtype=String), Field(name="score", dtype=Float64)]
     return FeatureView(**{"name": "visits", "entities": [user], "source": source, "schema": schema} | options)
+
+
+def stored_on_demand_view() -> OnDemandFeatureView:
+    """`doubled`, twice the score, computed and stored when visits are written to Redis."""
+
+    @on_demand_feature_view(
+        sources=[visits_view()],
+        entities=[user],
+        schema=[Field(name="user", dtype=String), Field(name="double", dtype=Float64)],
+        mode="python",
+        write_to_online_store=True,
+    )
+    def doubled(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"double": [score and score * 2 for score in inputs["score"]]}
+
+    return doubled
 
 
 @dataclass(frozen=True)

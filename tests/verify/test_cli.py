@@ -21,7 +21,7 @@ from larder.offline import DeltaSource
 from larder.online.writer import write_records
 from larder.verify.cli import verify
 from tests.online.rows import visits
-from tests.verify.shop import Shop, shop_settings, visits_view
+from tests.verify.shop import Shop, shop_settings, stored_on_demand_view, visits_view
 
 
 @pytest.fixture
@@ -32,6 +32,16 @@ def settings(shop: Shop, tmp_path: Path) -> Settings:
 
 def called(settings: Settings, *options: str) -> Result:
     return CliRunner().invoke(verify, options, obj=settings)
+
+
+@pytest.mark.filterwarnings("ignore:.*experimental:RuntimeWarning")
+def test_what_an_on_demand_view_stores_is_said_not_to_be_compared(settings: Settings, shop: Shop):
+    shop.store.apply([stored_on_demand_view()])
+
+    result = called(settings)
+
+    assert result.exit_code == 0
+    assert "'doubled' has write_to_online_store=True" in " ".join(result.output.split())
 
 
 def test_equal_sides_end_well_and_leave_a_report(settings: Settings):

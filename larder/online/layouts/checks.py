@@ -42,11 +42,9 @@ def check_storable(view: FeatureView, entities: Sequence[Entity]) -> None:
 def check_registry(registry: Registry) -> None:
     """Raise ConfigurationError for the first of its views and services that cannot be served."""
     entities = [Entity.from_proto(entity) for entity in registry.entities]
-    on_demand = map(OnDemandFeatureView.from_proto, registry.on_demand_feature_views)
     for view in (
         *map(FeatureView.from_proto, registry.feature_views),
         *map(StreamFeatureView.from_proto, registry.stream_feature_views),
-        *(view for view in on_demand if view.write_to_online_store),
     ):
         check_storable(view, entities)
     for service in registry.feature_services:

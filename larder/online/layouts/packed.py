@@ -30,6 +30,7 @@ from larder.online.packed.types import instant
 from larder.online.planning import projected_plan, stored_plan
 from larder.online.server.health import require_fit_redis
 from larder.online.writer import write_records
+from larder.views import is_stored, stored_outputs
 
 LOGGER = logging.getLogger(__name__)
 LOOKUPS_KEPT = 256
@@ -140,6 +141,8 @@ class PackedLayout(OnlineStore):
         """Check that the kept views can be stored, then delete the data of the deleted ones."""
         for table in tables_to_keep:
             check_storable(table, entities_to_keep)
+            if is_stored(table):
+                LOGGER.warning("%s", stored_outputs(table.name))
         for table in tables_to_delete:
             delete_view(self._clients.bulk, config.project, table.name)
 

@@ -16,15 +16,9 @@ from feast.errors import FeatureViewNotFoundException
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from feast.types import Float64, String
+from feast.types import Float64
 
-from larder.contracts.errors import (
-    ConfigurationError,
-    InvalidDataError,
-    MissingKeyError,
-    OnlineStoreError,
-    SchemaMismatchError,
-)
+from larder.contracts.errors import InvalidDataError, MissingKeyError, OnlineStoreError, SchemaMismatchError
 from larder.contracts.settings import Settings
 from larder.online.server.embedded import online_address
 from tests.online import feast_shop
@@ -219,27 +213,3 @@ def test_a_singleton_is_computed_for_one_row_and_refused_for_several(store: Feat
     assert store.get_online_features(["doubled:double"], [ANN]).to_dict()["double"] == [8.0]
     with pytest.raises(InvalidDataError, match=r"'doubled' has singleton=True.*the request has 2"):
         store.get_online_features(["doubled:double"], [ANN, ANN])
-
-
-def test_an_on_demand_view_that_is_to_be_stored_is_refused_before_anything_is_applied(store: FeatureStore) -> None:
-    """Feast would answer what it once computed, and training what the values say."""
-
-    @on_demand_feature_view(
-        sources=[feast_shop.visits],
-        entities=[user],
-        schema=[Field(name="user_id", dtype=String), Field(name="double", dtype=Float64)],
-        mode="python",
-        write_to_online_store=True,
-    )
-    def doubled(row: dict[str, Any]) -> dict[str, Any]:
-        return {"double": [value and value * 2 for value in row["score"]]}
-
-    words = "'doubled' has write_to_online_store=True"
-    desired = store.registry.proto()
-    desired.on_demand_feature_views.append(doubled.to_proto())
-    with pytest.raises(ConfigurationError, match=words):
-        store._get_provider().plan_infra(store.config, desired)
-    with pytest.raises(ConfigurationError, match=words):
-        store.apply([doubled])
-    with pytest.raises(ConfigurationError, match=words):  # the registry of a team that comes from another store
-        store.get_online_features(["doubled:double"], [ANN])
