@@ -27,7 +27,7 @@ def stored_on_demand_views(store: "FeatureStore") -> "list[OnDemandFeatureView]"
     return [view for view in store.list_on_demand_feature_views() if is_stored(view)]
 
 
-def stored_outputs(name: str) -> str:
+def stored_outputs_warning(name: str) -> str:
     """What has to be said of an on-demand view that `is_stored`."""
     return (
         f"On-demand view {name!r} has write_to_online_store=True: get_online_features answers what was computed when "

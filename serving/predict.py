@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -51,25 +51,33 @@ class Predict:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Predictions for `{"rows": [...]}`; with `?explain=true` each one shows the features that the model saw."""
-        started = time.perf_counter()
         try:
-            response = await self._response(scope, receive)
+            response = await self.counted(self._response(scope, receive), unusable=422)
         except Exception as problem:
-            self.metrics.count_request(500, time.perf_counter() - started)
             await defect(problem)(scope, receive, send)
             raise  # into the server's log
-        self.metrics.count_request(response.status_code, time.perf_counter() - started)
         await response(scope, receive, send)
 
-    async def _response(self, scope: Scope, receive: Receive) -> Response:
+    async def counted(self, answer: Awaitable[Response], *, unusable: int) -> Response:
+        """The answer, or the error that a caller is told instead: with the status `unusable` for a request that cannot
+        be used. Raises what is a defect, which counts as 500."""
+        started = time.perf_counter()
         try:
-            return self._predicted(await json_body(scope, receive), is_explained=_is_explained(scope))
+            response = await answer
         except HTTPException as problem:
-            return http_error(problem)
+            response = http_error(problem)
         except InvalidDataError as problem:
-            return error_response(422, str(problem))
+            response = error_response(unusable, str(problem))
         except LarderError as problem:
-            return error_response(503, str(problem), RETRY_AFTER)
+            response = error_response(503, str(problem), RETRY_AFTER)
+        except Exception:
+            self.metrics.count_request(500, time.perf_counter() - started)
+            raise
+        self.metrics.count_request(response.status_code, time.perf_counter() - started)
+        return response
+
+    async def _response(self, scope: Scope, receive: Receive) -> Response:
+        return self._predicted(await json_body(scope, receive), is_explained=_is_explained(scope))
 
     def given(self, body: bytes) -> Given:
         """The champion's answer to `{"rows": [...]}`: logged, heard by the shadow and counted.

@@ -73,7 +73,7 @@ class Proof:
         from larder.online.store import packed_address
         from larder.registry import feature_store
         from larder.verify.views import verified_views
-        from larder.views import stored_on_demand_views, stored_outputs
+        from larder.views import stored_on_demand_views, stored_outputs_warning
 
         self.started = time.monotonic()
         self.settings = settings
@@ -81,7 +81,7 @@ class Proof:
         address = packed_address(store.config.online_store, settings)
         self.client = connect(address, timeout_seconds=BULK_TIMEOUT_SECONDS)
         self.views = verified_views(store)
-        self.not_compared = [stored_outputs(view.name) for view in stored_on_demand_views(store)]
+        self.not_compared = [stored_outputs_warning(view.name) for view in stored_on_demand_views(store)]
         self._sample, self._seeds = sample, seeds
 
     def scope(self) -> "Scope":

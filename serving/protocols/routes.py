@@ -1,6 +1,5 @@
 """The routes of TensorFlow Serving and of the Open Inference Protocol, beside this server's own."""
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,13 +9,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from larder.contracts.answer import Answer
-from larder.contracts.errors import InvalidDataError, LarderError
 from serving.body import json_body
 from serving.champion import CurrentChampion, Version
 from serving.predict import Given, Predict
 from serving.predictions import rendered
 from serving.protocols import open_inference, tensorflow
-from serving.responses import RETRY_AFTER, error_response, http_error, json_response
+from serving.responses import json_response
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Answering = Callable[[bytes], dict[str, Any]]
@@ -81,27 +79,13 @@ class Protocols:
         """As POST /predict, but what cannot be used is 400, as both protocols have it."""
 
         async def endpoint(request: Request) -> Response:
-            started = time.perf_counter()
-            try:
-                response = await self._response(answer, request)
-            except Exception:
-                self._predict.metrics.count_request(500, time.perf_counter() - started)
-                raise
-            self._predict.metrics.count_request(response.status_code, time.perf_counter() - started)
-            return response
+            return await self._predict.counted(self._response(answer, request), unusable=400)
 
         return endpoint
 
     async def _response(self, answer: Answering, request: Request) -> Response:
-        try:
-            self._require_served(request)
-            return json_response(answer(await json_body(request.scope, request.receive)))
-        except HTTPException as problem:
-            return http_error(problem)
-        except InvalidDataError as problem:
-            return error_response(400, str(problem))
-        except LarderError as problem:
-            return error_response(503, str(problem), RETRY_AFTER)
+        self._require_served(request)
+        return json_response(answer(await json_body(request.scope, request.receive)))
 
     async def _ready_model(self, request: Request) -> Response:
         self._require_served(request)

@@ -145,3 +145,5 @@ def test_a_release_that_outlasts_the_wait_for_outcomes_or_has_no_watch_is_fine(w
     late = shop_objective(label=replace(shop_objective().label, matures_after=timedelta(days=30)))
 
     require_outcomes_in_time(Release(patience=timedelta(days=40), watch=watch), late)
+    with pytest.raises(ConfigurationError, match="patience"):
+        require_outcomes_in_time(Release(patience=timedelta(days=30), watch=watch), late)

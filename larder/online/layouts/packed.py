@@ -30,7 +30,7 @@ from larder.online.packed.types import instant
 from larder.online.planning import projected_plan, stored_plan
 from larder.online.server.health import require_fit_redis
 from larder.online.writer import write_records
-from larder.views import is_stored, stored_outputs
+from larder.views import is_stored, stored_outputs_warning
 
 LOGGER = logging.getLogger(__name__)
 LOOKUPS_KEPT = 256
@@ -142,7 +142,7 @@ class PackedLayout(OnlineStore):
         for table in tables_to_keep:
             check_storable(table, entities_to_keep)
             if is_stored(table):
-                LOGGER.warning("%s", stored_outputs(table.name))
+                LOGGER.warning("%s", stored_outputs_warning(table.name))
         for table in tables_to_delete:
             delete_view(self._clients.bulk, config.project, table.name)
 
