@@ -14,13 +14,11 @@ from feast.utils import make_tzaware
 from pydantic import NonNegativeInt
 
 from larder.compute.compaction import compact
-from larder.compute.declaration import window_definition
 from larder.compute.gold import Refresh
 from larder.compute.job import FinishedJob, Materialized, materialized
 from larder.compute.ledger_entries import features_entry, unrecorded_rows
 from larder.compute.push import push_latest
 from larder.compute.refresh_on_spark import ROWS_PER_TASK
-from larder.compute.task import gold_schema
 from larder.compute.view import refresh_view
 from larder.contracts.settings import Settings, load_settings
 from larder.ledger import Ledger, ledger_of
@@ -87,9 +85,8 @@ class SparkFeatureEngine(ComputeEngine):
     def compact(self, view: FeatureView) -> None:
         """Put small files of the view's gold together where there are many; see `larder.compute.compaction`."""
         if isinstance(view, StreamFeatureView) and view.aggregations:
-            schema = gold_schema(window_definition(view))
             gold = history_of(view, self.repo_config).table
-            compact(gold, schema, from_files=self.repo_config.batch_engine.compact_from_files)
+            compact(gold, from_files=self.repo_config.batch_engine.compact_from_files)
 
     def _refresh(self, view: StreamFeatureView, start: datetime, until: datetime) -> Refresh:
         previous = gold_position(history_of(view, self.repo_config).table)

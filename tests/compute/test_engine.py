@@ -278,6 +278,29 @@ def test_gold_of_other_windows_than_declared_is_read_by_nobody(project: Project,
     assert store.get_historical_features(request, ["shop_sales:sales_10m"]).to_arrow()["sales_10m"].to_pylist() == [0]
 
 
+def test_gold_of_other_windows_than_declared_keeps_all_that_it_holds(
+    project: Project, history: dict[str, Seen]
+) -> None:
+    for minute in (50, 55):
+        project.sell(("A", f"10:{minute - 3}", 4.0))
+        project.materialized(f"10:{minute}")
+    table, file = f"{project.settings.lake}/gold/shop_sales", project.settings.feature_repo / "shopping.py"
+    declared, before = file.read_text(), in_order(DeltaTable(table).to_pyarrow_table())
+    try:
+        file.write_text(declared.replace(', Statistic("price", "count", "sales", "Sales")', ""))
+        run = CliRunner().invoke(features, ["--until", at("11:00").isoformat()], obj=project.settings)
+    finally:
+        file.write_text(declared)
+        materialization.apply_definitions(project.settings)
+
+    assert run.exit_code == 2 and "other windows" in run.output
+    assert in_order(DeltaTable(table).to_pyarrow_table()) == before
+
+
+def in_order(rows: pa.Table) -> pa.Table:
+    return rows.sort_by([(name, "ascending") for name in rows.column_names])
+
+
 def test_a_folder_without_definitions_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"feature_store\.yaml"):
         materialization.apply_definitions(load_settings({"LARDER_HOME": str(tmp_path)}))
