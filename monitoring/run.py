@@ -141,7 +141,9 @@ def _on_inputs(name: str, logged: Logged, monitor: InputMonitor) -> list[Finding
 
 def _skew(logged: Logged, recompute: Recompute) -> list[Finding]:
     answers = logged.answers
-    return [_nothing(logged, "skew")] if answers is None else skew(logged.window, answers, recompute, logged.limits)
+    if answers is None:
+        return [_nothing(logged, "skew")]
+    return skew(logged.window, answers, recompute, logged.runs, logged.limits)
 
 
 def _nothing(logged: Logged, name: str) -> Finding:

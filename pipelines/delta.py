@@ -92,8 +92,8 @@ def _fit_columns(rows: DataFrame, uri: str) -> None:
             was, now = (dtype.simpleString() for dtype in (held[column.name], column.dataType))
             raise ConfigurationError(
                 f"{uri} holds {column.name!r} as {was}, and the pipelines file now declares {now}. Declare the former "
-                "type, or give the column another name; or delete the table: the next `larder ingest` makes it anew from "
-                "bronze."
+                "type, or give the column another name; or delete the table: the next `larder ingest` makes it anew "
+                "from bronze."
             )
     if not held.keys() >= set(rows.columns):
         rows.limit(0).write.format("delta").mode("append").option("mergeSchema", "true").save(uri)
