@@ -11,7 +11,7 @@ import pytest
 from deltalake import write_deltalake
 
 from larder.contracts.monitoring import Finding, Monitoring, Verdict
-from larder.contracts.objective import REGRESSION, ErrorKpi, NumberLabel
+from larder.contracts.objective import REGRESSION, ErrorKpi, NumberLabel, Objective
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.findings import append_findings, read_findings
@@ -21,6 +21,7 @@ from monitoring.monitors.skew import Recompute
 from monitoring.monitors.window import Window
 from monitoring.run import record, run_monitors
 from tests.monitoring.library import (
+    KPI,
     MODEL,
     NOW,
     OBJECTIVE,
@@ -114,6 +115,17 @@ def test_an_answer_given_while_features_were_brought_up_is_held_against_what_was
 
     assert before == [("skew", "return_count_7d", "differing_share")]
     assert alarms(run(quiet, recompute=recompute)) == []
+
+
+def test_answers_are_judged_by_the_costs_of_the_version_that_gave_them(quiet: Settings):
+    later = replace(OBJECTIVE, kpi=replace(KPI, false_alarm=40.0))  # for the next version, which is not trained yet
+
+    def costs(objective: Objective) -> list[Finding]:
+        found = run_monitors(quiet, objective, Monitoring(), model=MODEL, now=NOW, views=None, recompute=None)
+        return [item for item in found if item.metric.startswith("kpi")]
+
+    assert costs(later) == costs(OBJECTIVE)
+    assert {item.subject for item in costs(later)} == {"1", "live", "branch=branch 0", "branch=branch 1"}
 
 
 def test_a_source_that_falls_silent_is_noticed_by_the_ages_of_earlier_runs(quiet: Settings):
