@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from larder.contracts.errors import ConfigurationError
+from larder.offline.tables.delta_table import open_table
 from larder.spark.session import session_options
 
 
@@ -40,8 +41,8 @@ def exists(uri: str) -> bool:
 
 
 def last_version(uri: str, application: str) -> int:
-    """Version of the application's last write to the table; -1 when there is none."""
-    version = TableLog(uri).transaction_version(application) if exists(uri) else None
+    """Version of the application's last write to the table; -1 when there is none. Raises what `open_table` raises."""
+    version = open_table(uri).transaction_version(application) if exists(uri) else None
     return -1 if version is None else version
 
 
@@ -60,7 +61,7 @@ def merge(rows: DataFrame, gone: DataFrame | None, uri: str, key: Sequence[str],
     """
     if not exists(uri):
         append(rows, uri, write)
-        return Merged(new=TableLog(uri).count())
+        return Merged(new=open_table(uri).count())
     _fit_columns(rows, uri)
     columns = {name: f"given.`{name}`" for name in rows.columns}
     given = rows.withColumn(_BELONGS, F.lit(True))

@@ -411,3 +411,15 @@ _ORDERS = SHOP.silver[1]
 def _with_orders(shop: Project, *columns: Column) -> Project:
     silver = (SHOP.silver[0], replace(_ORDERS, columns=columns))
     return replace(shop, ingestion=replace(SHOP, silver=silver))
+
+
+@pytest.mark.parametrize("table", ["silver/customers", "quarantine/raw_files"])
+def test_a_damaged_log_is_told_with_the_table_and_a_remedy(shop: Project, table: str):
+    shop.put("customers.csv", "customer,country", "ann,DE")
+    shop.put("orders_0.csv", "nothing,of,this")
+    shop.ingest()
+    (Path(shop.settings.lake) / table / "_delta_log" / "00000000000000000000.json").write_text("{cut off")
+
+    shop.put("orders_1.csv", "nothing,of,that")
+    with pytest.raises(InvalidDataError, match=f"{table} is damaged.*Restore the file"):
+        shop.ingest()
