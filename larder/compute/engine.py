@@ -1,5 +1,6 @@
 """Feast's compute engine: `feast materialize` brings gold and the online store up to an instant."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -20,14 +21,18 @@ from larder.compute.ledger_entries import features_entry, unrecorded_rows
 from larder.compute.push import push_latest
 from larder.compute.refresh_on_spark import ROWS_PER_TASK
 from larder.compute.view import refresh_view
+from larder.contracts.errors import LarderError, MissingTableError
 from larder.contracts.settings import Settings, load_settings
 from larder.ledger import Ledger, ledger_of
 from larder.offline.history import history_of
 from larder.offline.tables.gold import gold_position
+from larder.offline.tables.opening import open_history
 from larder.store_settings import StoreSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+LOGGER = logging.getLogger(__name__)
 
 
 class SparkFeatureEngineConfig(StoreSettings):
@@ -52,8 +57,12 @@ class SparkFeatureEngine(ComputeEngine):
     """Called with the result of each view. None, as under Feast's own commands: it is printed and recorded, and gold is
     compacted."""
 
-    def update(self, project: str, *views_and_entities: Any, **more: Any) -> None:
-        """Nothing to prepare: tables appear with their first rows."""
+    def update(self, project: str, *views_and_entities: Any, **more: Any) -> None:  # noqa: ARG002 - Feast's signature
+        """Nothing to prepare: tables appear with their first rows. Says so where gold holds other windows."""
+        _, views_to_keep, *_ = views_and_entities
+        windowed = (view for view in views_to_keep if isinstance(view, StreamFeatureView) and view.aggregations)
+        for view in {view.name: view for view in windowed}.values():  # Feast names stream views twice
+            self._warn_of_other_windows(view)
 
     def teardown_infra(self, project: str, fvs: Sequence[FeatureView], entities: Sequence[Any]) -> None:
         """Nothing is removed: gold is history, and training sets of the past point into it."""
@@ -87,6 +96,15 @@ class SparkFeatureEngine(ComputeEngine):
         if isinstance(view, StreamFeatureView) and view.aggregations:
             gold = history_of(view, self.repo_config).table
             compact(gold, from_files=self.repo_config.batch_engine.compact_from_files)
+
+    def _warn_of_other_windows(self, view: StreamFeatureView) -> None:
+        """Feast asks no engine before it registers a view, so that it cannot be refused."""
+        try:
+            open_history(history_of(view, self.repo_config))
+        except MissingTableError:
+            return
+        except (LarderError, OSError) as problem:
+            LOGGER.warning("View %r is registered, but nothing brings it up as it is: %s", view.name, problem)
 
     def _refresh(self, view: StreamFeatureView, start: datetime, until: datetime) -> Refresh:
         previous = gold_position(history_of(view, self.repo_config).table)
