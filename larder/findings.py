@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 
 import polars as pl
 import pyarrow as pa
-from deltalake import write_deltalake
 
 from larder.contracts.errors import MissingTableError
 from larder.contracts.monitoring import Finding, Verdict
 from larder.offline.conditions import Between
 from larder.offline.tables.delta_table import open_table
+from larder.offline.tables.delta_writing import append_rows
 from larder.offline.tables.kinds import INSTANT
 from larder.offline.tables.rows import rows_of
 
@@ -42,7 +42,7 @@ class About:
 def append_findings(place: str, findings: Sequence[Finding]) -> None:
     """Append all findings of one run in one commit."""
     rows = pa.Table.from_pylist([vars(item) | {"verdict": str(item.verdict)} for item in findings], SCHEMA)
-    write_deltalake(place, rows, mode="append")
+    append_rows(place, rows)
 
 
 def read_findings(

@@ -18,9 +18,12 @@ class TableStatus:
 
     name: str
     """The table's folder, relative to the lake."""
-    version: int
+    version: int | None
+    """None of a table that cannot be opened."""
     rows: int | None
     """None where the table's log does not count them."""
+    problem: str = ""
+    """Why it cannot be opened."""
 
 
 @click.command()
@@ -40,20 +43,29 @@ def status(settings: Settings) -> None:
         return
     table = Table("table", "version", "rows", title="Delta tables", title_justify="left")
     table.columns[1].justify = table.columns[2].justify = "right"
-    for item in stored_tables(Path(settings.lake)):
-        table.add_row(item.name, str(item.version), "not counted" if item.rows is None else f"{item.rows:,}")
+    stored = list(stored_tables(Path(settings.lake)))
+    for item in stored:
+        version = "damaged" if item.version is None else str(item.version)
+        table.add_row(item.name, version, "not counted" if item.rows is None else f"{item.rows:,}")
     console.print(table if table.rows else "No tables yet. Run `larder run`, or `larder ingest` for the first step.")
+    for item in stored:
+        if item.problem:
+            console.print(item.problem, style="red", soft_wrap=True, highlight=False, markup=False)
 
 
 def stored_tables(lake: Path) -> Iterator[TableStatus]:
     """Every Delta table of a local lake, by name."""
-    from deltalake import DeltaTable
-
+    from larder.contracts.errors import LarderError
+    from larder.offline.tables.delta_table import open_table
     from larder.versions.snapshot import row_count, table_names
 
     for name in table_names(str(lake)):
-        table = DeltaTable(lake / name)
-        yield TableStatus(name, table.version(), row_count(table))
+        try:
+            table = open_table(str(lake / name))
+        except LarderError as problem:
+            yield TableStatus(name, None, None, str(problem))
+        else:
+            yield TableStatus(name, table.version(), row_count(table))
 
 
 def _redis_status(settings: Settings) -> str:

@@ -56,11 +56,20 @@ def by_name(sources: Mapping[str, Source]) -> list[Source]:
     return [sources[name] for name in sorted(sources)]
 
 
+def key_fields(view: "FeatureView") -> list["Field"]:
+    """The join keys of an applied `view`; none of one without entities, to which Feast gives a key of its own."""
+    from feast.feature_view import DUMMY_ENTITY_ID
+
+    return [column for column in view.entity_columns if column.name != DUMMY_ENTITY_ID]
+
+
 def feature_fields(view: "FeatureView") -> list["Field"]:
     """The features of an applied `view`, by name.
 
     The registry hands a stream view back with its join keys among the features, all in an order that changes
     from one `feast apply` to the next; stored records and tables need one that does not.
     """
-    keys = {column.name for column in view.entity_columns}
+    from feast.feature_view import DUMMY_ENTITY_ID
+
+    keys = {DUMMY_ENTITY_ID, *(column.name for column in view.entity_columns)}
     return sorted((field for field in view.features if field.name not in keys), key=lambda field: field.name)

@@ -14,9 +14,11 @@ from larder.contracts.objective import PREDICTED, Objective
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.findings import About, read_findings
+from larder.ledger import Act, ledger_of
 from larder.predictions import LIVE, Judged, judged, live_counts, read_predictions
 from monitoring.monitors.answers import Answers
 from monitoring.monitors.freshness import AGE
+from monitoring.monitors.skew import Run
 from monitoring.monitors.volume import WEEKS
 from monitoring.monitors.window import Window
 from monitoring.served_models import has_inputs, other_question_of, served_model
@@ -117,6 +119,16 @@ class Logged:
     def pending(self) -> int:
         """Live answers too young to have an outcome."""
         return self._counts[-1]
+
+    @property
+    def runs(self) -> list[Run]:
+        """Of materialization, as the ledger tells; those that ended in the window."""
+        entries = ledger_of(self.settings).entries(acts=(Act.FEATURES,))
+        return [
+            Run(datetime.fromisoformat(entry.inputs["until"]), entry.at)
+            for entry in entries
+            if self.window.start < entry.at <= self.now
+        ]
 
     def bundle(self, version: str) -> Path:
         return self.settings.bundles / self.model / version

@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from larder.contracts.errors import first_line
 from larder.contracts.monitoring import Baseline, Finding, Monitoring, Verdict
 from larder.contracts.objective import CLASSIFICATION, Objective
@@ -13,6 +16,7 @@ from larder.contracts.tables import Lake
 from larder.evaluation import Floats, Task, task_of
 from larder.findings import append_findings
 from larder.ledger import Act, Entry, Ledger
+from larder.predictions import LIVE
 from monitoring.logged import Logged
 from monitoring.monitors.answers import Answers
 from monitoring.monitors.data import absent, categories, nulls, out_of_range
@@ -24,7 +28,7 @@ from monitoring.monitors.quality import Judge, quality
 from monitoring.monitors.skew import Recompute, skew
 from monitoring.monitors.volume import volume
 from monitoring.monitors.window import Window
-from monitoring.served_models import baseline_or_none
+from monitoring.served_models import baseline_or_none, costs_of
 
 MOST_ALARMS = 50
 """Alarms that the ledger's entry words; the monitoring table holds them all."""
@@ -51,7 +55,13 @@ def run_monitors(
     logged = Logged(settings, objective, limits, model, now)
     window, matured = logged.window, logged.matured_window
     task = task_of(objective)
-    judge = Judge(matured, objective, limits, lambda version: baseline_or_none(logged.bundle(version)))
+    judge = Judge(
+        matured,
+        objective,
+        limits,
+        lambda version: baseline_or_none(logged.bundle(version)),
+        lambda version: costs_of(logged.bundle(version)),
+    )
     on_inputs: dict[str, InputMonitor] = {
         "nulls": nulls,
         "absent": absent,
@@ -67,8 +77,12 @@ def run_monitors(
     ]
     if task.name == CLASSIFICATION:  # a predicted number does not say how sure it is
         monitors += [
-            ("expected_quality", window, lambda: expected_quality(window, _predicted(logged, task), task)),
-            ("expected_quality", matured, lambda: expected_against_actual(matured, logged.matured.rows, task)),
+            (
+                "expected_quality",
+                window,
+                lambda: expected_quality(window, _predicted(logged, task), _task(judge, logged.live)),
+            ),
+            ("expected_quality", matured, lambda: _expected_against_actual(judge, logged.matured.rows)),
         ]
     if views is not None:
         monitors.append(("freshness", window, lambda: freshness(window, views(), logged.earlier_ages, limits)))
@@ -122,6 +136,16 @@ def _quality(logged: Logged, judge: Judge) -> list[Finding]:
     return quality(judge, logged.matured.rows)
 
 
+def _expected_against_actual(judge: Judge, rows: pa.Table) -> list[Finding]:
+    live = rows.filter(pc.equal(rows["traffic"], LIVE))
+    return expected_against_actual(judge.window, live, _task(judge, live))
+
+
+def _task(judge: Judge, live: pa.Table) -> Task:
+    """By the costs of the version that answered last."""
+    return judge.of(live["version"][-1].as_py()).task if live.num_rows else judge.task
+
+
 def _predicted(logged: Logged, task: Task) -> Floats:
     live = logged.live  # without its features, which would be copied
     names = [name for name in ("version", task.predicted) if name in live.column_names]
@@ -141,7 +165,9 @@ def _on_inputs(name: str, logged: Logged, monitor: InputMonitor) -> list[Finding
 
 def _skew(logged: Logged, recompute: Recompute) -> list[Finding]:
     answers = logged.answers
-    return [_nothing(logged, "skew")] if answers is None else skew(logged.window, answers, recompute, logged.limits)
+    if answers is None:
+        return [_nothing(logged, "skew")]
+    return skew(logged.window, answers, recompute, logged.runs, logged.limits)
 
 
 def _nothing(logged: Logged, name: str) -> Finding:

@@ -1,5 +1,6 @@
 """What the bundles of the versions that answered say; read once per process, for a bundle never changes."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +26,13 @@ def baseline_or_none(bundle: Path) -> Baseline | None:
     with suppress(LarderError):
         return served_model(bundle).baseline
     return None
+
+
+def costs_of(bundle: Path) -> Mapping[str, float]:
+    """Empty as well for a bundle that is gone: then those count that are declared."""
+    with suppress(LarderError):
+        return read_manifest(bundle).costs
+    return {}
 
 
 def has_inputs(bundle: Path, names: list[str]) -> bool:

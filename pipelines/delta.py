@@ -11,6 +11,8 @@ from deltalake import DeltaTable as TableLog
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from larder.contracts.errors import ConfigurationError
+from larder.offline.tables.delta_table import open_table
 from larder.spark.session import session_options
 
 
@@ -39,8 +41,8 @@ def exists(uri: str) -> bool:
 
 
 def last_version(uri: str, application: str) -> int:
-    """Version of the application's last write to the table; -1 when there is none."""
-    version = TableLog(uri).transaction_version(application) if exists(uri) else None
+    """Version of the application's last write to the table; -1 when there is none. Raises what `open_table` raises."""
+    version = open_table(uri).transaction_version(application) if exists(uri) else None
     return -1 if version is None else version
 
 
@@ -54,11 +56,13 @@ def merge(rows: DataFrame, gone: DataFrame | None, uri: str, key: Sequence[str],
     """Insert rows with a new key, replace rows whose content differs, leave the others; remove the keys in `gone`.
 
     `rows` hold each key once, without nulls. `gone` has the key columns only, and each key once; a key that is in
-    `rows`, too, stays.
+    `rows`, too, stays. A column that the table does not have yet is added to it. Raises ConfigurationError for a column
+    that it holds in another type.
     """
     if not exists(uri):
         append(rows, uri, write)
-        return Merged(new=TableLog(uri).count())
+        return Merged(new=open_table(uri).count())
+    _fit_columns(rows, uri)
     columns = {name: f"given.`{name}`" for name in rows.columns}
     given = rows.withColumn(_BELONGS, F.lit(True))
     if gone is not None:
@@ -79,6 +83,21 @@ def merge(rows: DataFrame, gone: DataFrame | None, uri: str, key: Sequence[str],
             .first()
         )
     return Merged() if result is None else Merged(*(int(count or 0) for count in result))
+
+
+def _fit_columns(rows: DataFrame, uri: str) -> None:
+    """Add the columns that the table lacks, null in its rows. Raises ConfigurationError for one of another type."""
+    held = {column.name: column.dataType for column in rows.sparkSession.read.format("delta").load(uri).schema}
+    for column in rows.schema:
+        if column.name in held and held[column.name] != column.dataType:
+            was, now = (dtype.simpleString() for dtype in (held[column.name], column.dataType))
+            raise ConfigurationError(
+                f"{uri} holds {column.name!r} as {was}, and the pipelines file now declares {now}. Declare the former "
+                "type, or give the column another name; or delete the table: the next `larder ingest` makes it anew "
+                "from bronze."
+            )
+    if not held.keys() >= set(rows.columns):
+        rows.limit(0).write.format("delta").mode("append").option("mergeSchema", "true").save(uri)
 
 
 def _transaction(write: Write) -> dict[str, str]:

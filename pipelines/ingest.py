@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -21,7 +20,10 @@ from larder.contracts.tables import Lake
 from larder.erasure.raw_files import erased_files
 from larder.ledger import ledger_of
 from larder.lock import only_one_ingestion
+from larder.offline.tables.delta_table import open_table
+from larder.offline.tables.delta_writing import append_rows
 from larder.offline.tables.kinds import INSTANT
+from larder.offline.tables.rows import rows_of
 from pipelines import bronze, silver
 from pipelines.delta import Write, append, exists, last_version, merge
 from pipelines.raw import RawFile, RefusedFile, checked_file
@@ -209,8 +211,8 @@ def _quarantine(refused: DataFrame, uri: str, write: Write, now: datetime) -> st
 
 def _record_refused(refused: Sequence[RefusedFile], uri: str, now: datetime) -> None:
     columns = ["table", "name", "reason"]
-    listed = DeltaTable(uri).to_pyarrow_table(columns=columns).to_pylist() if exists(uri) else []
+    listed = rows_of(open_table(uri), columns).to_pylist() if exists(uri) else []
     rows = [asdict(file) for file in refused if asdict(file) not in listed]
     if rows:
         refused_at = pa.array([now] * len(rows), INSTANT)
-        write_deltalake(uri, pa.Table.from_pylist(rows).append_column("refused_at", refused_at), mode="append")
+        append_rows(uri, pa.Table.from_pylist(rows).append_column("refused_at", refused_at))

@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from deltalake import DeltaTable
-
 from larder.contracts.ingestion import Ingestion
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.ledger import Act, Entry, Ledger
+from larder.offline.tables.delta_table import open_table
 from larder.versions.pins import name_of
+from pipelines.delta import exists
 from pipelines.ingest import IngestionResult, TableResult, place
 
 
@@ -60,4 +60,4 @@ def _unrecorded(ledger: Ledger, ingestion: Ingestion, settings: Settings) -> dic
 
 def _version(table: str, settings: Settings) -> int | None:
     uri = f"{settings.lake.rstrip('/')}/{table}"
-    return DeltaTable(uri).version() if DeltaTable.is_deltatable(uri) else None
+    return open_table(uri).version() if exists(uri) else None

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -63,26 +63,26 @@ def labelled_requests(
 
     When the table ends before `instant`, its last rows. Raises MissingTableError or MissingColumnsError.
     """
-    import pyarrow as pa
-    import pyarrow.dataset as ds
-    from deltalake import DeltaTable
-    from deltalake.exceptions import TableNotFoundError
+    from larder.offline.conditions import Between
+    from larder.offline.tables.delta_table import open_table
+    from larder.offline.tables.rows import rows_of
 
     try:
-        rows = DeltaTable(table).to_pyarrow_dataset()
-    except TableNotFoundError as problem:
+        labels = open_table(table)
+    except MissingTableError as problem:
         raise MissingTableError(f"There is no label table at {table}. Run `larder ingest` first.") from problem
-    if missing := {*fields, label, EVENT_TIMESTAMP} - set(rows.schema.names):
+    stored = [column.name for column in labels.schema().fields]
+    if missing := {*fields, label, EVENT_TIMESTAMP} - set(stored):
         raise MissingColumnsError(
-            f"The label table {table} lacks {sorted(missing)}, which a request needs; it has {rows.schema.names}. "
+            f"The label table {table} lacks {sorted(missing)}, which a request needs; it has {stored}. "
             "Add them where the pipelines write it."
         )
     columns = list(dict.fromkeys([EVENT_TIMESTAMP, *fields, label]))
     order = [(name, "ascending") for name in columns]
-    at = pa.scalar(instant, pa.timestamp("us", "UTC"))
-    found = rows.to_table(columns=columns, filter=ds.field(EVENT_TIMESTAMP) >= at).sort_by(order).slice(0, count)
+    later = Between(EVENT_TIMESTAMP, instant, datetime.max.replace(tzinfo=UTC))
+    found = rows_of(labels, columns, [later]).sort_by(order).slice(0, count)
     if not found.num_rows:
-        found = rows.to_table(columns=columns).sort_by(order)
+        found = rows_of(labels, columns).sort_by(order)
         found = found.slice(max(0, found.num_rows - count))
     return [LabelledRequest({name: row[name] for name in fields}, row[label]) for row in found.to_pylist()]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from larder.contracts.errors import InvalidDataError
 from larder.contracts.monitoring import Finding, Verdict
 from larder.findings import About, append_findings, read_findings
 from tests.monitoring.library import NOW, WINDOW
@@ -48,3 +49,11 @@ def test_of_a_window_looked_at_again_only_the_newest_finding_is_read(place: str)
 
 def test_before_the_first_run_there_are_no_findings(tmp_path: Path):
     assert read_findings(str(tmp_path / "none"), until=NOW) == []
+
+
+def test_nothing_is_appended_to_a_damaged_table_and_the_error_names_it(place: str):
+    append_findings(place, [PSI])
+    (Path(place) / "_delta_log" / "00000000000000000000.json").write_text("{cut off")
+
+    with pytest.raises(InvalidDataError, match=f"{place} is damaged.*Restore the file"):
+        append_findings(place, [PSI])

@@ -43,6 +43,22 @@ def test_a_folder_with_brackets_in_its_name_is_shown_as_it_is(tmp_path: Path):
     assert f"{tmp_path}/lake[old]" in CliRunner().invoke(status, obj=settings).output
 
 
+def test_a_damaged_table_is_told_and_the_others_are_shown(tmp_path: Path):
+    for _ in range(3):
+        write_deltalake(str(tmp_path / "lake" / "silver" / "orders"), pa.table({"number": [1]}), mode="append")
+    write_deltalake(str(tmp_path / "lake" / "silver" / "trips"), pa.table({"number": [1, 2]}))
+    (tmp_path / "lake" / "silver" / "orders" / "_delta_log" / "00000000000000000001.json").write_text("{cut off")
+    settings = load_settings({"LARDER_HOME": str(tmp_path), "LARDER_LAKE": str(tmp_path / "lake"),
+                              "LARDER_REDIS": "redis://127.0.0.1:1/0"})  # fmt: skip
+
+    shown = CliRunner().invoke(status, obj=settings)
+
+    orders, trips = stored_tables(tmp_path / "lake")
+    assert (orders.version, trips) == (None, TableStatus("silver/trips", 0, 2))
+    assert shown.exit_code == 0
+    assert f"{tmp_path}/lake/silver/orders is damaged" in shown.output and "Restore the file" in shown.output
+
+
 def _without_stats(action: str) -> str:
     found = json.loads(action)
     found.get("add", {}).pop("stats", None)

@@ -14,6 +14,12 @@ Metrics = Mapping[str, float]
 """Metric -> value."""
 
 
+_DECLARED = (
+    "Improve the features or the model and run `larder train` again, or change the gates in the training file, for a "
+    "reason."
+)
+
+
 @dataclass(frozen=True)
 class GateResult:
     """A gate beside what the challenger reached."""
@@ -26,6 +32,8 @@ class GateResult:
     passed: bool
     evidence: str = ""
     """What else a reader should know of the value, such as how far it may be off by chance."""
+    remedy: str = _DECLARED
+    """What helps where it fails."""
 
 
 def gate_results(gates: Sequence[Gate], evaluation: Evaluation) -> list[GateResult]:
@@ -51,17 +59,11 @@ def champion_evidence(
 
 def require_passed(results: Sequence[GateResult], *, model: str) -> None:
     """Raises GateError that names every gate that failed."""
-    failed = [
-        f"{gate.name} is {_number(gate.value)}, must be {gate.direction} {_number(gate.limit)}"
-        + (f" ({gate.evidence})" if gate.evidence else "")
-        for gate in results
-        if not gate.passed
-    ]
+    failed = [gate for gate in results if not gate.passed]
     if failed:
-        raise GateError(
-            f"{model} is not promoted: {'; '.join(failed)}. The champion stays. Improve the features or the model and "
-            "run `larder train` again, or change the gates in the training file, for a reason."
-        )
+        said = "; ".join(map(_in_words, failed))
+        remedies = " ".join(dict.fromkeys(gate.remedy for gate in failed))
+        raise GateError(f"{model} is not promoted: {said}. The champion stays. {remedies}")
 
 
 def _result(gate: Gate, evaluation: Evaluation) -> GateResult:
@@ -112,6 +114,11 @@ def _limits(gate: Gate, evaluation: Evaluation, values: Iterable[str]) -> dict[s
             "Run `larder train` again."
         )
     return {name: base + gate.limit for name, base in bases.items()}
+
+
+def _in_words(gate: GateResult) -> str:
+    evidence = f" ({gate.evidence})" if gate.evidence else ""
+    return f"{gate.name} is {_number(gate.value)}, must be {gate.direction} {_number(gate.limit)}{evidence}"
 
 
 def _number(value: float | None) -> str:

@@ -132,6 +132,7 @@ def frozen(store: "FeatureStore", settings: Settings, objective: Objective, chos
         threshold=objective.kpi.threshold if isinstance(objective.kpi, Kpi) else None,
         parity=served.max_difference,
         created_at=settings.clock().isoformat(),
+        costs=objective.kpi.costs,
     )
     key = settings.signing_key
     return write_bundle(settings.bundles, manifest, plan, served.model, description.baseline, signing_key=key)

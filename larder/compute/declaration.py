@@ -16,7 +16,7 @@ from larder.compute.definition import FUNCTIONS, WindowDefinition, WindowFeature
 from larder.contracts.clock import MICROSECOND
 from larder.contracts.errors import ConfigurationError
 from larder.offline.tables.kinds import INSTANT
-from larder.views import feature_fields
+from larder.views import feature_fields, key_fields
 
 _COUNTS = ("count", "count_distinct")
 
@@ -75,7 +75,7 @@ def window_definition(view: StreamFeatureView) -> WindowDefinition:
     slide = _slide(view)
     aggregations = {_name(item): item for item in view.aggregations}
     # By name, as the features: the registry's order changes from one `feast apply` to the next.
-    keys = {column.name: _arrow_type(column) for column in sorted(view.entity_columns, key=lambda column: column.name)}
+    keys = {key.name: _arrow_type(key) for key in sorted(key_fields(view), key=lambda key: key.name)}
     fields = feature_fields(view)
     declared = {field.name for field in fields}
     if len(aggregations) < len(view.aggregations) or declared != set(aggregations):

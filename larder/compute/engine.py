@@ -1,5 +1,6 @@
 """Feast's compute engine: `feast materialize` brings gold and the online store up to an instant."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -13,23 +14,25 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.utils import make_tzaware
 from pydantic import NonNegativeInt
 
-from larder.compute.declaration import window_definition
 from larder.compute.job import FinishedJob, Materialized, materialized
 from larder.compute.ledger_entries import features_entry, unrecorded_rows
 from larder.compute.push import push_latest
 from larder.compute.refresh.compaction import compact
 from larder.compute.refresh.gold import Refresh
 from larder.compute.refresh.on_spark import ROWS_PER_TASK
-from larder.compute.refresh.task import gold_schema
 from larder.compute.view import refresh_view
+from larder.contracts.errors import LarderError, MissingTableError
 from larder.contracts.settings import Settings, load_settings
 from larder.ledger import Ledger, ledger_of
 from larder.offline.history import history_of
 from larder.offline.tables.gold import gold_position
+from larder.offline.tables.opening import open_history
 from larder.store_settings import StoreSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+LOGGER = logging.getLogger(__name__)
 
 
 class SparkFeatureEngineConfig(StoreSettings):
@@ -54,8 +57,12 @@ class SparkFeatureEngine(ComputeEngine):
     """Called with the result of each view. None, as under Feast's own commands: it is printed and recorded, and gold is
     compacted."""
 
-    def update(self, project: str, *views_and_entities: Any, **more: Any) -> None:
-        """Nothing to prepare: tables appear with their first rows."""
+    def update(self, project: str, *views_and_entities: Any, **more: Any) -> None:  # noqa: ARG002 - Feast's signature
+        """Nothing to prepare: tables appear with their first rows. Says so where gold holds other windows."""
+        _, views_to_keep, *_ = views_and_entities
+        windowed = (view for view in views_to_keep if isinstance(view, StreamFeatureView) and view.aggregations)
+        for view in {view.name: view for view in windowed}.values():  # Feast names stream views twice
+            self._warn_of_other_windows(view)
 
     def teardown_infra(self, project: str, fvs: Sequence[FeatureView], entities: Sequence[Any]) -> None:
         """Nothing is removed: gold is history, and training sets of the past point into it."""
@@ -87,9 +94,17 @@ class SparkFeatureEngine(ComputeEngine):
     def compact(self, view: FeatureView) -> None:
         """Put small files of the view's gold together where there are many; see `larder.compute.refresh.compaction`."""
         if isinstance(view, StreamFeatureView) and view.aggregations:
-            schema = gold_schema(window_definition(view))
             gold = history_of(view, self.repo_config).table
-            compact(gold, schema, from_files=self.repo_config.batch_engine.compact_from_files)
+            compact(gold, from_files=self.repo_config.batch_engine.compact_from_files)
+
+    def _warn_of_other_windows(self, view: StreamFeatureView) -> None:
+        """Feast asks no engine before it registers a view, so that it cannot be refused."""
+        try:
+            open_history(history_of(view, self.repo_config))
+        except MissingTableError:
+            return
+        except (LarderError, OSError) as problem:
+            LOGGER.warning("View %r is registered, but nothing brings it up as it is: %s", view.name, problem)
 
     def _refresh(self, view: StreamFeatureView, start: datetime, until: datetime) -> Refresh:
         previous = gold_position(history_of(view, self.repo_config).table)

@@ -59,6 +59,9 @@ class Manifest(msgspec.Struct, frozen=True):
     created_at: str
     task: str = CLASSIFICATION
     """`classification` or `regression`."""
+    costs: dict[str, float] = {}
+    """Of the KPI by which the model was judged, and from which the threshold follows; empty in bundles from before they
+    were kept."""
     hashes: dict[str, str] = {}
     """File name -> SHA-256, of every other file in the bundle."""
 

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from inspect import signature
 from typing import Any, Literal
@@ -283,6 +283,10 @@ class Objective:
     def task(self) -> str:
         """`classification` or `regression`."""
         return REGRESSION if isinstance(self.label, NumberLabel) else CLASSIFICATION
+
+    def with_costs(self, costs: Mapping[str, float]) -> "Objective":
+        """As declared but for the costs of its KPI, where there are some: those by which a version was judged."""
+        return replace(self, kpi=replace(self.kpi, **costs)) if costs else self  # type: ignore[arg-type]
 
     @property
     def shown_metrics(self) -> tuple[str, ...]:

@@ -110,9 +110,9 @@ def _points(
 
 
 def _keys(table: pa.Table, definition: WindowDefinition) -> pl.DataFrame:
-    """The key columns in their declared types, compared as such."""
+    """The key columns in their declared types, compared as such; without any, one that is the same in every row."""
     columns = {name: table[name].cast(dtype) for name, dtype in definition.keys.items()}
-    return pl.DataFrame(pl.from_arrow(pa.table(columns)))
+    return pl.DataFrame(pl.from_arrow(pa.table(columns or {"all": np.zeros(table.num_rows)})))
 
 
 def _column_features(

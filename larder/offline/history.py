@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT, Lake
-from larder.views import age_limit, feature_fields
+from larder.views import age_limit, feature_fields, key_fields
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,12 +61,11 @@ class History:
 def history_of(view: "FeatureView", config: "RepoConfig") -> History:
     """The history of `view`: its gold table when it declares windows, else its batch source."""
     from feast import StreamFeatureView
-    from feast.feature_view import DUMMY_ENTITY_ID
 
     from larder.compute.declaration import window_definition
     from larder.offline.lake import lake_root
 
-    keys = tuple(column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID)
+    keys = tuple(field.name for field in key_fields(view))
     features = tuple(field.name for field in feature_fields(view))
     ttl = age_limit(view)
     if isinstance(view, StreamFeatureView) and view.aggregations:

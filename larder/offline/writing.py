@@ -6,7 +6,6 @@ from contextlib import suppress
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast import FeatureView
-from feast.feature_view import DUMMY_ENTITY_ID
 from feast.repo_config import RepoConfig
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError
@@ -18,6 +17,7 @@ from larder.offline.tables.kinds import INSTANT, in_utc, is_text
 from larder.offline.tables.parquet import ParquetFiles
 from larder.offline.tables.parquet_writing import append_parquet
 from larder.offline.types import fitted
+from larder.views import key_fields
 
 
 def append_to_source(view: FeatureView, rows: pa.Table, config: RepoConfig) -> None:
@@ -40,7 +40,7 @@ def _source_of(view: FeatureView, config: RepoConfig) -> History:
     source = view.batch_source
     if source is None:
         raise ConfigurationError(f"Feature view {view.name!r} has no batch source to write to. Give it one.")
-    keys = [column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID]
+    keys = [field.name for field in key_fields(view)]
     history = source_history(source, config, keys=keys, features=(), columns=columns_by_name(source))
     if history.version is not None:
         raise ConfigurationError(

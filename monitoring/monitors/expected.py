@@ -33,8 +33,10 @@ def expected_quality(window: Window, predicted: Floats, task: Task) -> list[Find
 
 
 def expected_against_actual(window: Window, rows: pa.Table, task: Task) -> list[Finding]:
-    """Expected minus actual quality of the live answers that have got their outcome, as `larder.predictions.judged`."""
-    known = matured(task, rows.filter(pc.and_(pc.is_valid(rows[OUTCOME]), pc.equal(rows["traffic"], LIVE))))
+    """Expected minus actual quality of those live answers `rows` that have got their outcome, as
+    `larder.predictions.judged`.
+    """
+    known = matured(task, rows.filter(pc.is_valid(rows[OUTCOME])))
     if not known.is_judgeable:
         evidence = f"{len(known.outcome):,} answers of the window have an outcome, and not both are among them."
         return [window.unknown("expected_quality", LIVE, "outcomes", evidence)]

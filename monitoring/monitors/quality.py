@@ -8,8 +8,8 @@ since that moves too. A model that answers vaguely because its inputs are gone k
 see that.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -65,15 +65,22 @@ class Judge:
     baseline_of: Callable[[str], Baseline | None]
     """Version -> what its model reached when it was judged; None where its bundle does not say."""
 
+    costs_of: Callable[[str], Mapping[str, float]]
+    """Version -> costs of the KPI by which it was judged; empty where its bundle does not say."""
+
     @property
     def task(self) -> Task:
         return task_of(self.objective)
+
+    def of(self, version: str) -> "Judge":
+        """By the costs of a version: those that are declared now may be meant for the next one."""
+        return replace(self, objective=self.objective.with_costs(self.costs_of(version)))
 
 
 def quality(judge: Judge, rows: pa.Table) -> list[Finding]:
     """`rows`: as `larder.predictions.judged` returns them, with the columns of the slices.
 
-    Live traffic as a whole is compared with the baseline of the version that answered last.
+    Live traffic as a whole is compared with the baseline of the version that answered last, and by its costs.
     """
     rows = rows.filter(pc.is_valid(rows[OUTCOME]))
     if not rows.num_rows:
@@ -85,11 +92,11 @@ def quality(judge: Judge, rows: pa.Table) -> list[Finding]:
         for traffic, subject in ((LIVE, version), (SHADOW, f"{version} shadow")):
             part = own.filter(pc.equal(own["traffic"], traffic))
             if part.num_rows:
-                found += _quality(judge, subject, matured(judge.task, part), judge.baseline_of(version))
+                found += _quality(judge.of(version), subject, matured(judge.task, part), judge.baseline_of(version))
     live = rows.filter(pc.equal(rows["traffic"], LIVE))
     if live.num_rows:
-        baseline = judge.baseline_of(live["version"][-1].as_py())
-        answered = matured(judge.task, live)
+        newest = live["version"][-1].as_py()
+        judge, baseline, answered = judge.of(newest), judge.baseline_of(newest), matured(judge.task, live)
         found += _quality(judge, LIVE, answered, baseline)
         for part in judge.objective.slices:
             values = slice_values(part, live[f"label_{part.column}"])

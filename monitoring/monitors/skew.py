@@ -1,6 +1,8 @@
 """Skew: the features that answers were given with, against their recomputation from history as of the same instant."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -8,9 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from larder.contracts.clock import MICROSECOND
 from larder.contracts.monitoring import Finding, Monitoring
 from larder.contracts.plan import Column
 from larder.contracts.tables import EVENT_TIMESTAMP
+from larder.offline.tables.kinds import INSTANT
 from monitoring.monitors.answers import Answers, field
 from monitoring.monitors.shares import lowest_share
 from monitoring.monitors.window import Window, verdict_of
@@ -22,18 +26,51 @@ MOST_ROWS = 2_000
 """Recomputed at most; spread evenly over the window."""
 
 
-def skew(window: Window, answers: Answers, recompute: Recompute, limits: Monitoring) -> list[Finding]:
-    """Share of the model's own answers whose logged value differs, per feature. Raises what `recompute` raises."""
+@dataclass(frozen=True)
+class Run:
+    """A run that brought new values online."""
+
+    until: datetime
+    """What became known by then it brought; history has the values as known from this instant on."""
+    ended_at: datetime
+    """By then all of them were online."""
+
+
+def skew(
+    window: Window, answers: Answers, recompute: Recompute, runs: Sequence[Run], limits: Monitoring
+) -> list[Finding]:
+    """Share of the model's own answers whose logged value differs, per feature. Raises what `recompute` raises.
+
+    An answer that was given while one of `runs` was under way may have the value from before it.
+    """
     own = answers.own
     rows = answers.rows.take(own[np.linspace(0, len(own) - 1, min(len(own), MOST_ROWS)).astype(np.int64)])
     requests = _requests(rows)
     recomputed = recompute(requests)
+    places, before = _before_runs(requests, recompute, [run for run in runs if run.ended_at - run.until <= limits.lag])
     found = []
     for column in answers.model.plan.columns:
         logged = field(rows, "features", column.name)
         differing = differences(logged, recomputed[column.name])
+        if before is not None:
+            differing[places] &= differences(logged.take(pa.array(places)), before[column.name])
         found.append(_finding(window, column, requests, logged, recomputed[column.name], differing, limits))
     return found
+
+
+def _before_runs(
+    requests: pa.Table, recompute: Recompute, runs: Sequence[Run]
+) -> tuple[npt.NDArray[np.int64], pa.Table | None]:
+    """Places of the requests that came during a run, and their features as known before it; None without any."""
+    at = requests[EVENT_TIMESTAMP].cast(INSTANT).to_pylist()
+    begun = [min((run.until for run in runs if run.until <= instant <= run.ended_at), default=None) for instant in at]
+    places = np.array([place for place, until in enumerate(begun) if until is not None], dtype=np.int64)
+    if not len(places):
+        return places, None
+    earlier = pa.array([until - MICROSECOND for until in begun if until is not None], INSTANT)
+    during = requests.take(pa.array(places))
+    position = during.column_names.index(EVENT_TIMESTAMP)
+    return places, recompute(during.set_column(position, EVENT_TIMESTAMP, earlier))
 
 
 def differences(logged: pa.ChunkedArray, recomputed: pa.ChunkedArray) -> npt.NDArray[np.bool_]:

@@ -262,12 +262,15 @@ def test_a_view_that_cannot_be_brought_up_keeps_no_other_from_it(
     assert ledger_of(project.settings).entries(acts=(Act.FEATURES,))[-1].outcome["views"].keys() == {"shop_sales"}
 
 
-def test_gold_of_other_windows_than_declared_is_read_by_nobody(project: Project, history: dict[str, Seen]) -> None:
+def test_gold_of_other_windows_than_declared_is_told_of_at_apply_and_read_by_nobody(
+    project: Project, history: dict[str, Seen], caplog: pytest.LogCaptureFixture
+) -> None:
     file = project.settings.feature_repo / "shopping.py"
     declared = file.read_text()
     request = pa.table({"shop": ["A"], "event_timestamp": pa.array([at("10:26")], INSTANT)})
     try:
         file.write_text(declared.replace("timedelta(minutes=10)", "timedelta(minutes=20)"))
+        caplog.clear()
         store = materialization.apply_definitions(project.settings)
         with pytest.raises(ConfigurationError, match="other windows"):
             store.get_historical_features(request, ["shop_sales:sales_10m"])
@@ -275,7 +278,32 @@ def test_gold_of_other_windows_than_declared_is_read_by_nobody(project: Project,
         file.write_text(declared)
         store = materialization.apply_definitions(project.settings)
 
+    told = [record.getMessage() for record in caplog.records if record.name == "larder.compute.engine"]
+    assert len(told) == 1 and "'shop_sales' is registered, but" in told[0] and "a new name" in told[0]
     assert store.get_historical_features(request, ["shop_sales:sales_10m"]).to_arrow()["sales_10m"].to_pylist() == [0]
+
+
+def test_gold_of_other_windows_than_declared_keeps_all_that_it_holds(
+    project: Project, history: dict[str, Seen]
+) -> None:
+    for minute in (50, 55):
+        project.sell(("A", f"10:{minute - 3}", 4.0))
+        project.materialized(f"10:{minute}")
+    table, file = f"{project.settings.lake}/gold/shop_sales", project.settings.feature_repo / "shopping.py"
+    declared, before = file.read_text(), in_order(DeltaTable(table).to_pyarrow_table())
+    try:
+        file.write_text(declared.replace(', Statistic("price", "count", "sales", "Sales")', ""))
+        run = CliRunner().invoke(features, ["--until", at("11:00").isoformat()], obj=project.settings)
+    finally:
+        file.write_text(declared)
+        materialization.apply_definitions(project.settings)
+
+    assert run.exit_code == 2 and "other windows" in run.output
+    assert in_order(DeltaTable(table).to_pyarrow_table()) == before
+
+
+def in_order(rows: pa.Table) -> pa.Table:
+    return rows.sort_by([(name, "ascending") for name in rows.column_names])
 
 
 def test_a_folder_without_definitions_is_refused(tmp_path: Path) -> None:

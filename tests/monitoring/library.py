@@ -193,6 +193,7 @@ def write_model(
         parity=0.0,
         created_at="2024-01-01",
         task=task,
+        costs=KPI.costs if task == CLASSIFICATION else {},
     )
     write_bundle(settings.bundles, manifest, PLAN, b"no graph", usual)
 

@@ -11,16 +11,17 @@ import pytest
 from deltalake import write_deltalake
 
 from larder.contracts.monitoring import Finding, Monitoring, Verdict
-from larder.contracts.objective import REGRESSION, ErrorKpi, NumberLabel
+from larder.contracts.objective import REGRESSION, ErrorKpi, NumberLabel, Objective
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.findings import append_findings, read_findings
-from larder.ledger import Act, Ledger
+from larder.ledger import Act, Ledger, ledger_of
 from monitoring.monitors.freshness import ViewState
 from monitoring.monitors.skew import Recompute
 from monitoring.monitors.window import Window
 from monitoring.run import record, run_monitors
 from tests.monitoring.library import (
+    KPI,
     MODEL,
     NOW,
     OBJECTIVE,
@@ -88,6 +89,43 @@ def test_quiet_weeks_raise_no_alarm_and_leave_nothing_unknown(quiet: Settings):
     assert {item.subject for item in found if item.monitor == "quality"} == {
         "1", "live", "branch=branch 0", "branch=branch 1"
     }  # fmt: skip
+
+
+def test_an_answer_given_while_features_were_brought_up_is_held_against_what_was_online_before(quiet: Settings):
+    until, random = NOW - timedelta(minutes=5), np.random.default_rng(3)
+    values = features(random, 40)
+    write_answers(quiet, answers_table(values, length=timedelta(minutes=3), version="2"))
+    write_model(quiet, baseline(), version="2")
+
+    def recompute(requests: pa.Table) -> pa.Table:
+        is_known = [at >= until for at in requests["event_timestamp"].to_pylist()]
+        returns = [count + known for count, known in zip(values["return_count_7d"], is_known, strict=True)]
+        return pa.table({**values, "return_count_7d": returns})
+
+    before = alarms(run(quiet, recompute=recompute))
+    views = {"returns": {"appended": 1, "pushed": 1, "rows": 1}}
+    ledger_of(quiet).append(
+        Act.FEATURES,
+        "features",
+        at=NOW,
+        reason="",
+        inputs={"until": until},
+        outcome={"views": views},
+    )
+
+    assert before == [("skew", "return_count_7d", "differing_share")]
+    assert alarms(run(quiet, recompute=recompute)) == []
+
+
+def test_answers_are_judged_by_the_costs_of_the_version_that_gave_them(quiet: Settings):
+    later = replace(OBJECTIVE, kpi=replace(KPI, false_alarm=40.0))  # for the next version, which is not trained yet
+
+    def costs(objective: Objective) -> list[Finding]:
+        found = run_monitors(quiet, objective, Monitoring(), model=MODEL, now=NOW, views=None, recompute=None)
+        return [item for item in found if item.metric.startswith("kpi")]
+
+    assert costs(later) == costs(OBJECTIVE)
+    assert {item.subject for item in costs(later)} == {"1", "live", "branch=branch 0", "branch=branch 1"}
 
 
 def test_a_source_that_falls_silent_is_noticed_by_the_ages_of_earlier_runs(quiet: Settings):

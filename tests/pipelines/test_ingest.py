@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import shutil
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from larder.contracts.errors import BusyError, ConfigurationError, InvalidDataError, MissingTableError
-from larder.contracts.ingestion import Ingestion
+from larder.contracts.ingestion import Column, Ingestion
 from larder.ledger import Act, Entry, Ledger, ledger_of
 from larder.lock import only_one_ingestion
 from pipelines import ingest as module
@@ -369,3 +370,56 @@ def test_a_file_that_matches_no_table_or_is_absent_is_named(shop: Project, tmp_p
         shop.ingest(tmp_path / "invoices.csv")
     with pytest.raises(ConfigurationError, match="no file"):
         shop.ingest(tmp_path / "orders.csv")
+
+
+def test_a_column_that_is_declared_later_is_added_and_filled_once_the_table_is_made_anew(shop: Project):
+    shop.put("customers.csv", "customer,country", "ann,DE")
+    shop.put("orders_1.csv", HEADER, order(1, quantity=3), order(2))
+    shop.ingest()
+    more = _with_orders(shop, *_ORDERS.columns, Column("quantity", "int64"))
+
+    more.put("orders_2.csv", HEADER, order(2, quantity=7), order(3, quantity=5))
+    result = more.result("silver/orders", more.ingest())
+    added = more.rows("silver/orders", "order", "quantity")
+    shutil.rmtree(f"{shop.settings.lake}/silver/orders")
+    more.ingest()
+
+    assert (result.new, result.updated) == (1, 1)
+    assert added == [(1, None), (2, 7), (3, 5)]
+    assert more.rows("silver/orders", "order", "quantity") == [(1, 3), (2, 7), (3, 5)]
+
+
+def test_a_column_that_is_declared_with_another_type_is_refused_and_the_table_stays(shop: Project):
+    shop.put("customers.csv", "customer,country", "ann,DE")
+    shop.put("orders_1.csv", HEADER, order(1))
+    shop.ingest()
+    before = shop.rows("silver/orders")
+    other = _with_orders(
+        shop, *(replace(item, dtype="int64") if item.name == "total" else item for item in _ORDERS.columns)
+    )
+
+    other.put("orders_2.csv", HEADER, order(2, price=4.5))
+    with pytest.raises(ConfigurationError, match="holds 'total' as double, and the pipelines file now declares bigint"):
+        other.ingest()
+
+    assert shop.rows("silver/orders") == before
+
+
+_ORDERS = SHOP.silver[1]
+
+
+def _with_orders(shop: Project, *columns: Column) -> Project:
+    silver = (SHOP.silver[0], replace(_ORDERS, columns=columns))
+    return replace(shop, ingestion=replace(SHOP, silver=silver))
+
+
+@pytest.mark.parametrize("table", ["silver/customers", "quarantine/raw_files"])
+def test_a_damaged_log_is_told_with_the_table_and_a_remedy(shop: Project, table: str):
+    shop.put("customers.csv", "customer,country", "ann,DE")
+    shop.put("orders_0.csv", "nothing,of,this")
+    shop.ingest()
+    (Path(shop.settings.lake) / table / "_delta_log" / "00000000000000000000.json").write_text("{cut off")
+
+    shop.put("orders_1.csv", "nothing,of,that")
+    with pytest.raises(InvalidDataError, match=f"{table} is damaged.*Restore the file"):
+        shop.ingest()

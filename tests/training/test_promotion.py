@@ -101,6 +101,7 @@ def test_a_challenger_that_passes_serves_in_the_bundle_exactly_as_trained(store,
     assert (served_version(settings), champion_alias(settings)) == ("1", "1")
     assert (manifest.runtime, manifest.numbers, manifest.strings) == ("onnx", COLUMNS.numbers, COLUMNS.strings)
     assert manifest.threshold == 0.25 and set(manifest.bounds) == set(COLUMNS.numbers)
+    assert manifest.costs == objective.kpi.costs
     model = read_files(done.bundle, manifest)[MODEL_FILES["onnx"]]
     trained = predictions(load_challenger(settings, MODEL_NAME).pipeline, data.test, COLUMNS)
     assert np.abs(bundle_predictions(manifest, model, data.test) - trained).max() <= 1e-5

@@ -19,6 +19,18 @@ from training.models.tracking import Challenger
 CALLS = 200
 """Single rows that the model is timed on."""
 
+_REBUILD = (
+    "Bring back what its rows were made of, or train a new version from what there is now (`larder train`, "
+    "`larder retrain`)."
+)
+_NULLS = (
+    "See why that input is missing (`larder monitor`, and the source of its view), or raise null_increase of the "
+    "release in the training file."
+)
+_LATENCY = (
+    "Choose a smaller model and run `larder train` again, or raise latency_ms of the release in the training file."
+)
+
 
 def fitness(challenger: Challenger, served: Export, release: Release, training_data: TrainingData) -> list[GateResult]:
     """`served`: the challenger as it would answer; `training_data` builds its rows a second time."""
@@ -38,9 +50,9 @@ def reproducibility(challenger: Challenger, training_data: TrainingData) -> Gate
     try:
         rebuilt = rebuild(record, training_data)
     except LarderError as problem:
-        return GateResult("rows rebuilt", 0.0, 1.0, ">=", False, str(problem))
+        return GateResult("rows rebuilt", 0.0, 1.0, ">=", False, str(problem), _REBUILD)
     causes = "same hash" if rebuilt.is_identical else "; ".join(rebuilt.causes)
-    return GateResult("rows rebuilt", float(rebuilt.is_identical), 1.0, ">=", rebuilt.is_identical, causes)
+    return GateResult("rows rebuilt", float(rebuilt.is_identical), 1.0, ">=", rebuilt.is_identical, causes, _REBUILD)
 
 
 def nulls(challenger: Challenger, release: Release) -> GateResult:
@@ -56,7 +68,7 @@ def nulls(challenger: Challenger, release: Release) -> GateResult:
     value, limit = max(rises[worst], 0.0), release.null_increase
     evidence = f"{worst}: {shares[worst]:.1%} of {test.num_rows:,} rows are null, up to "
     evidence += f"{usual_nulls(usual, worst):.1%} were in training"
-    return GateResult("rise of nulls", value, limit, "<=", value <= limit, evidence)
+    return GateResult("rise of nulls", value, limit, "<=", value <= limit, evidence, _NULLS)
 
 
 def latency(challenger: Challenger, served: Export, release: Release) -> GateResult:
@@ -72,4 +84,4 @@ def latency(challenger: Challenger, served: Export, release: Release) -> GateRes
         seconds.append(time.perf_counter() - started)
     value, limit = median(seconds) * 1000, release.latency_ms
     evidence = f"{served.runtime}, median of {CALLS} single rows"
-    return GateResult("model latency, ms", value, limit, "<=", value <= limit, evidence)
+    return GateResult("model latency, ms", value, limit, "<=", value <= limit, evidence, _LATENCY)

@@ -4,7 +4,7 @@ The sections are those of Mitchell et al., Model Cards for Model Reporting (2019
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -92,7 +92,7 @@ def _details(challenger: Challenger, objective: Objective, said: Card) -> Table:
 
 
 def _answers(objective: Objective, judged_by: Mapping[str, float]) -> str:
-    kpi = replace(objective.kpi, **judged_by)  # type: ignore[arg-type]
+    kpi = objective.with_costs(judged_by).kpi
     match kpi:
         case Kpi(threshold=threshold):
             yes = "the label is true" if isinstance(objective.label, NumberLabel) else objective.label.positive

@@ -18,6 +18,8 @@ class KeyRanks:
 
     distinct: pa.Table
     """The keys; row r is the key of rank r."""
+    count: int
+    """Of the keys; without key columns there is one."""
     of: tuple[Integers, ...]
     """Per table, the rank of each row's key."""
 
@@ -25,14 +27,14 @@ class KeyRanks:
 def key_ranks(tables: Sequence[pa.Table], keys: Sequence[str]) -> KeyRanks:
     """Number the keys that occur in `tables`. No key column may hold a null."""
     rows = pa.concat_tables([table.select(keys) for table in tables])
-    codes = np.zeros(rows.num_rows, dtype=np.int64)
+    ends = np.cumsum([table.num_rows for table in tables])
+    codes = np.zeros(ends[-1], dtype=np.int64)
     for key in keys:
         column = value_ranks(rows[key])
         # Dense again after each column, so that the product of many columns cannot overflow.
         codes = np.unique(codes * (column.max(initial=0) + 1) + column, return_inverse=True)[1]
     _, first, ranks = np.unique(codes, return_index=True, return_inverse=True)
-    ends = np.cumsum([table.num_rows for table in tables])
-    return KeyRanks(rows.take(first), tuple(np.split(ranks, ends[:-1])))
+    return KeyRanks(rows.take(first), len(first), tuple(np.split(ranks, ends[:-1])))
 
 
 def value_ranks(values: pa.ChunkedArray) -> Integers:

@@ -40,7 +40,7 @@ def window_features(
     ticks, asked_ticks = -(-times // definition.slide), microseconds_of(asked[EVENT_TIMESTAMP]) // definition.slide
 
     lengths = sorted({feature.window for feature in definition.features})
-    axis = _axis(np.concatenate([ticks, asked_ticks]), lengths[-1], ranks.distinct.num_rows, definition)
+    axis = _axis(np.concatenate([ticks, asked_ticks]), lengths[-1], ranks.count, definition)
     timeline = Events(ranks.of[0], ticks, axis.places(ranks.of[0], ticks))
     instants = _instants(timeline, axis.places(ranks.of[1], asked_ticks), lengths, axis)
     is_wanted = instants.ticks <= until // definition.slide

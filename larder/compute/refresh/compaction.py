@@ -41,7 +41,7 @@ class SmallFile:
     """No row is known, or about an instant, after it."""
 
 
-def compact(gold: str, schema: pa.Schema, *, from_files: int) -> int:
+def compact(gold: str, *, from_files: int) -> int:
     """Put the rows of small files into one where there are at least `from_files` (0: never); how many were replaced.
 
     Files that the last refresh wrote wait for the next time, so that who reads by instants does not read old rows with
@@ -50,7 +50,7 @@ def compact(gold: str, schema: pa.Schema, *, from_files: int) -> int:
     """
     table = opened_gold(gold) if from_files > 0 else None
     files = [] if table is None else small_files(table, from_files)
-    return len(files) if table is not None and files and put_together(table, files, schema) else 0
+    return len(files) if table is not None and files and put_together(table, files) else 0
 
 
 def small_files(table: DeltaTable, from_files: int) -> list[SmallFile]:
@@ -64,9 +64,10 @@ def small_files(table: DeltaTable, from_files: int) -> list[SmallFile]:
     return fitting if len(small) >= from_files and len(fitting) > 1 else []
 
 
-def put_together(table: DeltaTable, files: Sequence[SmallFile], schema: pa.Schema) -> bool:
+def put_together(table: DeltaTable, files: Sequence[SmallFile]) -> bool:
     """One file in the place of several, as the next version of the table; False where there is another one by now."""
-    gold = place(table)
+    # The table's own columns and types: its view may declare others by now, and what gold holds must stay.
+    gold, schema = place(table), pa.schema(table.schema().to_arrow())
     try:
         rows = pa.concat_tables(_rows(gold, file, schema) for file in files)
         written = write_file(rows.sort_by(EVENT_TIMESTAMP), gold, rows_per_group=_ROWS_PER_GROUP)

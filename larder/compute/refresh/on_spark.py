@@ -29,7 +29,9 @@ def written_on_spark(
     if inputs.stored is not None:
         stored = _table(spark, gold, inputs.stored.version())
         rows = rows.unionByName(_gold(stored, definition, inputs.gold_from), allowMissingColumns=True)
-    by_key = rows.repartition(_tasks(spark, work or inputs.events.count()), *definition.keys)
+    # Without keys all rows belong to one: dealt out by turns they would not meet.
+    tasks = _tasks(spark, work or inputs.events.count()) if definition.keys else 1
+    by_key = rows.repartition(tasks, *definition.keys)
     return by_key.mapInArrow(partial(refresh_task, definition, run, gold), from_arrow_schema(FILES)).toArrow()
 
 

@@ -1,12 +1,14 @@
 """Which columns of its source's table a view means, and whether they are there."""
 
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from larder.contracts.errors import ConfigurationError, MissingColumnsError
+from larder.contracts.errors import ConfigurationError, LarderError, MissingColumnsError
+from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.integrity import place
 
 if TYPE_CHECKING:
@@ -43,18 +45,20 @@ def _hints(table: DeltaTable, missing: Collection[str], found: Collection[str]) 
         for similar in found:
             if similar.lower() == name.lower():
                 yield f"Names differ in case: {name!r} is {similar!r} there."
-    newest = DeltaTable(table.table_uri)
-    if newest.version() > table.version():
-        later = sorted(set(missing) & set(_names(newest)))
-        if later:
-            yield f"The newest version, {newest.version()}, has {later}."
-    elif newest.version() > 0:
-        yield from _dropped(table, missing)
+    # Another version may be damaged, or gone from a log that was cleaned up: then there is nothing to hint at.
+    with suppress(LarderError, OSError):
+        newest = open_table(table.table_uri)
+        if newest.version() > table.version():
+            later = sorted(set(missing) & set(_names(newest)))
+            if later:
+                yield f"The newest version, {newest.version()}, has {later}."
+        elif newest.version() > 0:
+            yield from _dropped(table, missing)
 
 
 def _dropped(table: DeltaTable, missing: Collection[str]) -> Iterator[str]:
     """What the version before had, when the newest commit took the columns away."""
-    before = DeltaTable(table.table_uri, version=table.version() - 1)
+    before = open_table(table.table_uri, table.version() - 1)
     dropped = sorted(set(missing) & set(_names(before)))
     if dropped:
         yield f"Version {before.version()} still had {dropped}."

@@ -20,7 +20,6 @@ from larder.compute.refresh.compaction import compact, put_together, small_files
 from larder.compute.refresh.gold import refresh_gold
 from larder.compute.refresh.gold_files import commit_files
 from larder.compute.refresh.inputs import inputs_of
-from larder.compute.refresh.task import gold_schema
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
@@ -40,7 +39,6 @@ FEATURES = (
     WindowFeature("count_1h", "price", "count", 12, pa.int64()),
 )
 VIEW = WindowDefinition("sales", {"shop": pa.string()}, "sold_at", 5 * MINUTE, FEATURES)
-SCHEMA = gold_schema(VIEW)
 
 
 class Shop:
@@ -65,7 +63,7 @@ class Shop:
         return NOON + timedelta(minutes=5 * self.refreshes, microseconds=1_234)
 
     def compact(self, from_files: int = 3) -> int:
-        return compact(self.gold, SCHEMA, from_files=from_files)
+        return compact(self.gold, from_files=from_files)
 
     def rows(self) -> pa.Table:
         rows = DeltaTable(self.gold).to_pyarrow_table()
@@ -177,7 +175,7 @@ def test_a_compaction_gives_way_to_whatever_was_committed_since_it_read(shop: Sh
     }[first]()
     rows, version = shop.rows(), DeltaTable(shop.gold).version()
 
-    assert not put_together(stale, files, SCHEMA)
+    assert not put_together(stale, files)
 
     assert (shop.rows(), DeltaTable(shop.gold).version()) == (rows, version)
 
@@ -218,13 +216,11 @@ def test_a_killed_compaction_leaves_the_rows_and_the_next_one_goes_through(shop:
 
 COMPACT_COPIES = """
 import itertools, shutil, sys
-from deltalake import DeltaTable
 from larder.compute.refresh.compaction import compact
-schema = DeltaTable(sys.argv[1] + "/gold").to_pyarrow_table().schema
 for number in itertools.count():
     copy = shutil.copytree(sys.argv[1] + "/gold", f"{sys.argv[1]}/{number}")
     print(copy, flush=True)
-    assert compact(copy, schema, from_files=3)
+    assert compact(copy, from_files=3)
 """
 """Without end, each time another copy of gold."""
 

@@ -95,7 +95,7 @@ def outcome_rows(outcome_of: Callable[[np.random.Generator, Any], Any], *, rows:
 
 
 def judge(usual: Baseline | None = USUAL) -> Judge:
-    return Judge(WINDOW, OBJECTIVE, LIMITS, lambda version: usual)
+    return Judge(WINDOW, OBJECTIVE, LIMITS, lambda version: usual, lambda version: {})
 
 
 def by_metric(findings: list[Finding], subject: str = "live") -> dict[str, Finding]:

@@ -33,7 +33,7 @@ ROWS = 3_000
 
 
 def judge(usual: Baseline | None = USUAL, limits: Monitoring = LIMITS) -> Judge:
-    return Judge(WINDOW, OBJECTIVE, limits, lambda version: usual)
+    return Judge(WINDOW, OBJECTIVE, limits, lambda version: usual, lambda version: {})
 
 
 def outcome_rows(

@@ -10,9 +10,10 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
-from larder.contracts.errors import InvalidDataError, LarderError, MissingTableError
+from larder.contracts.errors import InvalidDataError, LarderError, MissingColumnsError, MissingTableError
 from larder.offline.history import History
 from larder.offline.join.shares import file_shares, share_batches
+from larder.offline.tables.columns import check_columns
 from larder.offline.tables.delta_table import open_table, reading
 from larder.offline.tables.integrity import check_content
 from larder.offline.tables.log import lost_rows
@@ -118,6 +119,15 @@ def test_a_log_that_begins_with_its_checkpoint_is_sound_and_says_that_older_vers
     assert amounts(place) == [0.0, 1.0, 2.0, 3.0, 4.0]
     with pytest.raises(MissingTableError, match=r"Version 1 of .*cleaned up.*newest version is 4"):
         open_table(str(place), 1)
+
+
+def test_a_column_that_it_lacks_is_named_where_the_log_has_no_version_to_hint_at(place: Path):
+    DeltaTable(place).create_checkpoint()
+    for version in range(3):
+        commit(place, version).unlink()
+
+    with pytest.raises(MissingColumnsError, match=r"lacks \['tax'\]"):
+        check_columns(open_table(str(place)), ["amount", "tax"])
 
 
 def test_a_version_that_never_was_is_named_beside_the_newest(place: Path):

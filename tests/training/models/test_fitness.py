@@ -59,8 +59,12 @@ def test_a_challenger_whose_features_changed_is_rejected_on_record(store, settin
         settings, OBJECTIVE, RELEASE, model=MODEL, training_data=training_data(store, settings, service=MODEL)
     )
 
-    with pytest.raises(GateError, match=r"rows rebuilt is 0.*definitions behind feature service .repairs. changed"):
+    with pytest.raises(GateError) as refusal:
         begin_shadow(store, settings, OBJECTIVE, RELEASE, chosen, ledger=ledger_of(settings))
+
+    said = str(refusal.value)
+    assert "rows rebuilt is 0" in said and "definitions behind feature service 'repairs' changed" in said
+    assert "Bring back what its rows were made of" in said and "change the gates" not in said
 
     [entry] = ledger_of(settings).entries(acts=(Act.REJECTION,))
     assert entry.reason == "failed its gates: rows rebuilt"
