@@ -5,13 +5,14 @@ from datetime import datetime
 
 from feast import FeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
+from feast.infra.online_stores.online_store import OnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
 from larder.contracts.errors import ConfigurationError, MissingKeyError
-from larder.contracts.plan import FeaturePlan, ViewPlan
-from larder.online.compiled import Asked, Cell, CompiledPlan
-from larder.online.feast_values import NO_VALUE, python_of
+from larder.contracts.plan import Column, FeaturePlan, ViewPlan
+from larder.online.compiled import Asked, Cell, CompiledPlan, FeatureRows
+from larder.online.feast_values import NO_VALUE, SAME_IN_FEAST, python_of
 
 JoinKeys = Mapping[str, Sequence[Value]]
 """Name in the request -> one value per row."""
@@ -33,6 +34,16 @@ class ViewLookup:
             )
         self.places = [places[name] for name in names]
 
+    @property
+    def columns(self) -> list[Column]:
+        features = [self.plan.features[place] for place in self.places]
+        return [Column(feature.name, self.plan.reference, feature.name, feature.dtype) for feature in features]
+
+    def shown_names(self, *, is_full: bool) -> list[str]:
+        """Those of the features in a response; `is_full`: preceded by that of the view."""
+        prefix = f"{self.view.projection.name_to_use()}__" if is_full else ""
+        return [prefix + name for name in self.names]
+
 
 class Lookup:
     """All views of a request. Never changes, so that threads may share it."""
@@ -40,7 +51,17 @@ class Lookup:
     def __init__(self, project: str, views: Sequence[ViewLookup]) -> None:
         self.views = list(views)
         plans = tuple(view.plan for view in views)
-        plan = FeaturePlan(project=project, service="", views=plans, on_demand=(), request_fields=(), columns=())
+        columns = tuple(column for view in views for column in view.columns)
+        # Two versions of a view have one name in a request.
+        is_plain = {column.dtype for column in columns} <= SAME_IN_FEAST and len(plans) == len(
+            {p.reference for p in plans}
+        )
+        columns = columns if is_plain else ()
+        plan = FeaturePlan(project=project, service="", views=plans, on_demand=(), request_fields=(), columns=columns)
+        self.feature_types = OnlineStore._build_feature_types([(view.view, view.names) for view in views])
+        """By name, as Feast's response wants them."""
+        self.is_plain = is_plain
+        """Whether `rows` can be asked for: all features are `SAME_IN_FEAST`."""
         self._names = [key.name for key in plan.entity_keys]
         self._compiled = CompiledPlan(plan)
 
@@ -67,6 +88,10 @@ class Lookup:
         Raises SchemaMismatchError or OnlineStoreError for a record that cannot be read.
         """
         return self._compiled.cells(asked, records, now)
+
+    def rows(self, asked: Asked, records: Iterable[bytes | None], now: datetime) -> FeatureRows:
+        """The same as one row per row of the request, the views' features side by side. Raises what `found` raises."""
+        return self._compiled.answered(asked, records, now)
 
 
 def joined_columns(plan: ViewPlan, keys: Sequence[EntityKey]) -> JoinKeys:
