@@ -2,17 +2,20 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 
+import msgspec
 from feast import FeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
+from feast.value_type import ValueType
 
 from larder.contracts.errors import ConfigurationError, MissingKeyError
-from larder.contracts.plan import Column, FeaturePlan, ViewPlan
+from larder.contracts.plan import Column, Feature, FeaturePlan, ViewPlan
 from larder.online.compiled import Asked, Cell, CompiledPlan, FeatureRows
-from larder.online.feast_values import NO_VALUE, SAME_IN_FEAST, python_of
+from larder.online.feast_values import NO_VALUE, python_of
 
 JoinKeys = Mapping[str, Sequence[Value]]
 """Name in the request -> one value per row."""
@@ -35,9 +38,8 @@ class ViewLookup:
         self.places = [places[name] for name in names]
 
     @property
-    def columns(self) -> list[Column]:
-        features = [self.plan.features[place] for place in self.places]
-        return [Column(feature.name, self.plan.reference, feature.name, feature.dtype) for feature in features]
+    def features(self) -> list[Feature]:
+        return [self.plan.features[place] for place in self.places]
 
     def shown_names(self, *, is_full: bool) -> list[str]:
         """Those of the features in a response; `is_full`: preceded by that of the view."""
@@ -50,20 +52,22 @@ class Lookup:
 
     def __init__(self, project: str, views: Sequence[ViewLookup]) -> None:
         self.views = list(views)
-        plans = tuple(view.plan for view in views)
-        columns = tuple(column for view in views for column in view.columns)
-        # Two versions of a view have one name in a request.
-        is_plain = {column.dtype for column in columns} <= SAME_IN_FEAST and len(plans) == len(
-            {p.reference for p in plans}
-        )
-        columns = columns if is_plain else ()
-        plan = FeaturePlan(project=project, service="", views=plans, on_demand=(), request_fields=(), columns=columns)
-        self.feature_types = OnlineStore._build_feature_types([(view.view, view.names) for view in views])
-        """By name, as Feast's response wants them."""
-        self.is_plain = is_plain
-        """Whether `rows` can be asked for: all features are `SAME_IN_FEAST`."""
+        # By their places: two versions of a view have one name in a request.
+        plans = [msgspec.structs.replace(view.plan, alias=str(place)) for place, view in enumerate(views)]
+        columns = [
+            Column(feature.name, plan.reference, feature.name, feature.dtype)
+            for plan, view in zip(plans, views, strict=True)
+            for feature in view.features
+        ]
+        plan = FeaturePlan(project, "", tuple(plans), on_demand=(), request_fields=(), columns=tuple(columns))
         self._names = [key.name for key in plan.entity_keys]
         self._compiled = CompiledPlan(plan)
+
+    @cached_property
+    def feature_types(self) -> dict[str, ValueType]:
+        """By name, as Feast's response wants them."""
+        types: dict[str, ValueType] = OnlineStore._build_feature_types([(view.view, view.names) for view in self.views])
+        return types
 
     def asked(self, join_keys: JoinKeys) -> Asked:
         """The Redis keys of all views and rows; a null key finds nothing.

@@ -33,7 +33,7 @@ from larder.online.layouts.checks import (
 )
 from larder.online.layouts.clients import Clients
 from larder.online.layouts.lookup import JoinKeys, Lookup, ViewLookup, joined_columns
-from larder.online.layouts.response import Found, PlainResponse, entities_of
+from larder.online.layouts.response import Found, StoredResponse, entities_of
 from larder.online.packed.types import instant
 from larder.online.planning import projected_plan, stored_plan
 from larder.online.server.health import require_fit_redis
@@ -119,13 +119,13 @@ class PackedLayout(OnlineStore):
         """Raises InvalidDataError for entity rows, and ConfigurationError for a service, that cannot be answered."""
         request = checked_request(features, entity_rows, registry, project, full_feature_names)
         lookup = self._lookup(config, request.refs)
-        if not lookup.is_plain or request.is_computed or include_feature_view_version_metadata:
+        if request.is_computed or include_feature_view_version_metadata:
             names = (full_feature_names, include_feature_view_version_metadata)
             return super().get_online_features(config, features, request.columns, registry, project, *names)
         entities, join_keys = entities_of(request, features, registry, project, is_full=full_feature_names)
         asked = lookup.asked(join_keys)
         found = Found(lookup, asked, self._clients.get(asked.keys), self._clock())
-        return PlainResponse(entities, found, is_full=full_feature_names)
+        return StoredResponse(entities, found, is_full=full_feature_names)
 
     async def get_online_features_async(
         self,
@@ -140,7 +140,7 @@ class PackedLayout(OnlineStore):
         async with self._clients.turn:
             request = checked_request(features, entity_rows, registry, project, full_feature_names)
             lookup = self._lookup(config, request.refs)
-            if not lookup.is_plain or request.is_computed or include_feature_view_version_metadata:
+            if request.is_computed or include_feature_view_version_metadata:
                 names = (full_feature_names, include_feature_view_version_metadata)
                 return await super().get_online_features_async(
                     config, features, request.columns, registry, project, *names
@@ -148,7 +148,7 @@ class PackedLayout(OnlineStore):
             entities, join_keys = entities_of(request, features, registry, project, is_full=full_feature_names)
             asked = lookup.asked(join_keys)
             found = Found(lookup, asked, await self._clients.get_async(asked.keys), self._clock())
-            return PlainResponse(entities, found, is_full=full_feature_names)
+            return StoredResponse(entities, found, is_full=full_feature_names)
 
     def update(
         self,

@@ -1,20 +1,26 @@
 """Answers that never were protobuf are those that Feast makes of its protobuf."""
 
 import asyncio
+import decimal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import pyarrow as pa
 import pytest
 import redis
 from feast import FeatureStore, Field
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.online_response import OnlineResponse
-from feast.types import Bool, Float32, Float64, Int32, Int64, String, UnixTimestamp
+from feast.types import Array, Bool, Decimal, Float32, Float64, Int32, Int64, Set, String, UnixTimestamp, Uuid
 
+from larder.contracts.errors import InvalidDataError
 from larder.contracts.settings import Settings
-from larder.online.layouts.response import PlainResponse
+from larder.online.layouts.response import StoredResponse
+from larder.online.planning import stored_plan
 from larder.online.server.embedded import online_address
+from larder.online.writer import write_records
 from tests.online import feast_shop
 from tests.online.feast_shop import shop, user, write
 
@@ -26,8 +32,9 @@ profile = feast_shop.view("profile", [user], *(Field(name=name, dtype=dtype) for
 visits = feast_shop.view("visits", [user], Field(name="score", dtype=Float64), ttl=timedelta(minutes=10))
 loyalty = feast_shop.view("loyalty", [user, shop], Field(name="points", dtype=Int64), Field(name="level", dtype=String))
 overall = feast_shop.view("overall", [], Field(name="mean_price", dtype=Float64))
-since = feast_shop.view("since", [user], Field(name="joined_at", dtype=UnixTimestamp))
-everything = feast_shop.FeatureService(name="everything", features=[loyalty, profile, overall, visits])
+OTHER_TYPES = {"joined_at": UnixTimestamp, "key": Uuid, "sizes": Array(Float64), "seen": Set(Int64), "price": Decimal}
+others = feast_shop.view("others", [user], *(Field(name=name, dtype=dtype) for name, dtype in OTHER_TYPES.items()))
+everything = feast_shop.FeatureService(name="everything", features=[loyalty, profile, others, overall, visits])
 deal = feast_shop.FeatureService(
     name="deal",
     features=[
@@ -44,7 +51,7 @@ def store(
 ) -> FeatureStore:
     """Ann has everything, Bob nulls and odd numbers, Old what is too old, Eve nothing."""
     monkeypatch.setenv("LARDER_CLOCK", NOW.isoformat())
-    applied = (user, shop, profile, visits, loyalty, overall, since, everything, deal)
+    applied = (user, shop, profile, visits, loyalty, overall, others, everything, deal)
     store = feast_shop.applied_store(tmp_path, online_address(redis_settings), *applied)
     ann = {"f64": 0.1, "f32": 0.1, "i64": 2**53 + 1, "i32": -7, "flag": True, "text": "Å\x00"}
     write(store, "profile", NOW, user_id="ann", **ann)
@@ -54,7 +61,14 @@ def store(
     write(store, "visits", NOW - timedelta(hours=1), user_id="old", score=5.0)
     write(store, "loyalty", NOW, user_id="ann", shop_id=1, points=3, level="gold")
     write(store, "overall", NOW, mean_price=2.5)
-    write(store, "since", NOW, user_id="ann", joined_at=NOW)
+    other = {
+        "joined_at": NOW,
+        "key": str(UUID(int=1)),
+        "sizes": [0.5, 1.0],
+        "seen": {3},
+        "price": decimal.Decimal("1.10"),
+    }
+    write(store, "others", NOW, user_id="ann", **other)
     return store
 
 
@@ -91,7 +105,7 @@ def test_an_answer_is_what_feast_makes_of_it(store: FeatureStore, request_name: 
 
     expected = by_feast(store, features, rows, is_full=is_full)
 
-    assert isinstance(asked(), PlainResponse)
+    assert isinstance(asked(), StoredResponse)
     assert asked().proto == expected.proto
     # By their text: NaN equals nothing, and 1 equals 1.0 and True.
     assert repr(asked().to_dict()) == repr(expected.to_dict())
@@ -119,8 +133,13 @@ def test_who_changes_the_protobuf_sees_the_change(store: FeatureStore) -> None:
     assert response.to_dict() == {"user_id": ["ann"], "score": [9.0]}
 
 
-def test_values_that_feast_says_otherwise_go_through_its_protobuf(store: FeatureStore) -> None:
-    response = store.get_online_features(["since:joined_at", "visits:score"], [{"user_id": "ann"}])
+def test_a_null_that_feast_cannot_say_is_told_by_the_request_itself(store: FeatureStore, tmp_path: Path) -> None:
+    tags = feast_shop.view("tags", [user], Field(name="words", dtype=Array(String)))
+    store.apply([tags])
+    rows = pa.table(
+        {"user_id": ["ann"], "words": [["new", None]], "event_timestamp": pa.array([NOW], pa.timestamp("us", "UTC"))}
+    ).append_column("known_at", pa.array([NOW], pa.timestamp("us", "UTC")))
+    write_records(store._get_provider().online_store._clients.bulk, stored_plan(tags, store.config), "shop", rows)
 
-    assert not isinstance(response, PlainResponse)
-    assert response.to_dict() == {"user_id": ["ann"], "joined_at": [NOW], "score": [4.0]}
+    with pytest.raises(InvalidDataError, match="tags:words"):
+        store.get_online_features(["tags:words"], [{"user_id": "ann"}])
