@@ -120,7 +120,7 @@ def _measured(process: psutil.Process, port: int, requests: int, *, rate: float 
 
 def _writer_cpu_seconds(server: psutil.Process) -> float:
     """Of the process beside the server that stores the prediction log."""
-    return sum(cpu_seconds(child) for child in server.children() if "serving.log_writer" in child.cmdline())
+    return sum(cpu_seconds(child) for child in server.children() if "serving.log.writer" in child.cmdline())
 
 
 if __name__ == "__main__":

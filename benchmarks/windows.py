@@ -29,7 +29,7 @@ from pyspark.sql import SparkSession
 
 from larder.compute.definition import WindowDefinition, WindowFeature
 from larder.compute.events import EventSource
-from larder.compute.gold import refresh_gold
+from larder.compute.refresh.gold import refresh_gold
 from larder.contracts.settings import load_settings
 from larder.offline.tables.kinds import INSTANT
 from larder.peak_memory import PeakMemory

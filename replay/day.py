@@ -24,12 +24,12 @@ from larder.online.compiled import FeatureRows
 from monitoring.monitors.freshness import ViewState
 from monitoring.run import record, run_monitors
 from replay.served import Requests
-from serving.answers import live_answer, reads_alike, shadow_answer
-from serving.model import Model, load_model
-from serving.prediction_log import LoggedAnswer, delta_writer
+from serving.log.prediction_log import LoggedAnswer, delta_writer
+from serving.models.answers import live_answer, reads_alike, shadow_answer
+from serving.models.model import Model, load_model
+from training.data.training_set import TrainingData
 from training.release.advance import advance
-from training.retraining import release_challenger, retrain
-from training.training_set import TrainingData
+from training.retraining.retrain import release_challenger, retrain
 
 Served = Callable[[FeaturePlan, Requests], FeatureRows]
 """Features of requests as serving would have read them by a plan."""

@@ -18,7 +18,7 @@ from larder.offline.conditions import Between
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.rows import rows_of
 from replay.served import Requests
-from training.training_set import Retrieve, Retrieved, request_columns
+from training.data.training_set import Retrieve, Retrieved, request_columns
 
 _PLACE = "@place"
 

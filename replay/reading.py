@@ -25,8 +25,8 @@ from replay.incidents import Incident
 from replay.lake import Stretch
 from replay.served import Requests, served_from_history
 from replay.views import ViewTimes, view_times
-from training.labels import LabelSelection
-from training.training_set import TrainingSet, feast_retrieval, joined
+from training.data.labels import LabelSelection
+from training.data.training_set import TrainingSet, feast_retrieval, joined
 
 CHUNK = timedelta(days=14)
 

@@ -40,7 +40,7 @@ from replay.incidents import Incident, require_meant
 from replay.lake import STEP, Stretch, prepared_lake, source_lake, stored_stretches
 from replay.reading import StretchReading
 from replay.result import Result, result
-from training.policy import named_policy
+from training.retraining.policy import named_policy
 
 RESULT = "result.json"
 

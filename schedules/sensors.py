@@ -11,7 +11,7 @@ from larder.contracts.use_case import declared, declared_or, use_case_name
 from schedules.steps import STEP
 
 if TYPE_CHECKING:
-    from training.policy import Decision
+    from training.retraining.policy import Decision
 
 
 @sensor(job_name=STEP["ingest"].job, minimum_interval_seconds=60, default_status=DefaultSensorStatus.RUNNING)
@@ -51,8 +51,8 @@ def retraining_decision(settings: Settings) -> "tuple[Decision, str]":
     from larder.contracts.objective import Objective
     from larder.contracts.retraining import Retraining
     from larder.ledger import ledger_of
-    from training.policy import decide
-    from training.retraining import facts
+    from training.retraining.policy import decide
+    from training.retraining.retrain import facts
 
     model, objective = use_case_name(settings), declared("training", Objective, settings)
     policy = declared_or("training", Retraining(), settings)

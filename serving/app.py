@@ -19,16 +19,16 @@ from larder.contracts.errors import LarderError
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.contracts.use_case import declared, use_case_name
-from serving.access import Access
-from serving.champion import CurrentChampion, VersionLoader
-from serving.logger import PredictionLogger
+from serving.http.access import Access
+from serving.http.queue import Queue
+from serving.http.responses import UNAUTHORIZED, defect, http_error, json_response
+from serving.log.logger import PredictionLogger
 from serving.metrics import CONTENT_TYPE, Metrics
+from serving.models.champion import CurrentChampion, VersionLoader
+from serving.models.shadow import CurrentShadow, ShadowListener
 from serving.online_store import OnlineStore, online_store
 from serving.predict import Predict
 from serving.protocols.routes import Protocols
-from serving.queue import Queue
-from serving.responses import UNAUTHORIZED, defect, http_error, json_response
-from serving.shadow import CurrentShadow, ShadowListener
 
 PREDICT = "/predict"
 SECONDS_BETWEEN_LOOKS = 1.0

@@ -16,8 +16,8 @@ import msgspec
 from larder.contracts.errors import InvalidDataError, MissingColumnsError, MissingTableError, OnlineStoreError
 from larder.contracts.settings import Settings
 from larder.contracts.tables import EVENT_TIMESTAMP
-from serving.access import tokens_of
-from serving.server import listening_socket
+from serving.http.access import tokens_of
+from serving.http.server import listening_socket
 
 SECONDS_TO_START = 60.0
 _SECONDS_PER_REQUEST = 10.0

@@ -29,8 +29,8 @@ def serve(settings: Settings, host: str | None, port: int | None, fd: int | None
     from larder.contracts.bundle import champion_bundle
     from larder.contracts.use_case import use_case_name
     from serving.app import create_app
+    from serving.http.server import listening_socket, serve_until_terminated
     from serving.online_store import require_online_store
-    from serving.server import listening_socket, serve_until_terminated
 
     champion_bundle(settings.bundles, use_case_name(settings))  # without one, no Redis is started for nothing
     require_online_store(settings)

@@ -6,9 +6,9 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from serving.logger import PredictionLogger
-from serving.predictions import HIGH, LOW, Prediction
-from serving.queue import Queue
+from serving.http.queue import Queue
+from serving.log.logger import PredictionLogger
+from serving.models.predictions import HIGH, LOW, Prediction
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LATENCY_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0)

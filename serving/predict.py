@@ -17,16 +17,16 @@ from larder.contracts.clock import Clock
 from larder.contracts.errors import InvalidDataError, LarderError
 from larder.online.compiled import FeatureRows
 from larder.online.request import shown
-from serving.answers import live_answer
-from serving.body import json_body
-from serving.champion import CurrentChampion
-from serving.logger import PredictionLogger
+from serving.http.body import json_body
+from serving.http.responses import RETRY_AFTER, defect, error_response, http_error, json_response
+from serving.log.logger import PredictionLogger
+from serving.log.prediction_log import LoggedAnswer
 from serving.metrics import Metrics
+from serving.models.answers import live_answer
+from serving.models.champion import CurrentChampion
+from serving.models.predictions import rendered
+from serving.models.shadow import CurrentShadow, ShadowListener
 from serving.online_store import OnlineStore
-from serving.prediction_log import LoggedAnswer
-from serving.predictions import rendered
-from serving.responses import RETRY_AFTER, defect, error_response, http_error, json_response
-from serving.shadow import CurrentShadow, ShadowListener
 
 
 class Given(NamedTuple):

@@ -26,10 +26,10 @@ def train(settings: Settings) -> None:
 
     from larder.ledger import ledger_of
     from larder.registry import feature_store
+    from training.data.training_set import training_set
     from training.ledger_entries import evaluation_entry, record_unrecorded, training_entry
     from training.report import print_gates, print_metrics, train_report
     from training.training_run import train as train_challenger
-    from training.training_set import training_set
 
     console, model = Console(), use_case_name(settings)
     objective, ledger = declared("training", Objective, settings), ledger_of(settings)
@@ -70,13 +70,13 @@ def promote(settings: Settings, number: str | None, reason: str) -> None:
 
     from larder.ledger import ledger_of
     from larder.registry import feature_store
+    from training.data.training_set import training_data
     from training.ledger_entries import judged_as_trained, record_unrecorded
+    from training.models.tracking import challenger_number
     from training.promotion import candidate
     from training.release.begin import promote as promote_candidate
     from training.release.settle import settle
     from training.report import print_gates, promote_report
-    from training.tracking import challenger_number
-    from training.training_set import training_data
 
     console, model, ledger = Console(), use_case_name(settings), ledger_of(settings)
     objective = declared("training", Objective, settings)
@@ -124,10 +124,10 @@ def rebuild(settings: Settings, run: str, output: Path | None) -> None:
 
     from larder.contracts.errors import DifferenceError
     from larder.registry import feature_store
-    from training.rebuild import rebuild as rebuilt
-    from training.rebuild import write_rows
-    from training.tracking import load_record
-    from training.training_set import training_data
+    from training.data.rebuild import rebuild as rebuilt
+    from training.data.rebuild import write_rows
+    from training.data.training_set import training_data
+    from training.models.tracking import load_record
 
     console = Console(soft_wrap=True)
     record = load_record(settings, run)

@@ -11,9 +11,9 @@ from larder.contracts.settings import Settings
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.ledger import Act, Entry, Ledger
 from larder.model_registry import model_pins
-from training.tracking import Version
+from training.data.training_set import TrainingSet
+from training.models.tracking import Version
 from training.training_run import TrainingRun
-from training.training_set import TrainingSet
 
 DECISION = "decision"
 """In the inputs of a training: number of the decision that it follows; absent where a person asked for it alone."""

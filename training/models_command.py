@@ -134,8 +134,8 @@ def card_command(settings: Settings, version: str | None, output: Path | None) -
     from larder.contracts.bundle import champion_version
     from larder.ledger import ledger_of
     from larder.whole_file import write_whole
-    from training.model_card import model_card
-    from training.tracking import load_challenger
+    from training.models.model_card import model_card
+    from training.models.tracking import load_challenger
 
     model, objective = use_case_name(settings), declared("training", Objective, settings)
     number = version or champion_version(settings.bundles, model)

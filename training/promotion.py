@@ -20,12 +20,12 @@ from larder.contracts.question import other_question
 from larder.contracts.retraining import Release
 from larder.contracts.settings import Settings
 from larder.evaluation import Evaluation, Floats, evaluation
-from training.export import Export, bundle_predictions, export
-from training.fitness import fitness
+from training.data.training_set import TrainingData, model_columns
 from training.gates import GateResult, gate_results
-from training.model import predictions
-from training.tracking import Challenger, load_challenger
-from training.training_set import TrainingData, model_columns
+from training.models.export import Export, bundle_predictions, export
+from training.models.fitness import fitness
+from training.models.model import predictions
+from training.models.tracking import Challenger, load_challenger
 
 if TYPE_CHECKING:
     from feast import FeatureStore

@@ -8,10 +8,10 @@ from rich.table import Table
 
 from larder.contracts.objective import Objective
 from larder.evaluation import Evaluation, task_of
+from training.data.training_set import TrainingSet
 from training.gates import GateResult
 from training.release.begin import Promotion
 from training.training_run import TrainingRun
-from training.training_set import TrainingSet
 
 
 def print_metrics(console: Console, objective: Objective, evaluation: Evaluation) -> None:

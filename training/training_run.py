@@ -15,14 +15,14 @@ from larder.contracts.settings import Settings
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.evaluation import Evaluation, Floats, Outcomes, evaluation, task_of
 from larder.usual_windows import with_usual_windows
-from training.baseline import baseline, dependence, number_baseline
+from training.data.record import label_parameters
+from training.data.training_set import TrainingSet
 from training.gates import GateResult, champion_evidence, gate_results
-from training.model import fit, importance, predictions, training_bounds
-from training.plots import plots
+from training.models.baseline import baseline, dependence, number_baseline
+from training.models.model import fit, importance, predictions, training_bounds
+from training.models.plots import plots
+from training.models.tracking import Description, Version, log_challenger
 from training.promotion import champion_predictions
-from training.record import label_parameters
-from training.tracking import Description, Version, log_challenger
-from training.training_set import TrainingSet
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline

@@ -14,12 +14,12 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.utils import make_tzaware
 from pydantic import NonNegativeInt
 
-from larder.compute.compaction import compact
-from larder.compute.gold import Refresh
 from larder.compute.job import FinishedJob, Materialized, materialized
 from larder.compute.ledger_entries import features_entry, unrecorded_rows
 from larder.compute.push import push_latest
-from larder.compute.refresh_on_spark import ROWS_PER_TASK
+from larder.compute.refresh.compaction import compact
+from larder.compute.refresh.gold import Refresh
+from larder.compute.refresh.on_spark import ROWS_PER_TASK
 from larder.compute.view import refresh_view
 from larder.contracts.errors import LarderError, MissingTableError
 from larder.contracts.settings import Settings, load_settings
@@ -92,7 +92,7 @@ class SparkFeatureEngine(ComputeEngine):
         return FinishedJob(task, result)
 
     def compact(self, view: FeatureView) -> None:
-        """Put small files of the view's gold together where there are many; see `larder.compute.compaction`."""
+        """Put small files of the view's gold together where there are many; see `larder.compute.refresh.compaction`."""
         if isinstance(view, StreamFeatureView) and view.aggregations:
             gold = history_of(view, self.repo_config).table
             compact(gold, from_files=self.repo_config.batch_engine.compact_from_files)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from feast.infra.common.materialization_job import MaterializationJob, MaterializationJobStatus, MaterializationTask
 
-from larder.compute.gold import Refresh
+from larder.compute.refresh.gold import Refresh
 from larder.offline.tables.gold import GoldPosition
 from larder.push.run import PushReport
 

@@ -9,7 +9,7 @@ from feast.repo_config import RepoConfig
 
 from larder.compute.declaration import window_definition
 from larder.compute.events import EventSource
-from larder.compute.gold import Refresh, refresh_gold
+from larder.compute.refresh.gold import Refresh, refresh_gold
 from larder.contracts.errors import ConfigurationError
 from larder.offline.history import history_of
 from larder.offline.source import DeltaSource

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from larder.compute.definition import WindowDefinition
-from larder.compute.ranks import Integers, value_ranks
-from larder.compute.windows import canonical, column_features, microseconds_of
+from larder.compute.kernel.ranks import Integers, value_ranks
+from larder.compute.kernel.windows import canonical, column_features, microseconds_of
 from larder.contracts.clock import MICROSECOND
 from larder.leakage.ranges import SeparateRanges, spread
 

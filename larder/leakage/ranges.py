@@ -5,13 +5,13 @@ from functools import cached_property
 
 import numpy as np
 
-from larder.compute.ranks import Integers
-from larder.compute.sliding import Combine, Values
+from larder.compute.kernel.ranks import Integers
+from larder.compute.kernel.sliding import Combine, Values
 
 
 @dataclass(frozen=True)
 class SeparateRanges:
-    """The ranges [start, end) of one row of events, for the functions of `larder.compute.functions`."""
+    """The ranges [start, end) of one row of events, for the functions of `larder.compute.kernel.functions`."""
 
     start: Integers
     end: Integers

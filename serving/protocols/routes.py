@@ -9,12 +9,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from larder.contracts.answer import Answer
-from serving.body import json_body
-from serving.champion import CurrentChampion, Version
+from serving.http.body import json_body
+from serving.http.responses import json_response
+from serving.models.champion import CurrentChampion, Version
+from serving.models.predictions import rendered
 from serving.predict import Given, Predict
-from serving.predictions import rendered
 from serving.protocols import open_inference, tensorflow
-from serving.responses import json_response
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Answering = Callable[[bytes], dict[str, Any]]

@@ -13,11 +13,11 @@ from deltalake import DeltaTable, write_deltalake
 from feast import FeatureStore
 from pyspark.sql import SparkSession
 
-from larder.compute import refresh_on_spark
 from larder.compute.declaration import window_definition
 from larder.compute.events import EventSource
-from larder.compute.gold import refresh_gold
 from larder.compute.materialize import apply_definitions, materialize
+from larder.compute.refresh import on_spark as refresh_on_spark
+from larder.compute.refresh.gold import refresh_gold
 from larder.contracts.settings import Settings, load_settings
 from larder.leakage.views import AT, view_joins
 from larder.offline.tables.kinds import INSTANT

@@ -100,8 +100,8 @@ def test_the_notebook_runs(flights: Project):
 def offline_probabilities(flights: Project, requests: pd.DataFrame) -> np.ndarray:
     """What scikit-learn says of the as-of join, without anything of the serving path."""
     from larder.registry import feature_store
-    from training.model import predictions
-    from training.tracking import load_challenger
+    from training.models.model import predictions
+    from training.models.tracking import load_challenger
 
     with pytest.MonkeyPatch.context() as patch:
         for name, value in flights.environment.items():

@@ -15,7 +15,7 @@ from larder.ledger import Act, ledger_of
 from larder.lock import only_one
 from larder.versions.lock_file import write_lock_file
 from larder.versions.snapshot import snapshot
-from serving.spool import Spool
+from serving.log.spool import Spool
 from tests.erasure.conftest import Erase
 from tests.verify.shop import Shop
 

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from larder.compute.corrections import Run, missing_rows
 from larder.compute.definition import WindowDefinition, WindowFeature
 from larder.compute.events import EventSource
-from larder.compute.gold import refresh_gold
+from larder.compute.refresh.corrections import Run, missing_rows
+from larder.compute.refresh.gold import refresh_gold
 from larder.contracts.clock import microseconds
 from larder.erasure import tables
 from larder.erasure.subject import Key, Subject

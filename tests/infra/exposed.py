@@ -11,8 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from larder.contracts.monitoring import Finding, Verdict
 from larder.verify.watch import Metrics as VerifyMetrics
 from monitoring.prometheus import exposition
+from serving.http.queue import Queue
 from serving.metrics import Metrics as ServingMetrics
-from serving.queue import Queue
 
 OF_PROMETHEUS = {"up": {"job", "instance"}}
 OF_ITS_SCRAPE = {"job", "instance"}

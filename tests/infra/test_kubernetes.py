@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from larder.cli import larder
 from larder.contracts.settings import Settings, load_settings
-from serving.server import SECONDS_TO_DRAIN
+from serving.http.server import SECONDS_TO_DRAIN
 
 ROOT = Path(__file__).parent.parent.parent
 KUBERNETES = ROOT / "infra" / "kubernetes"

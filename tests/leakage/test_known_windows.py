@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from larder.compute.definition import FUNCTIONS, WindowDefinition, WindowFeature
-from larder.compute.windows import window_features
+from larder.compute.kernel.windows import window_features
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.leakage import known_windows
 from larder.leakage.known_windows import windows_known_at

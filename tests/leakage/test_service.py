@@ -16,7 +16,7 @@ from feast.value_type import ValueType
 
 from larder.compute import Statistic, windowed
 from larder.compute.declaration import window_definition
-from larder.compute.windows import window_features
+from larder.compute.kernel.windows import window_features
 from larder.contracts.errors import ConfigurationError, MissingTableError
 from larder.contracts.tables import KNOWN_AT
 from larder.leakage.service import ServiceColumns, gold_until, service_columns

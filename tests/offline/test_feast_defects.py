@@ -22,9 +22,9 @@ from feast.value_type import ValueType
 
 from larder.compute.definition import WindowDefinition, WindowFeature
 from larder.compute.events import EventSource
-from larder.compute.gold import refresh_gold
-from larder.compute.gold_files import FILES
 from larder.compute.push import push_latest
+from larder.compute.refresh.gold import refresh_gold
+from larder.compute.refresh.gold_files import FILES
 from larder.contracts.settings import Settings, load_settings
 from larder.offline import DeltaSource
 from larder.online.server import embedded

@@ -10,7 +10,7 @@ from deltalake import write_deltalake
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.tables import EVENT_TIMESTAMP, Lake
 from replay.history import require_requests, retrieval
-from training.training_set import Retrieved
+from training.data.training_set import Retrieved
 
 
 def march(day: int) -> datetime:

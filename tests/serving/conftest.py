@@ -25,9 +25,9 @@ from larder.online.server import embedded
 from larder.online.server.connection import connect
 from larder.online.writer import write_records
 from serving.app import create_app
-from serving.model import Model, load_model
-from serving.predictions import Prediction
-from serving.server import listening_socket, server_config
+from serving.http.server import listening_socket, server_config
+from serving.models.model import Model, load_model
+from serving.models.predictions import Prediction
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
 NUMBERS = ("sales_mean_7d", "sales_count_7d", "age_years", "order_hour", "amount")

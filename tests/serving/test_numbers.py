@@ -15,10 +15,10 @@ from larder.contracts.objective import REGRESSION
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.predictions import read_predictions
-from serving.model import load_model
+from serving.models.model import load_model
 from tests.serving.conftest import NOW, NUMBERS, PLAN, Client, serving
-from training.export import onnx_graph
-from training.model import Columns
+from training.models.export import onnx_graph
+from training.models.model import Columns
 
 
 @pytest.fixture(scope="session")

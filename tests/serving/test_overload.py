@@ -15,8 +15,8 @@ import pytest
 
 import serving.app
 from larder.contracts.settings import Settings
+from serving.http.queue import Queue
 from serving.online_store import OnlineStore
-from serving.queue import Queue
 from tests.serving.conftest import serving as served
 
 SECONDS_EACH = 0.02

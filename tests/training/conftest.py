@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_limits
 from larder.contracts.objective import Objective
 from larder.contracts.settings import Settings, load_settings
 from tests.training.shop import END, apply_shop, shop_data, shop_objective, shop_store
-from training.tracking import quiet_mlflow
-from training.training_set import TrainingSet
+from training.data.training_set import TrainingSet
+from training.models.tracking import quiet_mlflow
 
 
 @pytest.fixture(scope="session", autouse=True)

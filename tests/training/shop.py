@@ -21,10 +21,10 @@ from larder.contracts.retraining import Release
 from larder.contracts.settings import Settings
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT, Lake
 from larder.offline import DeltaSource
-from training.lineage import Lineage
-from training.model import Columns
+from training.data.lineage import Lineage
+from training.data.training_set import TrainingSet
+from training.models.model import Columns
 from training.promotion import Candidate, candidate
-from training.training_set import TrainingSet
 
 SPLIT = datetime(2024, 2, 1, tzinfo=UTC)
 END = datetime(2024, 3, 1, tzinfo=UTC)

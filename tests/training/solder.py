@@ -12,7 +12,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from larder.contracts.objective import ErrorKpi, Gate, NumberLabel, Objective, Slice
 from tests.training.shop import COLUMNS, SPLIT, shop_data, shop_objective, shop_rows
-from training.training_set import TrainingSet
+from training.data.training_set import TrainingSet
 
 KPI = ErrorKpi("cost of solder", "EUR per pan", too_low=3.0, too_high=1.0, description="A walk back, or solder wasted")
 LABEL = NumberLabel("solder", "solder_g", unit="grams of solder", matures_after=timedelta(0))

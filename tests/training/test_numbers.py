@@ -16,11 +16,11 @@ from larder.contracts.objective import Gate, Kpi, Label, Slice
 from larder.contracts.retraining import Release
 from larder.evaluation import slice_scores, task_of
 from larder.ledger import ledger_of
-from serving.model import load_model
+from serving.models.model import load_model
 from tests.training.shop import COLUMNS, shop_objective, write_shop
 from tests.training.solder import KPI, solder_data, solder_objective
 from training.gates import gate_results
-from training.model import fit, importance, predictions
+from training.models.model import fit, importance, predictions
 from training.promotion import candidate, champion_predictions
 from training.release.comparison import Comparison, Interval
 from training.release.decision import is_good_enough

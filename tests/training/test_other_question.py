@@ -16,14 +16,14 @@ from larder.contracts.tables import Lake
 from larder.ledger import Act, ledger_of
 from tests.training.shop import shop_candidate, shop_data, shop_objective, write_shop
 from tests.training.solder import solder_data, solder_objective
-from training.labels import LabelSelection
-from training.model_card import model_card
-from training.policy import asked, decide
+from training.data.labels import LabelSelection
+from training.models.model_card import model_card
+from training.models.tracking import load_challenger
 from training.promotion import candidate
 from training.release.advance import advance
 from training.release.begin import begin_shadow
-from training.retraining import facts, retrain
-from training.tracking import load_challenger
+from training.retraining.policy import asked, decide
+from training.retraining.retrain import facts, retrain
 from training.training_run import train
 
 MODEL = "repairs"

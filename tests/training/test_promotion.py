@@ -25,11 +25,11 @@ from larder.contracts.retraining import Release
 from larder.ledger import ledger_of
 from tests.keys import key_pair
 from tests.training.shop import COLUMNS, shop_candidate, shop_data, shop_objective, shop_rows, write_shop
-from training.export import bundle_predictions
-from training.model import predictions
+from training.models.export import bundle_predictions
+from training.models.model import predictions
+from training.models.tracking import MODEL, ROWS, load_challenger
 from training.promotion import champion_predictions
 from training.release.begin import Promotion
-from training.tracking import MODEL, ROWS, load_challenger
 from training.training_run import train
 
 MODEL_NAME = "repairs"

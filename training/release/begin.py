@@ -11,13 +11,13 @@ from larder.contracts.question import other_question
 from larder.contracts.retraining import Release
 from larder.contracts.settings import Settings
 from larder.ledger import Act, Entry, Ledger
-from training.export import Export
 from training.gates import GateResult, require_passed
+from training.models.export import Export
+from training.models.tracking import Version
 from training.promotion import Candidate, frozen
 from training.release.acts import Releases, releasing
 from training.release.approval import require_approved
 from training.release.settle import bundle_record
-from training.tracking import Version
 
 if TYPE_CHECKING:
     from feast import FeatureStore

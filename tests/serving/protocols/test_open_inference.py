@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from larder.contracts.answer import Answer
-from serving.model import Model
+from serving.models.model import Model
 from serving.protocols.open_inference import Asked, Wanted, answered
 from tests.serving.conftest import Client
 

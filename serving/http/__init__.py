@@ -1,0 +1,1 @@
+"""What every request passes before and after it is answered: socket, queue, token, body, response."""

@@ -1,0 +1,1 @@
+"""Versions in memory: the champion that answers, its shadow, and what they predict."""

@@ -1,0 +1,1 @@
+"""`larder leakage`: whether a training set is better informed than serving."""

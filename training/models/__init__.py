@@ -1,0 +1,1 @@
+"""A fitted model: how it is made, exported, judged fit to serve, described and kept in MLflow."""
