@@ -1,7 +1,9 @@
 """What the monitors need from a running system: how far views have come, features recomputed, the server's metrics."""
 
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timedelta
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from larder.contracts.bundle import bundle_plan, champion_bundle, read_files, read_manifest
+from larder.contracts.errors import LarderError
 from larder.contracts.monitoring import Finding, Monitoring
 from larder.contracts.objective import Objective
 from larder.contracts.settings import Settings
@@ -61,13 +64,24 @@ def view_states(settings: Settings, now: datetime) -> list[ViewState]:
         views = [view for view in stored_views(store) if view.online]
         positions = [read_position(client, store.project, view.name) for view in views]
     return [
-        ViewState(
+        view_state(
             view.name,
-            newest_event(events_of(view, store.config), now),
-            None if position is None else position.instant,
+            partial(events_of, view, store.config),
+            now,
+            online_until=None if position is None else position.instant,
         )
         for view, position in zip(views, positions, strict=True)
     ]
+
+
+def view_state(
+    view: str, events: "Callable[[], History]", now: datetime, *, online_until: datetime | None
+) -> ViewState:
+    """A source that cannot be read hides nothing of the other views, and not how far this one is online."""
+    try:
+        return ViewState(view, newest_event(events(), now), online_until)
+    except LarderError as problem:
+        return ViewState(view, None, online_until, unread=str(problem))
 
 
 def newest_event(events: "History", now: datetime) -> datetime | None:

@@ -45,12 +45,13 @@ def monitor(settings: Settings, at: str | None, as_json: bool, html: Path | None
 
     if at is not None:
         settings = replace(settings, replay_at=parsed_instant(at, name="--at"))
-    model, now = use_case_name(settings), settings.clock()
+    model, now, ledger = use_case_name(settings), settings.clock(), ledger_of(settings)
+    ledger.require_writable()
     objective = declared("training", Objective, settings)
     limits = declared_or("training", Monitoring(), settings)
     with Console(stderr=True).status("Monitoring"):
         findings = live_findings(settings, objective, limits, model=model, now=now)
-    record(settings, model, findings, ledger_of(settings))
+    record(settings, model, findings, ledger)
     if at is None:
         write_metrics(settings, findings)
     if html is not None:

@@ -1,21 +1,25 @@
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from larder.whole_file import write_whole
+from larder.whole_file import write_durably, write_whole
 
 SIZE = 50_000
 
 
-def test_writers_at_once_leave_a_file_that_is_whole_at_every_instant(tmp_path: Path):
+@pytest.mark.parametrize("write", [write_whole, write_durably])
+def test_writers_at_once_leave_a_file_that_is_whole_at_every_instant(
+    tmp_path: Path, write: Callable[[Path, bytes], None]
+):
     path = tmp_path / "report.json"
-    write_whole(path, b"0" * SIZE)
+    write(path, b"0" * SIZE)
 
     def written(writer: int) -> set[bytes]:
         found = set()
         for _ in range(100):
-            write_whole(path, b"%d" % writer * SIZE)
+            write(path, b"%d" % writer * SIZE)
             found.add(path.read_bytes())
         return found
 
@@ -26,12 +30,15 @@ def test_writers_at_once_leave_a_file_that_is_whole_at_every_instant(tmp_path: P
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("write", [write_whole, write_durably])
+def test_a_write_that_fails_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path, bytes], None]
+):
     path = tmp_path / "report.json"
-    write_whole(path, b"before")
+    write(path, b"before")
     monkeypatch.setattr("os.replace", lambda *_: 1 / 0)
 
     with pytest.raises(ZeroDivisionError):
-        write_whole(path, b"after")
+        write(path, b"after")
 
     assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"before", [path])

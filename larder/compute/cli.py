@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from larder.contracts.clock import parsed_instant
-from larder.contracts.errors import LarderError
+from larder.contracts.errors import LarderError, first_line
 from larder.contracts.settings import Settings
 
 if TYPE_CHECKING:
@@ -62,23 +62,34 @@ def features(settings: Settings, until: str | None, follow: bool) -> None:
 def _follow(store: "FeatureStore", settings: Settings, console: "Console") -> None:
     """Until interrupted. What fails is told and tried again at the next instant, for nothing is lost by it."""
     from larder.compute.follow import grid_instants, shortest_slide
+    from larder.compute.ledger_entries import unrecorded_rows
+    from larder.ledger import ledger_of
 
-    slide = shortest_slide(store)
+    slide, failure = shortest_slide(store), ""
     console.print(f"Following the grid of {slide}; Ctrl-C ends it.")
     for _ in grid_instants(slide, settings.clock, time.sleep):
         instant = settings.clock()
+        # What this process did is on record, unless it failed between gold and the ledger.
+        unrecorded = partial(unrecorded_rows, ledger_of(settings)) if failure else _nothing_unrecorded
         try:
-            # What this process did is on record; only its first run may follow one that was cut off.
-            results, problems = _brought_up(store, settings, instant, lambda _: None, lambda _: {})
+            results, problems = _brought_up(store, settings, instant, lambda _: None, unrecorded)
             failure = _told(problems)
         except LarderError as problem:
             results, failure = [], str(problem)
+        except (
+            Exception
+        ) as problem:  # a disk that is full, a store out of reach: it, too, may be well at the next instant
+            results, failure = [], f"{type(problem).__name__}: {first_line(problem)}"
         if failure:
             said = f"{instant:%Y-%m-%d %H:%M:%S}Z {failure}"
             console.print(said, style="red", highlight=False, markup=False, soft_wrap=True)
         for result in results:
             if result.is_news:
                 console.print(f"{instant:%Y-%m-%d %H:%M:%S}Z {result}", highlight=False, soft_wrap=True)
+
+
+def _nothing_unrecorded(_: "list[Materialized]") -> dict[str, int]:
+    return {}
 
 
 def _brought_up(

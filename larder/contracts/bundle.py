@@ -25,6 +25,7 @@ from larder.contracts.monitoring import Baseline, decoded_baseline, encoded_base
 from larder.contracts.objective import CLASSIFICATION
 from larder.contracts.plan import FeaturePlan, decoded, encoded
 from larder.contracts.signature import is_signed, signature
+from larder.whole_file import write_durably, write_synced
 
 MANIFEST, PLAN, BASELINE, SIGNATURE = "manifest.json", "plan.json", "baseline.json", "manifest.sig"
 CHAMPION, SHADOW = "champion", "shadow"
@@ -100,7 +101,7 @@ def write_bundle(
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
     try:
         for name, data in written.items():
-            _write_synced(partial / name, data)
+            write_synced(partial / name, data)
         os.replace(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -114,13 +115,13 @@ def sign_bundle(bundle: Path, signing_key: Path) -> Manifest:
     """
     manifest = read_manifest(bundle)
     read_files(bundle, manifest)
-    _replace(bundle / SIGNATURE, signature((bundle / MANIFEST).read_bytes(), signing_key))
+    write_durably(bundle / SIGNATURE, signature((bundle / MANIFEST).read_bytes(), signing_key))
     return manifest
 
 
 def set_champion(folder: Path, model: str, version: str) -> None:
     """Point serving at `version`, in one atomic step."""
-    _point(folder / model / CHAMPION, version)
+    write_durably(folder / model / CHAMPION, version.encode())
 
 
 def set_shadow(folder: Path, model: str, version: str | None) -> None:
@@ -128,7 +129,7 @@ def set_shadow(folder: Path, model: str, version: str | None) -> None:
     if version is None:
         (folder / model / SHADOW).unlink(missing_ok=True)
     else:
-        _point(folder / model / SHADOW, version)
+        write_durably(folder / model / SHADOW, version.encode())
 
 
 def champions(folder: Path) -> list[tuple[str, str]]:
@@ -220,26 +221,9 @@ def _require_signature(path: Path, data: bytes, trusted_keys: Path) -> None:
         )
 
 
-def _point(pointer: Path, version: str) -> None:
-    _replace(pointer, version.encode())
-
-
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    _write_synced(partial, data)
-    os.replace(partial, path)
-
-
 def _pointed(pointer: Path) -> str | None:
     return pointer.read_text().strip() if pointer.is_file() else None
 
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from larder.contracts.errors import InvalidDataError
 from larder.contracts.settings import Settings
 from larder.whole_file import write_whole
 
@@ -17,6 +18,13 @@ def write_report(settings: Settings, step: str, content: Any) -> Path:
 
 
 def read_report(settings: Settings, step: str) -> Any | None:
-    """The step's last result, or None when it has not run."""
+    """The step's last result, or None when it has not run. Raises InvalidDataError for one that is damaged."""
     path = settings.reports / f"{step}.json"
-    return msgspec.json.decode(path.read_bytes()) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes())
+    except msgspec.DecodeError as problem:
+        raise InvalidDataError(
+            f"{path} is damaged: {problem}. Run `larder {step}` again, which writes it anew."
+        ) from problem

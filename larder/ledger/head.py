@@ -8,6 +8,7 @@ import msgspec
 
 from larder.contracts.errors import InvalidDataError
 from larder.ledger.entry import GENESIS
+from larder.whole_file import write_durably
 
 _BLOCK = 64 * 1024
 
@@ -58,10 +59,5 @@ def read_head(path: Path) -> Head | None:
 
 
 def write_head(path: Path, head: Head) -> None:
-    """Whole or not at all; on disk when this returns."""
-    partial = path.with_suffix(".partial")
-    with open(partial, "wb") as file:
-        file.write(msgspec.json.encode(head))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    """On disk when this returns."""
+    write_durably(path, msgspec.json.encode(head))

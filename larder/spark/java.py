@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from larder.contracts.errors import DependencyError
+from larder.whole_file import in_place_of
 
 OLDEST = 17
 """The oldest Java that this Spark runs on."""
@@ -60,9 +61,7 @@ def _version(java: str) -> int | None:
 def _wrapped(java: Path, state: Path) -> Path:
     home = state / "java"
     wrapper = home / "bin" / "java"
-    wrapper.parent.mkdir(parents=True, exist_ok=True)
-    partial = wrapper.with_name(f"java.{os.getpid()}")
-    partial.write_text(_WRAPPER.format(java=java))
-    partial.chmod(0o755)
-    partial.replace(wrapper)
+    with in_place_of(wrapper) as partial:
+        partial.write_text(_WRAPPER.format(java=java))
+        partial.chmod(0o755)
     return home

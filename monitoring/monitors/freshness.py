@@ -32,6 +32,8 @@ class ViewState:
     """Newest event timestamp of the view's source known by now; None for an empty source."""
     online_until: datetime | None
     """Instant up to which the online store was materialized; None when it never was."""
+    unread: str = ""
+    """Why the source cannot be read; its newest event is not known then."""
 
 
 def freshness(
@@ -62,6 +64,8 @@ def _lag(window: Window, state: ViewState, limits: Monitoring) -> Iterator[Findi
 
 
 def _age(window: Window, state: ViewState, earlier: Sequence[float], limits: Monitoring) -> Iterator[Finding]:
+    if state.unread:
+        yield window.unknown("freshness", state.view, AGE, state.unread)
     if state.newest_event_at is None:
         return
     age = (window.end - state.newest_event_at) / _HOUR

@@ -7,13 +7,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from rich.console import Console
 
+from larder.compute import cli, engine, follow
 from larder.compute.follow import grid_instants
+from larder.compute.materialize import apply_definitions
+from larder.contracts.errors import OnlineStoreError
 from larder.contracts.settings import Settings, environment_of, load_settings
+from larder.ledger import Act, ledger_of
 from larder.offline.tables.gold import COMPACTION
 from larder.online.contents import stored_records
 from larder.online.server import embedded
@@ -104,6 +110,37 @@ def test_a_new_event_reaches_redis_without_another_command_also_after_a_failure(
     assert followed.says("counts: ")
     gold = f"{followed.settings.lake}/gold/counts"
     wait_until(lambda: any(commit.get("userMetadata") == COMPACTION for commit in DeltaTable(gold).history()))
+
+
+@pytest.mark.filterwarnings("ignore:.*experimental:RuntimeWarning")
+@pytest.mark.parametrize("failure", [OnlineStoreError("Redis is away"), OSError("the lake is out of reach")])
+def test_rows_that_a_failing_instant_brought_to_gold_are_on_record_after_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failure: Exception
+):
+    (tmp_path / "feature_repo").mkdir()
+    (tmp_path / "feature_repo" / "feature_store.yaml").write_text(CONFIGURATION)
+    (tmp_path / "feature_repo" / "live.py").write_text(DEFINITIONS)
+    monkeypatch.setenv("LARDER_HOME", str(tmp_path))
+    settings = replace(load_settings(), replay_at=None)
+    Project(settings, tmp_path / "no.log").sell("first")
+    store = apply_definitions(settings)
+
+    def instants(*_: Any) -> Iterator[None]:
+        with monkeypatch.context() as broken:
+            broken.setattr(engine, "push_latest", lambda *_, **__: (_ for _ in ()).throw(failure))
+            yield
+        yield
+
+    monkeypatch.setattr(follow, "grid_instants", instants)
+    try:
+        cli._follow(store, settings, Console(width=200))
+    finally:
+        embedded.stop(settings)
+
+    assert str(failure) in capsys.readouterr().out
+    (entry,) = ledger_of(settings).entries(acts=(Act.FEATURES,))
+    written = entry.outcome["views"]["counts"]
+    assert written["unrecorded"] == written["rows"] - written["appended"] > 0
 
 
 def test_a_clock_that_stands_cannot_be_followed(tmp_path: Path):

@@ -21,6 +21,7 @@ from larder.compute.refresh.gold import refresh_gold
 from larder.contracts.settings import Settings, load_settings
 from larder.leakage.views import AT, view_joins
 from larder.offline.tables.kinds import INSTANT
+from larder.online.planning import feature_plan
 from larder.online.server import embedded
 from larder.verify.cli import verify
 from tests.compute.project import CONFIGURATION
@@ -123,3 +124,9 @@ def test_all_rows_meet_in_one_task_of_spark_however_many_there_are(
     rows = DeltaTable(gold).to_pyarrow_table()
     assert found(rows) == [truth(at) for at in rows["event_timestamp"].to_pylist()]
     assert len(set(rows["event_timestamp"].to_pylist())) == rows.num_rows > 100
+
+
+def test_a_plan_of_the_service_asks_for_no_key(store: FeatureStore) -> None:
+    plan = feature_plan(store, "shopping")
+
+    assert plan.request == () and {column.name for column in plan.columns} == {"revenue_10m", "sales_10m"}

@@ -95,3 +95,13 @@ def test_service_budget_and_autoscaler_mean_the_deployment(deployment: dict[str,
     assert found["Service"]["selector"] == labels
     assert found["PodDisruptionBudget"]["selector"]["matchLabels"] == labels
     assert found["HorizontalPodAutoscaler"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+
+
+def test_the_monitor_asks_the_service_for_the_servers_metrics():
+    (job,) = [item for item in items("cronjobs.yaml") if item["metadata"]["name"] == "larder-monitor"]
+    (monitor,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    (service,) = [item for item in items("serving.yaml") if item["kind"] == "Service"]
+
+    settings = load_settings({item["name"]: item["value"] for item in monitor["env"]} | {"LARDER_HOME": "/project"})
+
+    assert (settings.host, settings.port) == (service["metadata"]["name"], service["spec"]["ports"][0]["port"])

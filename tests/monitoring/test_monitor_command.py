@@ -49,6 +49,15 @@ def test_an_alarm_is_the_exit_code_the_table_and_the_record(settings: Settings):
     assert any("nulls of pages" in alarm for alarm in entry.outcome["alarms"])
 
 
+def test_a_ledger_that_nothing_can_follow_stops_it_before_anything_is_found(settings: Settings):
+    ledger_of(settings).path.write_text("no entry\n")
+
+    result = called(settings)
+
+    assert "is no ledger entry" in result.output
+    assert read_findings(Lake(settings.lake).monitoring(MODEL), until=NOW) == []
+
+
 def test_what_cannot_be_reached_is_named_and_hides_nothing_else(settings: Settings):
     found = json.loads(called(settings, "--json").stdout)
 

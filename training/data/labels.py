@@ -10,7 +10,8 @@ import pyarrow as pa
 from larder.contracts.errors import InvalidDataError, MissingColumnsError, MissingTableError
 from larder.contracts.objective import Objective
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.offline.tables.delta_table import open_table, reading
+from larder.offline.tables.delta_table import open_table
+from larder.offline.tables.rows import rows_of
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,9 @@ def read_labels(place: str, selection: LabelSelection, request: Sequence[str], *
         ) from None
     wanted = [EVENT_TIMESTAMP, KNOWN_AT, *request, selection.column, *selection.others]
     require_label_columns(place, pa.schema(table.schema()), wanted)
-    with reading(table):
-        # Not polars' own reader: it does not find files below a folder with a space in its name.
-        rows = pl.DataFrame(pa.table(table.scan(columns=[*dict.fromkeys(wanted)])))
+    rows = pl.DataFrame(rows_of(table, wanted))
     known = (
         rows.filter(pl.col(selection.column).is_not_null() & (pl.col(KNOWN_AT) <= selection.known_by.astimezone(UTC)))
-        .with_columns(pl.col(EVENT_TIMESTAMP, KNOWN_AT).dt.cast_time_unit("us").dt.convert_time_zone("UTC"))
         # Files of a Delta table have no order; with one, the same version always gives the same training set.
         .sort(*dict.fromkeys([EVENT_TIMESTAMP, *request, KNOWN_AT, *wanted]))
     )

@@ -1,6 +1,5 @@
 """A training set built again from what its run logged."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from larder.versions.pins import table_versions
+from larder.whole_file import in_place_of
 from training.data.record import Record
 from training.data.training_set import TrainingData, TrainingSet
 
@@ -59,7 +59,5 @@ def write_rows(data: TrainingSet, path: Path) -> None:
         rows.append_column(PART, pa.array([name] * rows.num_rows, pa.string()))
         for name, rows in (("train", data.train), ("test", data.test))
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    pq.write_table(pa.concat_tables(parts), partial, compression="zstd")
-    os.replace(partial, path)
+    with in_place_of(path) as partial:
+        pq.write_table(pa.concat_tables(parts), partial, compression="zstd")

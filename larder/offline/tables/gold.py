@@ -58,8 +58,7 @@ def opened_gold(table: str) -> DeltaTable | None:
 
 def position_in(delta: DeltaTable) -> GoldPosition:
     """The position of the last refresh. Raises InvalidDataError when the table was not written by this engine."""
-    # The newest commits nearly always answer; other tools may have added theirs (OPTIMIZE, VACUUM).
-    if position := recent_position(delta) or _latest_position(delta, None):
+    if position := told_position(delta):
         return position
     raise InvalidDataError(
         f"{place(delta)} has no commit that says which events it reflects, so it was not written by `larder features`. "
@@ -67,9 +66,10 @@ def position_in(delta: DeltaTable) -> GoldPosition:
     )
 
 
-def recent_position(delta: DeltaTable) -> GoldPosition | None:
-    """The position that the last commits tell; None where the table was not written by this engine."""
-    return _latest_position(delta, _RECENT)
+def told_position(delta: DeltaTable) -> GoldPosition | None:
+    """The position that commits tell; None where the table was not written by this engine."""
+    # The newest commits nearly always answer; other tools may have added any number of theirs (OPTIMIZE, VACUUM).
+    return _latest_position(delta, _RECENT) or _latest_position(delta, None)
 
 
 def check_windows(delta: DeltaTable, position: GoldPosition | None, fingerprint: str) -> None:

@@ -15,7 +15,7 @@ from larder.offline.history import History
 from larder.offline.tables.arrow_files import delta_dataset, file_batches
 from larder.offline.tables.columns import check_columns
 from larder.offline.tables.delta_table import open_table, reading, scanned
-from larder.offline.tables.gold import check_windows, recent_position
+from larder.offline.tables.gold import check_windows, told_position
 from larder.offline.tables.integrity import data_files, local_folder
 from larder.offline.tables.kinds import in_utc, is_bytes
 from larder.offline.tables.parquet import ParquetFiles
@@ -56,7 +56,7 @@ def _opened_parquet(history: History) -> OpenTable:
 def _opened_delta(history: History) -> OpenTable:
     table = open_table(history.table, history.version, options=history.storage_options)
     if history.windows:
-        check_windows(table, recent_position(table), history.windows)
+        check_windows(table, told_position(table), history.windows)
 
     schema = pa.schema(table.schema().to_arrow())
 

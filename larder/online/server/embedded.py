@@ -25,6 +25,7 @@ import redis
 from larder.contracts.errors import DependencyError, OnlineStoreError
 from larder.contracts.settings import Settings
 from larder.online.server.connection import connect
+from larder.whole_file import write_whole
 
 EMBEDDED = "embedded"
 """The address that asks for this server."""
@@ -163,9 +164,7 @@ def _launch(folder: Path) -> str:
     except BaseException:
         _terminate(folder)
         raise
-    partial = folder / "server.json.partial"
-    partial.write_bytes(msgspec.json.encode(server))
-    os.replace(partial, folder / "server.json")
+    write_whole(folder / "server.json", msgspec.json.encode(server))
     return location
 
 

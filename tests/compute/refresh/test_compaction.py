@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,14 @@ from larder.compute.refresh.compaction import compact, put_together, small_files
 from larder.compute.refresh.gold import refresh_gold
 from larder.compute.refresh.gold_files import commit_files
 from larder.compute.refresh.inputs import inputs_of
-from larder.contracts.errors import InvalidDataError
+from larder.contracts.errors import ConfigurationError, InvalidDataError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.gold import gold_position, is_untouched, opened_gold, position_in
 from larder.offline.tables.integrity import check_files
 from larder.offline.tables.kinds import INSTANT
+from larder.offline.tables.opening import open_history
 from larder.online.position import Position
 from larder.push.plan import push_plan
 from larder.versions.commits import RowChange, commits
@@ -223,6 +225,16 @@ for number in itertools.count():
     assert compact(copy, from_files=3)
 """
 """Without end, each time another copy of gold."""
+
+
+def test_gold_of_other_windows_is_refused_whatever_number_of_commits_others_made_since(shop: Shop):
+    for _ in range(25):
+        DeltaTable(shop.gold).alter.set_table_properties({"delta.logRetentionDuration": "interval 60 days"})
+    history = History(shop.gold, ("shop",), ("sum_10m",), EVENT_TIMESTAMP, KNOWN_AT, cutoff=True)
+
+    assert open_history(replace(history, windows=VIEW.fingerprint)).version == DeltaTable(shop.gold).version()
+    with pytest.raises(ConfigurationError, match="other windows"):
+        open_history(replace(history, windows="another"))
 
 
 def test_versions_before_it_are_readable_while_they_are_pinned(shop: Shop):

@@ -1,9 +1,12 @@
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.monitoring import Monitoring, Verdict
+from larder.offline.history import History
+from monitoring.live import view_state
 from monitoring.monitors.freshness import ViewState, freshness
 from monitoring.monitors.volume import volume
 from tests.monitoring.library import NOW, WINDOW, alarms
@@ -22,6 +25,17 @@ def test_a_view_that_was_never_materialized_cannot_be_judged_and_an_empty_histor
     [found] = freshness(WINDOW, [ViewState("books", None, None)], {}, LIMITS)
 
     assert found.verdict is Verdict.UNKNOWN and "never materialized" in found.evidence
+
+
+def test_a_source_that_cannot_be_read_hides_neither_other_views_nor_how_far_its_own_is_online(tmp_path: Path):
+    nowhere = History(str(tmp_path / "returns"), (), (), "returned_at")
+    views = [view_state("returns", lambda: nowhere, NOW, online_until=NOW - 2 * HOUR), ViewState("books", NOW, NOW)]
+
+    lag, age, *books = freshness(WINDOW, views, {}, LIMITS)
+
+    assert (lag.metric, lag.verdict) == ("lag_hours", Verdict.ALARM)
+    assert age.verdict is Verdict.UNKNOWN and "There is no Delta table at" in age.evidence
+    assert [found.verdict for found in books] == [Verdict.OK, Verdict.OK]
 
 
 def test_the_age_of_the_newest_event_is_reported_without_a_limit_while_runs_are_few():

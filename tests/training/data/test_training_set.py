@@ -11,6 +11,7 @@ from larder.contracts.objective import Label
 from larder.contracts.plan import Column, FeaturePlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT, Lake
 from tests.training.shop import SPLIT, shop_objective, shop_rows, write_shop
+from training.data.labels import label_selection, read_labels
 from training.data.training_set import model_columns, training_set
 from training.models.model import Columns
 
@@ -56,6 +57,18 @@ def test_a_label_is_used_only_where_it_was_known_in_time(store, settings):
 
     assert data.train["pan"].to_pylist() == ["train"]
     assert data.test["pan"].to_pylist() == ["test"]
+
+
+def test_an_empty_text_that_partitions_the_labels_is_null_as_for_every_reader(settings):
+    rows = labels(("train", "01-10", "01-11", True), ("test", "02-10", "02-11", False))
+    parts = rows.append_column("region", pa.array(["", "eu"]))
+    write_deltalake(Lake(settings.lake).labels("repairs"), parts, partition_by=["region"])
+
+    read = read_labels(
+        Lake(settings.lake).labels("repairs"), label_selection(shop_objective(), now=settings.clock()), ["region"]
+    )
+
+    assert (read.train["region"].to_pylist(), read.test["region"].to_pylist()) == ([None], ["eu"])
 
 
 def test_an_outcome_that_was_known_before_its_time_is_neither_learned_from_nor_judged_on(store, settings):
