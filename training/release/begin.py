@@ -13,6 +13,7 @@ from larder.contracts.settings import Settings
 from larder.ledger import Act, Entry, Ledger
 from training.export import Export
 from training.gates import GateResult, require_passed
+from training.policy import in_days
 from training.promotion import Candidate, frozen
 from training.release.acts import Releases, releasing
 from training.release.approval import require_approved
@@ -66,8 +67,8 @@ def begin_shadow(
                 f"Version {version.number} cannot answer beside the champion, for {difference}. Run `larder promote` "
                 "once callers are ready for other fields."
             )
-        reason = f"passed its gates; answers unseen beside version {state.champion} for {policy.shadow} at least"
-        return releases.record(Act.SHADOW, version.number, at=now, reason=reason, inputs=inputs)
+        unseen = f"answers unseen beside version {state.champion} for {in_days(policy.shadow)} at least"
+        return releases.record(Act.SHADOW, version.number, at=now, reason=f"passed its gates; {unseen}", inputs=inputs)
 
 
 def promote(
