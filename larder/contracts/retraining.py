@@ -7,7 +7,14 @@ from typing import Literal
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.monitoring import MONITORS
 from larder.contracts.objective import METRICS, REGRESSION, Gate, Objective
-from larder.contracts.values import require_count, require_length, require_number, require_one_of, require_several
+from larder.contracts.values import (
+    require_count,
+    require_kind,
+    require_length,
+    require_number,
+    require_one_of,
+    require_several,
+)
 
 POLICIES = ("never", "monthly", "weekly", "automatic")
 """What a replay compares; `automatic` is the declared policy."""
@@ -25,8 +32,8 @@ class TrainingWindow:
     def __post_init__(self) -> None:
         for name in ("last", "half_life"):
             value = getattr(self, name)
-            if value is not None and value <= timedelta(0):
-                raise ConfigurationError(f"{name} of the training window is {value}; it must be positive, or None.")
+            if value is not None:
+                require_length(f"{name} of the training window", value, above_zero=True)
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,9 @@ class Trigger:
 
     def __post_init__(self) -> None:
         require_one_of("monitor of a trigger", self.monitor, MONITORS)
-        if not 1 <= self.k <= self.n:
+        for name in ("k", "n"):
+            require_count(f"{name} of the trigger on {self.monitor}", getattr(self, name), least=1)
+        if self.k > self.n:
             raise ConfigurationError(f"A trigger asks for {self.k} of {self.n} windows; it must be 1 <= k <= n.")
 
 
@@ -85,6 +94,7 @@ class Release:
                 f"patience of the release is {self.patience}, less than shadow, {self.shadow}: nothing could ever be "
                 "promoted. Make it longer."
             )
+        require_number("confidence of the release", self.confidence)
         if not 0 < self.confidence < 1:
             raise ConfigurationError(f"confidence of the release is {self.confidence}; it lies between 0 and 1.")
 
@@ -143,8 +153,9 @@ class Retraining:
         require_count("minimum_rows of retraining", self.minimum_rows, least=1)
         for name in ("cool_down", "refusal_lasts"):
             require_length(name, getattr(self, name))
-        if self.most_per_week < 1:
-            raise ConfigurationError(f"most_per_week is {self.most_per_week}; at least one training must be possible.")
+        require_count("most_per_week", self.most_per_week, least=1)
+        require_kind("window of retraining", self.window, TrainingWindow)
+        require_kind("release of retraining", self.release, Release)
         require_length("judged_on (a model needs labels to be judged on)", self.judged_on, above_zero=True)
 
 
