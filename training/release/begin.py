@@ -99,10 +99,13 @@ def promote(
 def _require_free(releases: Releases) -> None:
     state = releases.state
     if state.pending:
-        under_way = f"version {state.shadow} is in shadow" if state.shadow else f"version {state.champion} is watched"
+        if state.shadow:
+            under_way, no = f"version {state.shadow} is in shadow", f"`larder models reject {state.shadow}`"
+        else:
+            under_way, no = f"version {state.champion} is watched", "`larder models rollback`"
         raise BusyError(
-            f"One release at a time: {under_way}. Run `larder release` once more labels are known, or decide "
-            "by hand with `larder promote` or `larder models rollback`."
+            f"One release at a time: {under_way}. Run `larder release` once more labels are known, or decide by hand "
+            f"with `larder promote` or {no}."
         )
 
 
