@@ -5,8 +5,8 @@ from datetime import timedelta
 from typing import Literal
 
 from larder.contracts.errors import ConfigurationError
-from larder.contracts.monitoring import MONITORS
-from larder.contracts.objective import METRICS, REGRESSION, Gate, Objective
+from larder.contracts.monitoring import ALARMING, MONITORS
+from larder.contracts.objective import METRICS, Gate, Objective
 from larder.contracts.values import (
     require_count,
     require_kind,
@@ -48,7 +48,10 @@ class Trigger:
     """Empty: any subject; the windows of each are counted apart."""
 
     def __post_init__(self) -> None:
-        require_one_of("monitor of a trigger", self.monitor, MONITORS)
+        monitors = [monitor for monitor in MONITORS if ALARMING.get(monitor) != ()]
+        require_one_of("monitor of a trigger", self.monitor, monitors)
+        if self.monitor in ALARMING:
+            require_one_of(f"metric of a trigger on {self.monitor}", self.metric, ALARMING[self.monitor])
         for name in ("k", "n"):
             require_count(f"{name} of the trigger on {self.monitor}", getattr(self, name), least=1)
         if self.k > self.n:
@@ -174,11 +177,6 @@ def require_fitting(policy: Retraining, objective: Objective) -> None:
     for trigger in policy.triggers:
         if trigger.monitor == "quality":
             require_one_of(f"metric of a trigger on quality of {objective.task}", trigger.metric, judged)
-        if trigger.monitor == "expected_quality" and objective.task == REGRESSION:
-            raise ConfigurationError(
-                "A trigger asks for the monitor expected_quality, but a predicted number promises no quality, so that "
-                "monitor does not run. Use one on quality, with the metric mae or kpi."
-            )
 
 
 def require_outcomes_in_time(release: Release, objective: Objective) -> None:

@@ -80,6 +80,8 @@ RAW = RawTable("orders", "o*.csv", COLUMNS, ("id",))
         (lambda: Trigger("drift", "psi", k="3"), "k of the trigger on drift is '3'"),  # type: ignore[arg-type]
         (lambda: Trigger("drift", "psi", k=6), "asks for 6 of 5 windows"),
         (lambda: Trigger("qualty", "mae"), "monitor of a trigger is 'qualty'"),
+        (lambda: Trigger("expected_quality", "log_loss"), "monitor of a trigger is 'expected_quality'"),
+        (lambda: Trigger("drift", "effect"), "metric of a trigger on drift is 'effect'; possible are 'psi', "),
         (lambda: Monitoring(number_effect=NAN), "number_effect of monitoring is nan"),
         (lambda: Monitoring(window=7), "window of monitoring is 7"),  # type: ignore[arg-type]
         (lambda: Answer("t", max_absent_share=50), "at least 0 and at most 1"),
@@ -133,7 +135,6 @@ def test_a_limit_that_nothing_exceeds_may_be_declared():
         (Retraining(gates=(Gate("log_loss", "<=", 0.0),)), "`gates` of Retraining .* metric of a gate of regression"),
         (Retraining(triggers=(Trigger("quality", "log_loss"),)), "is 'log_loss'; possible are 'mae', 'kpi'"),
         (Retraining(triggers=(Trigger("quality", "rmse"),)), "is 'rmse'; possible are 'mae', 'kpi'"),
-        (Retraining(triggers=(Trigger("expected_quality", "log_loss"),)), "a predicted number promises no quality"),
     ],
 )
 def test_a_policy_for_another_question_is_refused_for_its_triggers_would_never_fire(policy: Retraining, said: str):
