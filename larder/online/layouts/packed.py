@@ -20,7 +20,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from larder.contracts.clock import Clock
 from larder.online.compiled import Cell, Status
-from larder.online.contents import delete_view
+from larder.online.contents import delete_project, delete_view
 from larder.online.feast_values import EntityRow, rows_table, values_of
 from larder.online.layouts.answer import append_versions, append_views, count_statuses
 from larder.online.layouts.checks import (
@@ -173,9 +173,8 @@ class PackedLayout(OnlineStore):
         return []
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:  # noqa: ARG002
-        """Delete the data of `tables`, and nothing else."""
-        for table in tables:
-            delete_view(self._clients.bulk, config.project, table.name)
+        """Delete all data of the project: Feast calls this to end it, and names no stream view among `tables`."""
+        delete_project(self._clients.bulk, config.project)
 
     async def initialize(self, config: RepoConfig) -> None:  # noqa: ARG002
         """Raise OnlineStoreError now for a Redis that does not answer or would lose features, not at a request."""
