@@ -10,6 +10,7 @@ from feast import FeatureView, StreamFeatureView
 from feast.infra.common.materialization_job import MaterializationJob, MaterializationTask
 from feast.infra.compute_engines.base import ComputeEngine
 from feast.infra.registry.base_registry import BaseRegistry
+from feast.repo_config import RepoConfig
 from feast.utils import make_tzaware
 from pydantic import NonNegativeInt
 
@@ -54,6 +55,11 @@ class SparkFeatureEngine(ComputeEngine):
     """Called with the result of each view. None, as under Feast's own commands: it is printed and recorded, and gold is
     compacted."""
 
+    def __init__(self, *, repo_config: RepoConfig, **parts: Any) -> None:
+        super().__init__(repo_config=repo_config, **parts)
+        # Feast reads this section when somebody asks for it: wrong settings are told now, at apply.
+        self._config: SparkFeatureEngineConfig = repo_config.batch_engine
+
     def update(self, project: str, *views_and_entities: Any, **more: Any) -> None:
         """Nothing to prepare: tables appear with their first rows."""
 
@@ -89,7 +95,7 @@ class SparkFeatureEngine(ComputeEngine):
         if isinstance(view, StreamFeatureView) and view.aggregations:
             schema = gold_schema(window_definition(view))
             gold = history_of(view, self.repo_config).table
-            compact(gold, schema, from_files=self.repo_config.batch_engine.compact_from_files)
+            compact(gold, schema, from_files=self._config.compact_from_files)
 
     def _refresh(self, view: StreamFeatureView, start: datetime, until: datetime) -> Refresh:
         previous = gold_position(history_of(view, self.repo_config).table)
