@@ -115,6 +115,9 @@ def failed(problem: Exception) -> int:
     if remedy := _remedy(problem):
         _print_error(remedy)
         return REFUSED
+    if any(kind.__module__ == "feast.errors" for kind in type(problem).__mro__):
+        _print_error(f"Feast refuses: {first_line(problem)}. Correct feature_store.yaml or the definitions beside it.")
+        return REFUSED
     _print_error(
         f"Unexpected {type(problem).__name__}: {first_line(problem)}. This is a defect of Larder or of a library; "
         "run `larder --debug ...` for the traceback."

@@ -74,6 +74,25 @@ def test_a_mistake_in_a_use_case_file_is_told_with_file_and_line_and_is_no_defec
     assert done.stderr.startswith(f"Error: pipelines/orders.py, line 2: {problem}.") and "defect" not in done.stderr
 
 
+def test_a_mistake_in_definitions_beside_feature_store_yaml_is_told_with_file_and_line(tmp_path: Path):
+    (tmp_path / "feature_store.yaml").write_text("project: shop\nprovider: local\nregistry: registry.db\n")
+    (tmp_path / "views.py").write_text("\nx = (\n")
+
+    done = larder(tmp_path, "features", LARDER_REDIS="redis://127.0.0.1:1/0")
+
+    assert (done.returncode, "defect" in done.stderr) == (2, False)
+    assert "Error: views.py, line 2: SyntaxError: '(' was never closed." in done.stderr
+
+
+def test_what_feast_refuses_is_no_defect(capsys: pytest.CaptureFixture[str]):
+    from feast.errors import FeastOnlineStoreInvalidName
+
+    assert cli.failed(FeastOnlineStoreInvalidName("larder.online.RedisOnlinStore")) == 2
+
+    said = capsys.readouterr().err
+    assert "Feast refuses: Online Store Class 'larder.online.RedisOnlinStore'" in said and "Correct" in said
+
+
 def test_an_unknown_command_is_refused(tmp_path: Path):
     done = larder(tmp_path, "fly")
 

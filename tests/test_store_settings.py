@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+from feast import FeatureStore
 from feast.repo_config import RepoConfig
 
 from larder.contracts.errors import ConfigurationError
@@ -21,6 +22,16 @@ def test_a_setting_that_is_none_is_refused_with_those_there_are(section: Any, se
     with pytest.raises(ConfigurationError, match=f"no setting '{setting}'; it has {possible}") as refused:
         getattr(RepoConfig(project="shop", provider="local", registry="registry.db", **section), name)
     assert "secret" not in str(refused.value)
+
+
+def test_a_wrong_setting_of_the_engine_is_told_before_it_is_needed():
+    engine = {"type": "larder.compute.SparkFeatureEngine", "spark_from_rows": -1}
+    store = FeatureStore(
+        config=RepoConfig(project="shop", provider="local", registry="registry.db", batch_engine=engine)
+    )
+
+    with pytest.raises(ConfigurationError, match="spark_from_rows is -1"):
+        store._get_provider().batch_engine  # noqa: B018 - made when it is first asked for
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from feast import FeatureView, StreamFeatureView
 from feast.infra.common.materialization_job import MaterializationJob, MaterializationTask
 from feast.infra.compute_engines.base import ComputeEngine
 from feast.infra.registry.base_registry import BaseRegistry
+from feast.repo_config import RepoConfig
 from feast.utils import make_tzaware
 from pydantic import NonNegativeInt
 
@@ -57,6 +58,11 @@ class SparkFeatureEngine(ComputeEngine):
     """Called with the result of each view. None, as under Feast's own commands: it is printed and recorded, and gold is
     compacted."""
 
+    def __init__(self, *, repo_config: RepoConfig, **parts: Any) -> None:
+        super().__init__(repo_config=repo_config, **parts)
+        # Feast reads this section when somebody asks for it: wrong settings are told now, at apply.
+        self._config: SparkFeatureEngineConfig = repo_config.batch_engine
+
     def update(self, project: str, *views_and_entities: Any, **more: Any) -> None:  # noqa: ARG002 - Feast's signature
         """Nothing to prepare: tables appear with their first rows. Says so where gold holds other windows."""
         _, views_to_keep, *_ = views_and_entities
@@ -95,7 +101,7 @@ class SparkFeatureEngine(ComputeEngine):
         """Put small files of the view's gold together where there are many; see `larder.compute.refresh.compaction`."""
         if isinstance(view, StreamFeatureView) and view.aggregations:
             gold = history_of(view, self.repo_config).table
-            compact(gold, from_files=self.repo_config.batch_engine.compact_from_files)
+            compact(gold, from_files=self._config.compact_from_files)
 
     def _warn_of_other_windows(self, view: StreamFeatureView) -> None:
         """Feast asks no engine before it registers a view, so that it cannot be refused."""

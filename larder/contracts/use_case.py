@@ -69,13 +69,13 @@ def declared_or(stage: str, default: Declaration, settings: Settings) -> Declara
 
 
 def place_in_use_case(problem: BaseException, settings: Settings) -> str:
-    """`pipelines/orders.py, line 12`: the last line of a use case file on the way to `problem`; empty without one."""
+    """`pipelines/orders.py, line 12`: the last line of a file of the project on the way to `problem`; else empty."""
     names = {path.name for path in settings.feature_repo.glob("*.py")}
     places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(problem.__traceback__)]
     if isinstance(problem, SyntaxError):  # the file that cannot be read has no frame
         places.append((problem.filename or "", problem.lineno))
     for filename, line in reversed(places):
         path = Path(filename)
-        if path.name in names and path.parent.parent == settings.home:
+        if path.name in names and (path.parent.parent == settings.home or path.parent == settings.feature_repo):
             return f"{path.relative_to(settings.home)}, line {line}"
     return ""
