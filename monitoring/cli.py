@@ -18,9 +18,9 @@ def report(settings: Settings) -> None:
 
     from larder.contracts.reports import read_report
     from larder.whole_file import write_whole
-    from monitoring.console import print_report
-    from monitoring.page import page
-    from monitoring.run_report import STEPS, run_report
+    from monitoring.reports.console import print_report
+    from monitoring.reports.page import page
+    from monitoring.reports.run_report import STEPS, run_report
 
     results = {step: read_report(settings, step) for step in STEPS}
     content = run_report(results, at=settings.clock().isoformat())

@@ -37,10 +37,10 @@ def monitor(settings: Settings, at: str | None, as_json: bool, html: Path | None
     from rich.console import Console
 
     from larder.ledger import ledger_of
-    from monitoring.findings_console import print_findings
     from monitoring.live import live_findings
-    from monitoring.monitoring_page import write_monitoring_page
     from monitoring.prometheus import write_metrics
+    from monitoring.reports.findings_console import print_findings
+    from monitoring.reports.monitoring_page import write_monitoring_page
     from monitoring.run import record, verdicts_in_words
 
     if at is not None:

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from larder.contracts.monitoring import Finding, Verdict
 from larder.contracts.settings import Settings
 from larder.whole_file import write_whole
-from monitoring.monitoring_report import MonitoringReport
+from monitoring.reports.monitoring_report import MonitoringReport
 
 FILE = Path("metrics", "larder_monitor.prom")
 """Below the state folder; the collector reads every `.prom` file of its directory."""

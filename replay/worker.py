@@ -33,7 +33,7 @@ from larder.online.planning import feature_plan
 from larder.online.server.embedded import stop
 from larder.versions.pins import table_versions
 from larder.views import stored_views
-from monitoring.monitoring_report import listed
+from monitoring.reports.monitoring_report import listed
 from replay.day import DayDone, Loop, replayed_day
 from replay.history import all_requests, as_requests, require_requests
 from replay.incidents import Incident, require_meant

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from markupsafe import Markup
 
-from monitoring.formats import number
+from monitoring.reports.formats import number
 from monitoring.timeline.axis import LEFT, RIGHT, WIDTH, TimeAxis, clipped, svg
 from monitoring.timeline.served import Mark, Served, colours
 

@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from larder.contracts.monitoring import PREDICTION, Finding, Verdict
 from larder.contracts.tables import LIVE
-from monitoring.formats import number
-from monitoring.monitoring_report import DRIFT_METRICS, TITLES, MonitoringReport, excess, worst
+from monitoring.reports.formats import number
+from monitoring.reports.monitoring_report import DRIFT_METRICS, TITLES, MonitoringReport, excess, worst
 from monitoring.timeline.axis import TimeAxis, period
 from monitoring.timeline.heat_map import STRENGTHS, Cell, HeatRow, heat_map
 from monitoring.timeline.lines import Line, Point, line_plot

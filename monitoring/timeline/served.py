@@ -6,7 +6,7 @@ from datetime import datetime
 
 from larder.ledger import Act, Entry
 from larder.ledger.service import services
-from monitoring.formats import instant
+from monitoring.reports.formats import instant
 
 COLOURS = 6
 """Bands have as many colours; the seventh version has the first's."""

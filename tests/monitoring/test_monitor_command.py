@@ -12,8 +12,8 @@ from larder.contracts.settings import Settings, load_settings
 from larder.contracts.tables import Lake
 from larder.findings import read_findings
 from larder.ledger import Act, ledger_of
-from monitoring.findings_console import print_findings
 from monitoring.monitor_command import EXIT_CODES, monitor, worst
+from monitoring.reports.findings_console import print_findings
 from tests.monitoring.library import MODEL, NOW, WINDOW, answers_table, baseline, features, write_answers, write_model
 
 TRAINING_FILE = "from tests.monitoring.library import OBJECTIVE\n"

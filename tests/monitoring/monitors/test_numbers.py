@@ -18,10 +18,10 @@ from larder.contracts.tables import Lake
 from larder.evaluation import task_of
 from larder.findings import append_findings
 from larder.predictions import judged
-from monitoring.monitoring_page import write_monitoring_page
 from monitoring.monitors.answers import Answers, ServedModel
 from monitoring.monitors.drift import drift
 from monitoring.monitors.quality import Judge, quality
+from monitoring.reports.monitoring_page import write_monitoring_page
 from monitoring.run import run_monitors
 from tests.monitoring import library
 from tests.monitoring.library import (

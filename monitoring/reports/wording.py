@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from larder.contracts.objective import CLASSIFICATION, TITLES
-from monitoring.formats import number
-from monitoring.run_report import FeatureCheck, Gate, RunReport
+from monitoring.reports.formats import number
+from monitoring.reports.run_report import FeatureCheck, Gate, RunReport
 
 _REFERENCES = {"calendar": "calendar only", "champion": "champion until now"}
 

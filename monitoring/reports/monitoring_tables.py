@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from larder.contracts.monitoring import Finding, Verdict
-from monitoring.monitoring_report import TITLES, MonitoringReport, excess
+from monitoring.reports.monitoring_report import TITLES, MonitoringReport, excess
 
 PLOTTED = ("drift", "quality", "expected_quality")
 """Monitors that have plots of their own."""

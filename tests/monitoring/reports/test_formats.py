@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from monitoring import formats
+from monitoring.reports import formats
 
 
 @pytest.mark.parametrize(

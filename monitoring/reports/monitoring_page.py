@@ -19,12 +19,12 @@ from larder.findings import read_findings
 from larder.ledger import ledger_of
 from larder.predictions import LIVE, OUTCOME, judged, read_predictions
 from larder.whole_file import write_whole
-from monitoring import formats, monitoring_report
-from monitoring.monitoring_report import MonitoringReport
-from monitoring.monitoring_tables import checks, slices
-from monitoring.plots import bar, calibration_plot
-from monitoring.run_report import Calibration
-from monitoring.templates import template
+from monitoring.reports import formats, monitoring_report
+from monitoring.reports.monitoring_report import MonitoringReport
+from monitoring.reports.monitoring_tables import checks, slices
+from monitoring.reports.plots import bar, calibration_plot
+from monitoring.reports.run_report import Calibration
+from monitoring.reports.templates import template
 from monitoring.timeline.axis import time_axis
 from monitoring.timeline.plots import MonitoringPlots
 from monitoring.timeline.served import Mark, Served, colours, marks, served

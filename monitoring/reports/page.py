@@ -1,11 +1,11 @@
 """The report as one HTML file: no script, nothing loaded from elsewhere, light and dark, every value escaped."""
 
 from larder.contracts.objective import CLASSIFICATION, TITLES
-from monitoring import formats, wording
-from monitoring.examples import example
-from monitoring.plots import bar, calibration_plot, roc_plot
-from monitoring.run_report import RunReport, Slice
-from monitoring.templates import template
+from monitoring.reports import formats, wording
+from monitoring.reports.examples import example
+from monitoring.reports.plots import bar, calibration_plot, roc_plot
+from monitoring.reports.run_report import RunReport, Slice
+from monitoring.reports.templates import template
 
 TEMPLATE = "page.html"
 MOST_IMPORTANT = 12

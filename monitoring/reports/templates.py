@@ -5,7 +5,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from monitoring import formats
+from monitoring.reports import formats
 
 
 def template(name: str) -> Template:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from larder.contracts.objective import CLASSIFICATION, REGRESSION
-from monitoring.formats import number
-from monitoring.run_report import Calibration, Roc
+from monitoring.reports.formats import number
+from monitoring.reports.run_report import Calibration, Roc
 
 SIZE, LEFT, BOTTOM, TOP, RIGHT = 300, 46, 44, 10, 12
 TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)

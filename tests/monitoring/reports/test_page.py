@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from monitoring.page import page
-from monitoring.run_report import STEPS, RunReport, run_report
+from monitoring.reports.page import page
+from monitoring.reports.run_report import STEPS, RunReport, run_report
 
 ADDRESS = "http://127.0.0.1:8600"
 EVIL = "<script>alert('x')</script>\"&"

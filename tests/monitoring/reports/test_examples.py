@@ -1,5 +1,5 @@
-from monitoring.examples import MOST_FEATURES, UsedFeature, example
-from monitoring.run_report import Answer, Importance
+from monitoring.reports.examples import MOST_FEATURES, UsedFeature, example
+from monitoring.reports.run_report import Answer, Importance
 
 IMPORTANCE = [Importance("pages", 0.1), Importance("late_share", 0.4)]
 

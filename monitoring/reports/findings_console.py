@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from larder.contracts.monitoring import Finding, Verdict
-from monitoring.formats import number
+from monitoring.reports.formats import number
 
 _ORDER = (Verdict.ALARM, Verdict.UNKNOWN, Verdict.OK)
 _MARKS = {

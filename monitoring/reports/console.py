@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from larder.contracts.objective import CLASSIFICATION, TITLES
-from monitoring import formats, wording
-from monitoring.examples import Example, example
-from monitoring.run_report import RunReport
+from monitoring.reports import formats, wording
+from monitoring.reports.examples import Example, example
+from monitoring.reports.run_report import RunReport
 
 MOST_EXAMPLES = 3
 _BAR_WIDTH = 24

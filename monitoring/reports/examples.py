@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from monitoring.run_report import Answer, Importance
+from monitoring.reports.run_report import Answer, Importance
 
 MOST_FEATURES = 6
 

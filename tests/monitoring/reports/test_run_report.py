@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from larder.contracts.errors import InvalidDataError
-from monitoring.run_report import STEPS, run_report
+from monitoring.reports.run_report import STEPS, run_report
 
 AT = "2021-12-28T17:00:00+00:00"
 

@@ -3,8 +3,8 @@ from typing import Any
 
 from rich.console import Console
 
-from monitoring.console import print_report
-from monitoring.run_report import run_report
+from monitoring.reports.console import print_report
+from monitoring.reports.run_report import run_report
 
 
 def test_the_terminal_shows_quality_gates_rows_proof_times_and_next_steps(results: dict[str, Any]):

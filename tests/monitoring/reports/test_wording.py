@@ -1,7 +1,7 @@
 from typing import Any
 
-from monitoring import wording
-from monitoring.run_report import Gate, run_report
+from monitoring.reports import wording
+from monitoring.reports.run_report import Gate, run_report
 
 AT = "2021-12-28T17:00:00+00:00"
 ADDRESS = "http://127.0.0.1:8600"

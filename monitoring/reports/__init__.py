@@ -1,0 +1,1 @@
+"""What a run achieved and what monitors found, for people: in the terminal and as pages."""
