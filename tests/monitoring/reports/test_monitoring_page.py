@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tests.monitoring.test_page import EVIL, Parsed
+from tests.monitoring.reports.test_page import EVIL, Parsed
 
 from larder.contracts.monitoring import Finding, Verdict
 from larder.contracts.objective import Kpi, Label, Objective
