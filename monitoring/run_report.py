@@ -40,6 +40,7 @@ class Gate(msgspec.Struct, frozen=True):
     limit: float | None
     direction: str
     passed: bool
+    evidence: str = ""
 
 
 class Kpi(msgspec.Struct, frozen=True):

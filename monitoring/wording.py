@@ -107,9 +107,9 @@ def next_steps(report: RunReport, *, address: str) -> list[NextStep]:
 
 
 def condition(gate: Gate) -> str:
-    """`0.765 >= 0.755`; a gate that compares with a champion has no limit before there is one."""
+    """`0.765 >= 0.755`; a gate that compares with a champion has no limit where none can be compared with."""
     if gate.limit is None:
-        return f"{number(gate.value)}, no limit yet"
+        return f"{number(gate.value)}, no limit: {gate.evidence}"
     return f"{number(gate.value)} {gate.direction} {number(gate.limit)}"
 
 

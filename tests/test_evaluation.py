@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from larder.contracts.errors import InvalidDataError
+from larder.contracts.errors import ConfigurationError, InvalidDataError
 from larder.contracts.objective import CLASSIFICATION, METRICS, Kpi, Slice
 from larder.evaluation import calibration_curve, evaluation, slice_scores
 from larder.evaluation.classification import Classification
@@ -63,6 +63,13 @@ def test_slices_judge_each_value_and_leave_small_ones_out():
     assert [(score.value, score.rows) for score in scores] == [("missing", 1), ("north", 1), ("south", 2)]
     assert [score.metrics["roc_auc"] for score in scores] == [None, None, 1.0]
     assert [score.value for score in large] == ["south"]
+
+
+def test_a_slice_whose_function_makes_no_text_is_refused_before_anything_is_kept_of_it():
+    part = Slice("first letter", "shop", value=lambda shop: ord(shop[0]), minimum_rows=1)
+
+    with pytest.raises(ConfigurationError, match=r"`value` of slice 'first letter' makes 110 of 'north'"):
+        slice_scores(part, ROWS, TASK, OUTCOME, np.full(4, 0.5))
 
 
 def test_a_slice_of_instants_is_named_by_its_function():

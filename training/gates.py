@@ -27,7 +27,7 @@ class GateResult:
     name: str
     value: float | None
     limit: float | None
-    """None where there is no champion to compare with; the gate is then passed."""
+    """None where no champion can be compared with; the gate is then passed, and `evidence` says why."""
     direction: str
     passed: bool
     evidence: str = ""
@@ -69,21 +69,22 @@ def require_passed(results: Sequence[GateResult], *, model: str) -> None:
 def _result(gate: Gate, evaluation: Evaluation) -> GateResult:
     """Of a slice, the value that fails by most or passes by least, each beside its own limit."""
     values = _values(gate, evaluation.metrics, evaluation.slices, evaluation.fairness)
+    sign = 1 if gate.direction == ">=" else -1
+    if gate.relative_to == CHAMPION and evaluation.references.get(CHAMPION) is None:
+        value = min(values.values(), key=lambda found: sign * found, default=None)
+        return GateResult(gate.name, value, None, gate.direction, True, evaluation.champion_unjudged)
     limits = _limits(gate, evaluation, values)
     if not values:
-        has_champion = evaluation.references.get(CHAMPION) is not None
-        limit = None if gate.relative_to == CHAMPION and not has_champion else gate.limit
         evidence = f"too few values of {gate.slice} have as many test rows as its minimum_rows asks for"
-        return GateResult(gate.name, None, limit, gate.direction, limit is None, evidence)
-    sign = 1 if gate.direction == ">=" else -1
+        return GateResult(gate.name, None, gate.limit, gate.direction, False, evidence)
 
     def margin(name: str) -> float:
-        found = sign * (values[name] - limits.get(name, 0.0))
+        found = sign * (values[name] - limits[name])
         return -np.inf if np.isnan(found) else found
 
     worst = min(values, key=margin)
-    limit, evidence = limits.get(worst), f"{gate.slice}={worst}" if worst else ""
-    return GateResult(gate.name, values[worst], limit, gate.direction, limit is None or margin(worst) >= 0, evidence)
+    evidence = f"{gate.slice}={worst}" if worst else ""
+    return GateResult(gate.name, values[worst], limits[worst], gate.direction, margin(worst) >= 0, evidence)
 
 
 def _values(
@@ -100,13 +101,11 @@ def _values(
 
 
 def _limits(gate: Gate, evaluation: Evaluation, values: Iterable[str]) -> dict[str, float]:
-    """Of each of `values`; without any where there is no champion to compare with."""
+    """Of each of `values`. Raises GateError when the reference was not judged on the same."""
     if not gate.relative_to:
         return dict.fromkeys(values, gate.limit)
     reference = evaluation.references.get(gate.relative_to)
     slices = evaluation.reference_slices.get(gate.relative_to, [])
-    if reference is None and gate.relative_to == CHAMPION:
-        return {}
     bases = {} if reference is None else _values(gate, reference, slices, {})
     if not bases.keys() >= set(values):
         raise GateError(

@@ -67,6 +67,20 @@ def approve_command(settings: Settings, version: str, reason: str) -> None:
     click.echo(f"{entry.actor} approves of {model} version {version} since {_second(entry.at)} UTC: {entry.reason}")
 
 
+@models.command("reject")
+@click.argument("version")
+@click.option("--reason", default="rejected by hand", show_default=True, help="Why, for the ledger.")
+@click.pass_obj
+def reject_command(settings: Settings, version: str, reason: str) -> None:
+    """Say that VERSION may not serve: its shadow ends, and approvals that it has count no longer."""
+    from larder.ledger import ledger_of
+    from training.release.approval import reject
+
+    model = use_case_name(settings)
+    entry = reject(settings, model, version, ledger=ledger_of(settings), now=settings.clock(), reason=reason)
+    click.echo(f"{model} version {version} is rejected since {_second(entry.at)} UTC: {entry.reason}")
+
+
 @models.command("sign")
 @click.argument("version")
 @click.option("--reason", default="signed by hand", show_default=True, help="Why, for the ledger.")

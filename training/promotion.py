@@ -1,5 +1,6 @@
 """What must be true before a challenger may serve: its gates hold today, and its bundle lies there whole."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,15 @@ class Candidate:
     gates: list[GateResult]
 
 
+@dataclass(frozen=True)
+class ChampionPredictions:
+    """What the serving champion answers for rows of a challenger."""
+
+    predicted: Floats | None
+    unjudged: str = ""
+    """Why it cannot answer for them, in words; empty where it does."""
+
+
 def candidate(
     settings: Settings,
     objective: Objective,
@@ -65,7 +75,13 @@ def evaluated_again(challenger: Challenger, settings: Settings, objective: Objec
     """The challenger and today's champion, both on the rows that the challenger was tested on."""
     test, columns = challenger.test, challenger.description.columns
     champion = champion_predictions(settings, objective, challenger.version.model, test)
-    again = evaluation(objective, test, predictions(challenger.pipeline, test, columns), {CHAMPION: champion})
+    again = evaluation(
+        objective,
+        test,
+        predictions(challenger.pipeline, test, columns),
+        {CHAMPION: champion.predicted},
+        champion_unjudged=champion.unjudged,
+    )
     logged = challenger.description.evaluation
     return replace(
         again,
@@ -74,22 +90,17 @@ def evaluated_again(challenger: Challenger, settings: Settings, objective: Objec
     )
 
 
-def champion_predictions(settings: Settings, objective: Objective, model: str, rows: pa.Table) -> Floats | None:
-    """What the serving champion answers for `rows`; None where there is nothing to compare with.
-
-    So it is without a champion, with one that answers another question, and when rows lack its inputs.
-    """
+def champion_predictions(settings: Settings, objective: Objective, model: str, rows: pa.Table) -> ChampionPredictions:
+    """None, and why, without a champion, with one that answers another question, and when rows lack its inputs."""
     try:
         bundle = champion_bundle(settings.bundles, model)
     except MissingTableError:
-        return None
+        return ChampionPredictions(None, "no version serves yet")
     manifest = read_manifest(bundle, trusted_keys=settings.trusted_keys)
-    if other_question(manifest, objective):
-        return None
-    if not {*manifest.numbers, *manifest.strings} <= set(rows.column_names):
-        return None
+    if unjudged := other_question(manifest, objective) or _lacking_inputs(manifest, rows):
+        return ChampionPredictions(None, unjudged)
     files = read_files(bundle, manifest)
-    return bundle_predictions(manifest, files[MODEL_FILES[manifest.runtime]], rows)
+    return ChampionPredictions(bundle_predictions(manifest, files[MODEL_FILES[manifest.runtime]], rows))
 
 
 def is_judged_for(challenger: Challenger, objective: Objective) -> bool:
@@ -136,6 +147,19 @@ def frozen(store: "FeatureStore", settings: Settings, objective: Objective, chos
     )
     key = settings.signing_key
     return write_bundle(settings.bundles, manifest, plan, served.model, description.baseline, signing_key=key)
+
+
+def _lacking_inputs(manifest: Manifest, rows: pa.Table) -> str:
+    """Which inputs of the version the rows do not have, or as another type; empty where they have all."""
+
+    def has(name: str, is_of_type: Callable[[pa.DataType], bool]) -> bool:
+        return name in rows.column_names and is_of_type(rows.schema.field(name).type)
+
+    lacking = [name for name in manifest.numbers if not has(name, pa.types.is_floating)]
+    lacking += [name for name in manifest.strings if not has(name, pa.types.is_large_string)]
+    if not lacking:
+        return ""
+    return f"version {manifest.version} serves and reads {sorted(lacking)}, which the feature service no longer has so"
 
 
 def _require_same_objective(challenger: Challenger, objective: Objective) -> None:

@@ -34,6 +34,10 @@ def print_gates(console: Console, gates: list[GateResult]) -> None:
         limit = "nothing to compare" if gate.limit is None else f"{gate.limit:.4f}"
         table.add_row(gate.name, "unknown" if gate.value is None else f"{gate.value:.4f}", gate.direction, limit, mark)
     console.print(table)
+    for gate in gates:
+        if gate.limit is None:
+            said = f"{gate.name} is passed unseen: {gate.evidence}."
+            console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 def train_report(

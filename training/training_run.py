@@ -51,7 +51,7 @@ class Fitted:
     """Labels of the judged rows, in their order; the predictions stand beside them."""
     predicted: Floats
     champion: Floats | None
-    """What the serving champion says of the same rows; None without one."""
+    """What the serving champion says of the same rows; None where it cannot, for which `evaluation` has the reason."""
     evaluation: Evaluation
     half_life: timedelta | None
     fit_seconds: float
@@ -106,13 +106,13 @@ def fitted(
     learned = time.monotonic()
     predicted = predictions(pipeline, data.test, data.columns)
     champion = champion_predictions(settings, objective, model, data.test)
-    references = _references(objective, data, half_life) | {CHAMPION: champion}
-    judged = evaluation(objective, data.test, predicted, references)
+    references = _references(objective, data, half_life) | {CHAMPION: champion.predicted}
+    judged = evaluation(objective, data.test, predicted, references, champion_unjudged=champion.unjudged)
     return Fitted(
         pipeline,
         task_of(objective).outcomes(data.test, data.label),
         predicted,
-        champion,
+        champion.predicted,
         judged,
         half_life,
         learned - started,

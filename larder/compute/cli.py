@@ -76,9 +76,8 @@ def _follow(store: "FeatureStore", settings: Settings, console: "Console") -> No
             failure = _told(problems)
         except LarderError as problem:
             results, failure = [], str(problem)
-        except (
-            Exception
-        ) as problem:  # a disk that is full, a store out of reach: it, too, may be well at the next instant
+        except Exception as problem:
+            # A disk that is full, a store out of reach: it, too, may be well at the next instant.
             results, failure = [], f"{type(problem).__name__}: {first_line(problem)}"
         if failure:
             said = f"{instant:%Y-%m-%d %H:%M:%S}Z {failure}"

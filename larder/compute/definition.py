@@ -41,6 +41,11 @@ class WindowDefinition:
         """Columns of the source that the functions read, each once."""
         return tuple(dict.fromkeys(feature.column for feature in self.features))
 
+    def renamed(self, columns: Mapping[str, str]) -> dict[str, str]:
+        """Of `columns`, name in the view -> column of the source, those that the windows read and that differ."""
+        read = sorted({*self.keys, self.timestamp, *self.columns})
+        return {name: columns[name] for name in read if columns.get(name, name) != name}
+
     def features_of(self, column: str) -> tuple[WindowFeature, ...]:
         """Those that read this column, by name."""
         return tuple(feature for feature in self.features if feature.column == column)

@@ -36,6 +36,7 @@ def refresh_view(
         gold,
         until=until,
         is_live=is_live,
+        project=config.project,
         spark_from_rows=config.batch_engine.spark_from_rows,
     )
 

@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from larder.contracts.values import require_number, require_several
+from larder.contracts.errors import ConfigurationError
+from larder.contracts.values import require_kind, require_number, require_several
+
+BESIDE = ("confidence", "missing", "stale", "out_of_bounds", "features")
+"""What an answer holds beside what was predicted."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,18 @@ class Answer:
     """A request row to try: field name -> JSON value."""
 
     def __post_init__(self) -> None:
+        require_kind("label_table of the answer", self.label_table, str)
+        for name in ("probability", "decision", "prediction"):
+            require_kind(f"{name} of the answer", getattr(self, name), str)
+        hidden = {self.probability, self.decision, self.prediction} & {*BESIDE}
+        if self.probability == self.decision:
+            hidden.add(self.decision)
+        if hidden:
+            raise ConfigurationError(
+                f"An answer would hold {', '.join(sorted(hidden))} twice, one hiding the other: give probability "
+                f"and decision different names, other than {', '.join(BESIDE)}."
+            )
+        require_kind("example", self.example, Mapping)
         require_several("essential", self.essential, str)
         for name in ("max_absent_share", "max_out_of_bounds_share"):
             require_number(f"{name} of the answer", getattr(self, name), least=0, most=1)

@@ -17,6 +17,20 @@ MONITORS = (
     "freshness", "volume", "nulls", "absent", "out_of_range", "categories", "drift", "skew", "labels", "quality",
     "expected_quality", "service",
 )  # fmt: skip
+ALARMING = {
+    "freshness": ("lag_hours", "age_hours"),
+    "volume": ("change",),
+    "nulls": ("null_share",),
+    "absent": ("absent_share",),
+    "out_of_range": ("out_of_range_share",),
+    "categories": ("unseen_share",),
+    "drift": ("psi", "jensen_shannon", "wasserstein"),
+    "skew": ("differing_share",),
+    "labels": ("coverage",),
+    "expected_quality": (),
+    "service": ("error_share", "latency_p99_ms", "dropped_rows", "champion_refused"),
+}
+"""Monitor -> metrics that it judges; those of quality follow from the question. What is only reported never alarms."""
 PREDICTION = "prediction"
 """Subject of the findings about what the model answers, beside those about its inputs."""
 

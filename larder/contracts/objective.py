@@ -10,7 +10,15 @@ from inspect import signature
 from typing import Any, Literal
 
 from larder.contracts.errors import ConfigurationError
-from larder.contracts.values import require_instant, require_length, require_number, require_one_of, require_several
+from larder.contracts.values import (
+    require_count,
+    require_instant,
+    require_kind,
+    require_length,
+    require_number,
+    require_one_of,
+    require_several,
+)
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
 """What a model answers: the probability of a yes, or a number."""
@@ -241,6 +249,11 @@ class Objective:
     card: Card | None = None
 
     def __post_init__(self) -> None:
+        require_kind("question", self.question, str)
+        require_kind("label", self.label, Label, NumberLabel)
+        require_kind("kpi", self.kpi, Kpi, ErrorKpi)
+        require_kind("card", self.card, Card, type(None))
+        require_count("seed", self.seed)
         require_instant("split_at", self.split_at)
         require_instant("test_until", self.test_until)
         if self.split_at >= self.test_until:
@@ -310,8 +323,11 @@ def _takes_columns(factory: object) -> bool:
 
 
 def _require_references(references: Mapping[str, tuple[str, ...]]) -> None:
+    require_kind("references", references, Mapping)
     for name, features in references.items():
         require_several(f"The features of reference {name!r}", features, str)
+        if not features:
+            raise ConfigurationError(f"Reference {name!r} has no features; name some, or leave it out.")
         if name in (CONSTANT, CHAMPION):
             raise ConfigurationError(f"Reference {name!r} is there without being declared; give yours another name.")
 

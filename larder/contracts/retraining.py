@@ -5,9 +5,16 @@ from datetime import timedelta
 from typing import Literal
 
 from larder.contracts.errors import ConfigurationError
-from larder.contracts.monitoring import MONITORS
-from larder.contracts.objective import METRICS, REGRESSION, Gate, Objective
-from larder.contracts.values import require_count, require_length, require_number, require_one_of, require_several
+from larder.contracts.monitoring import ALARMING, MONITORS
+from larder.contracts.objective import METRICS, Gate, Objective
+from larder.contracts.values import (
+    require_count,
+    require_kind,
+    require_length,
+    require_number,
+    require_one_of,
+    require_several,
+)
 
 POLICIES = ("never", "monthly", "weekly", "automatic")
 """What a replay compares; `automatic` is the declared policy."""
@@ -25,8 +32,8 @@ class TrainingWindow:
     def __post_init__(self) -> None:
         for name in ("last", "half_life"):
             value = getattr(self, name)
-            if value is not None and value <= timedelta(0):
-                raise ConfigurationError(f"{name} of the training window is {value}; it must be positive, or None.")
+            if value is not None:
+                require_length(f"{name} of the training window", value, above_zero=True)
 
 
 @dataclass(frozen=True)
@@ -41,8 +48,13 @@ class Trigger:
     """Empty: any subject; the windows of each are counted apart."""
 
     def __post_init__(self) -> None:
-        require_one_of("monitor of a trigger", self.monitor, MONITORS)
-        if not 1 <= self.k <= self.n:
+        monitors = [monitor for monitor in MONITORS if ALARMING.get(monitor) != ()]
+        require_one_of("monitor of a trigger", self.monitor, monitors)
+        if self.monitor in ALARMING:
+            require_one_of(f"metric of a trigger on {self.monitor}", self.metric, ALARMING[self.monitor])
+        for name in ("k", "n"):
+            require_count(f"{name} of the trigger on {self.monitor}", getattr(self, name), least=1)
+        if self.k > self.n:
             raise ConfigurationError(f"A trigger asks for {self.k} of {self.n} windows; it must be 1 <= k <= n.")
 
 
@@ -85,6 +97,7 @@ class Release:
                 f"patience of the release is {self.patience}, less than shadow, {self.shadow}: nothing could ever be "
                 "promoted. Make it longer."
             )
+        require_number("confidence of the release", self.confidence)
         if not 0 < self.confidence < 1:
             raise ConfigurationError(f"confidence of the release is {self.confidence}; it lies between 0 and 1.")
 
@@ -143,8 +156,9 @@ class Retraining:
         require_count("minimum_rows of retraining", self.minimum_rows, least=1)
         for name in ("cool_down", "refusal_lasts"):
             require_length(name, getattr(self, name))
-        if self.most_per_week < 1:
-            raise ConfigurationError(f"most_per_week is {self.most_per_week}; at least one training must be possible.")
+        require_count("most_per_week", self.most_per_week, least=1)
+        require_kind("window of retraining", self.window, TrainingWindow)
+        require_kind("release of retraining", self.release, Release)
         require_length("judged_on (a model needs labels to be judged on)", self.judged_on, above_zero=True)
 
 
@@ -163,11 +177,6 @@ def require_fitting(policy: Retraining, objective: Objective) -> None:
     for trigger in policy.triggers:
         if trigger.monitor == "quality":
             require_one_of(f"metric of a trigger on quality of {objective.task}", trigger.metric, judged)
-        if trigger.monitor == "expected_quality" and objective.task == REGRESSION:
-            raise ConfigurationError(
-                "A trigger asks for the monitor expected_quality, but a predicted number promises no quality, so that "
-                "monitor does not run. Use one on quality, with the metric mae or kpi."
-            )
 
 
 def require_outcomes_in_time(release: Release, objective: Objective) -> None:

@@ -11,8 +11,9 @@ from dotenv import dotenv_values
 import larder
 from larder.contracts.clock import Clock, parsed_instant, replay_clock, system_clock
 from larder.contracts.errors import ConfigurationError
+from larder.contracts.feature_store_file import FEATURE_STORE, store_section
 
-FEATURE_REPO, FEATURE_STORE = "feature_repo", "feature_store.yaml"
+FEATURE_REPO = "feature_repo"
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,7 @@ class Settings:
     @property
     def feature_repo(self) -> Path:
         """The folder of `feature_store.yaml`."""
-        below = self.home / FEATURE_REPO
-        return next((folder for folder in (below, self.home) if (folder / FEATURE_STORE).is_file()), below)
+        return _repository(self.home)
 
     @property
     def bundles(self) -> Path:
@@ -70,13 +70,16 @@ class Settings:
         return self.state / "reports"
 
 
-def load_settings(environment: Mapping[str, str] | None = None, *, near: Path | None = None) -> Settings:
+def load_settings(
+    environment: Mapping[str, str] | None = None, *, near: Path | None = None, configured_lake: str | None = None
+) -> Settings:
     """Settings from `LARDER_*` variables; those in `<home>/.env` count where the environment is silent.
 
     Home is `LARDER_HOME`, else the nearest folder at or above `near` that has a `feature_repo/feature_store.yaml`
     or, under another name than `feature_repo`, is a Feast repository itself; else the checkout from which the
     package is installed. `near` is the folder of the `feature_store.yaml` in use, so that what a repository keeps
-    does not depend on the folder it is called from; without one, the current folder.
+    does not depend on the folder it is called from; without one, the current folder. `configured_lake`: that of the
+    offline store in use, empty for its default; None means what `feature_store.yaml` says.
     """
     given = dict(os.environ if environment is None else environment)
     home = _home(given.get("LARDER_HOME", ""), (near or Path()).absolute())
@@ -97,10 +100,13 @@ def load_settings(environment: Mapping[str, str] | None = None, *, near: Path | 
 
     state = _absolute(text("state", ".larder"), home)
     clock = values.get("LARDER_CLOCK", "").strip()
+    lake = text("lake", "")
+    if not lake:
+        lake = _lake_in(_repository(home)) if configured_lake is None else configured_lake
     return Settings(
         home=home,
         state=state,
-        lake=_place(text("lake", str(state / "lake")), home),
+        lake=_place(lake or str(state / "lake"), home),
         raw=_absolute(text("raw", str(state / "raw")), home),
         redis=text("redis", "embedded"),
         registry=text("registry", f"sqlite:///{state / 'registry.db'}"),
@@ -141,6 +147,18 @@ def _home(given: str, here: Path) -> Path:
 def _is_home(folder: Path) -> bool:
     is_repository = (folder / FEATURE_STORE).is_file() and folder.name != FEATURE_REPO
     return is_repository or (folder / FEATURE_REPO / FEATURE_STORE).is_file()
+
+
+def _repository(home: Path) -> Path:
+    below = home / FEATURE_REPO
+    return next((folder for folder in (below, home) if (folder / FEATURE_STORE).is_file()), below)
+
+
+def _lake_in(repository: Path) -> str:
+    """`lake` of our offline store in `feature_store.yaml`, where a relative one starts; else empty."""
+    store = store_section(repository, "offline_store")
+    lake = store.get("lake") if str(store.get("type")).startswith("larder.offline.") else None
+    return _place(lake, repository) if isinstance(lake, str) and lake else ""
 
 
 def _absolute(path: str, home: Path) -> Path:

@@ -45,6 +45,14 @@ def require_instant(what: str, value: object) -> None:
         )
 
 
+def require_kind(what: str, value: object, *kinds: type) -> None:
+    """One of `kinds`; a text is one that says something."""
+    if not isinstance(value, kinds) or value == "":
+        names = {str: "text", type(None): "None"}
+        possible = " or ".join(names.get(kind, kind.__name__) for kind in kinds)
+        raise ConfigurationError(f"{what} is {value!r}; it must be a {possible}.")
+
+
 def require_several(what: str, values: object, kind: type) -> None:
     """A tuple (or list) of `kind`; a single one is mostly a forgotten comma, and a text a tuple of its letters."""
     if not isinstance(values, tuple | list) or not all(isinstance(value, kind) for value in values):

@@ -1,7 +1,7 @@
 """What an erasure will touch, and doing it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -11,7 +11,9 @@ from larder.erasure import tables
 from larder.erasure.online import OnlineRecords
 from larder.erasure.raw_files import entry_of
 from larder.erasure.subject import Subject
-from larder.offline.history import history_of
+from larder.offline.history import History, history_of, source_history
+from larder.offline.source import DeltaSource
+from larder.offline.tables.delta_writing import is_table
 from larder.versions.pins import name_of, place_of
 from larder.versions.vacuum import Holders
 from larder.views import stored_views
@@ -33,7 +35,7 @@ class Erasure:
     unnamed: Sequence[str]
     """Tables without."""
     others: Sequence[str]
-    """Sources of views that are no Delta tables, and an online store that is not ours: not looked at."""
+    """What the registry knows and is no Delta table, and an online store that is not ours: not looked at."""
     records: Mapping[str, list[bytes]]
     """Redis keys by online view."""
 
@@ -67,10 +69,11 @@ def erasure(
     *,
     lake: str,
 ) -> Erasure:
-    """Looks through the tables `names`, those that views of the registry read, and Redis; changes nothing."""
-    histories = [history_of(view, store.config) for view in stored_views(store)]
-    sources = {name_of(history.table, lake) for history in histories if history.format == "delta"}
-    found = {name: tables.found(place_of(name, lake), subject) for name in sorted({*names, *sources})}
+    """Looks through the tables `names`, those that the registry knows, and Redis; changes nothing."""
+    histories = [*_registered(store)]
+    delta = [item for item in histories if item.format == "delta"]
+    known = {name_of(item.table, lake) for item in delta if is_table(item.table, item.storage_options)}
+    found = {name: tables.found(place_of(name, lake), subject) for name in sorted({*names, *known})}
     return Erasure(
         subject,
         {name: item for name, item in found.items() if item is not None},
@@ -78,6 +81,18 @@ def erasure(
         [*sorted({history.table for history in histories if history.format != "delta"}), *online.others],
         online.of(subject),
     )
+
+
+def _registered(store: "FeatureStore") -> Iterator[History]:
+    """Gold, sources of views and of their windows, logs of feature services, saved datasets; some perhaps twice."""
+    from feast import FileSource
+
+    yield from (history_of(view, store.config) for view in stored_views(store))
+    services = (service.logging_config for service in store.list_feature_services() if service.logging_config)
+    kept = (*(config.destination for config in services), *(saved.storage for saved in store.list_saved_datasets()))
+    for source in (*store.list_data_sources(), *(item.to_data_source() for item in kept)):
+        if isinstance(source, DeltaSource | FileSource):
+            yield source_history(source, store.config, keys=(), features=(), columns={})
 
 
 def broken_pins(erasure: Erasure, held: Mapping[str, Holders], *, lake: str) -> list[str]:

@@ -19,7 +19,7 @@ class Evaluation:
     rows: int
     metrics: dict[str, float]
     references: dict[str, dict[str, float] | None]
-    """Metrics of plainer models and of the champion on the same rows; None where there is no champion."""
+    """Metrics of plainer models and of the champion on the same rows; None where that could not be judged."""
     kpi_without_model: float
     """KPI of the best constant answer, known only afterwards."""
     slices: list[SliceScore]
@@ -30,10 +30,17 @@ class Evaluation:
     """Protected slice -> metric of `larder.contracts.objective.FAIRNESS` -> value."""
     reference_slices: dict[str, list[SliceScore]] = field(default_factory=dict)
     """`slices` of each of `references` that there is, in the same order."""
+    champion_unjudged: str = ""
+    """Why the champion is none of `references`, in words."""
 
 
 def evaluation(
-    objective: Objective, test: pa.Table, predicted: Floats, references: Mapping[str, Floats | None]
+    objective: Objective,
+    test: pa.Table,
+    predicted: Floats,
+    references: Mapping[str, Floats | None],
+    *,
+    champion_unjudged: str = "",
 ) -> Evaluation:
     """Judge `predicted`, one prediction per test row, beside those of each reference.
 
@@ -61,4 +68,5 @@ def evaluation(
         calibration=calibration_curve(outcome, predicted),
         fairness=fairness(objective, test, outcome, predicted),
         reference_slices={name: slices(of) for name, of in others.items()},
+        champion_unjudged=champion_unjudged,
     )

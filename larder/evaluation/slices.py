@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from larder.contracts.errors import ConfigurationError
 from larder.contracts.objective import Slice
 from larder.evaluation.task import Floats, Outcomes, Task
 
@@ -36,8 +37,19 @@ def slice_scores(part: Slice, test: pa.Table, task: Task, outcome: Outcomes, pre
 def slice_values(part: Slice, column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
     """The slice's value of each row; `missing` for null."""
     encoded = column.combine_chunks().dictionary_encode()
-    names = np.array([part.value(value) for value in encoded.dictionary.to_pylist()] + ["missing"], dtype=object)
+    texts = [_text(part, value) for value in encoded.dictionary.to_pylist()]
+    names = np.array([*texts, "missing"], dtype=object)
     return np.asarray(names[encoded.indices.fill_null(len(names) - 1).to_numpy()], dtype=object)
+
+
+def _text(part: Slice, value: object) -> str:
+    found = part.value(value)
+    if not isinstance(found, str):
+        raise ConfigurationError(
+            f"`value` of slice {part.name!r} makes {found!r} of {value!r}; it must return a text. Correct it in the "
+            "training file."
+        )
+    return found
 
 
 def _metrics_if_any(task: Task, outcome: Outcomes, predicted: Floats) -> dict[str, float | None]:

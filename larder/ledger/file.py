@@ -4,8 +4,8 @@ Beside it lies its head: number and hash of the newest entry, so that a ledger c
 """
 
 import fcntl
-import getpass
 import os
+import pwd
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -163,7 +163,8 @@ def ledger_of(settings: Settings, *, actor: str = "") -> Ledger:
 
 
 def _user() -> str:
-    name = "unknown"
-    with suppress(OSError, KeyError):  # a container may run under a number without a name
-        name = getpass.getuser()
+    """By the account that the process runs under; USER and LOGNAME are whatever somebody set."""
+    name = f"user {os.getuid()}"
+    with suppress(KeyError):  # a container may run under a number without a name
+        name = pwd.getpwuid(os.getuid()).pw_name
     return f"{name}@{socket.gethostname()}"

@@ -1,5 +1,6 @@
 """Where the values of a feature view lie, and how time is told there. Importing it loads no Feast, for Spark tasks."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -11,9 +12,21 @@ from larder.views import age_limit, feature_fields, key_fields
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from feast import FeatureView
+    from feast import FeatureView, StreamFeatureView
     from feast.data_source import DataSource
     from feast.repo_config import RepoConfig
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What a view with windows declares about its gold."""
+
+    fingerprint: str
+    source: str
+    """Table of the events."""
+    project: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Name in the view -> column of the events, where they differ."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +57,8 @@ class History:
     """Whether a time without a zone is an instant in UTC (Feast's FileSource) instead of refused."""
     types: Mapping[str, "pa.DataType"] = field(default_factory=dict)
     """Column of the table -> its declared type, for columns that only the names of Parquet files' folders tell."""
-    windows: str = ""
-    """Fingerprint of the windows that the table must have been built from; empty where nothing is to be checked."""
+    windows: Windows | None = None
+    """What the table must have been built from; None where nothing is to be checked."""
     storage_options: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Endpoint and credentials of the object store, where the source names its own."""
 
@@ -57,12 +70,18 @@ class History:
         """The table's column behind a name of the view."""
         return self.columns.get(name, name)
 
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the columns that are read, and with what orders rows; not with the table, its version or ttl."""
+        columns = [(name, self.column(name)) for name in sorted((*self.keys, *self.features, *self.times))]
+        read = (columns, self.event_timestamp, self.known_at, self.cutoff)
+        return hashlib.sha256(repr(read).encode()).hexdigest()[:16]
+
 
 def history_of(view: "FeatureView", config: "RepoConfig") -> History:
     """The history of `view`: its gold table when it declares windows, else its batch source."""
     from feast import StreamFeatureView
 
-    from larder.compute.declaration import window_definition
     from larder.offline.lake import lake_root
 
     keys = tuple(field.name for field in key_fields(view))
@@ -70,9 +89,20 @@ def history_of(view: "FeatureView", config: "RepoConfig") -> History:
     ttl = age_limit(view)
     if isinstance(view, StreamFeatureView) and view.aggregations:
         table = Lake(lake_root(config)).gold(view.name)
-        windows = window_definition(view).fingerprint
+        windows = _windows(view, config)
         return History(table, keys, features, EVENT_TIMESTAMP, KNOWN_AT, cutoff=True, ttl=ttl, windows=windows)
     return replace(_batch_history(view, config, keys=keys, features=features), ttl=ttl)
+
+
+def _windows(view: "StreamFeatureView", config: "RepoConfig") -> Windows:
+    from larder.compute.declaration import window_definition
+    from larder.offline.source import DeltaSource
+    from larder.offline.tables.columns import columns_by_name
+
+    definition, source = window_definition(view), view.batch_source
+    # The engine takes windows over no other source, so that there can be no gold.
+    table = source.table(config) if isinstance(source, DeltaSource) else ""
+    return Windows(definition.fingerprint, table, config.project, definition.renamed(columns_by_name(source)))
 
 
 def events_of(view: "FeatureView", config: "RepoConfig") -> History:

@@ -9,11 +9,7 @@ from larder.contracts.settings import load_settings
 
 def lake_root(config: RepoConfig) -> str:
     """Root of the Delta tables: LARDER_LAKE, else the store's `lake`, else the default below the state folder."""
-    settings = load_settings(near=config.repo_path)
     lake = getattr(config.offline_store, "lake", "")
-    is_overridden = settings.lake != str(settings.state / "lake")
-    if not lake or is_overridden:
-        return settings.lake
-    if "://" in lake:
-        return str(lake)
-    return str(Path(config.repo_path or ".").absolute() / Path(lake).expanduser())
+    if lake and "://" not in lake:
+        lake = str(Path(config.repo_path or ".").absolute() / Path(lake).expanduser())
+    return load_settings(near=config.repo_path, configured_lake=lake).lake

@@ -21,7 +21,7 @@ BATCH_ROWS, BATCH_BYTES = 800_000, 256_000_000
 
 def pinned(history: History) -> History:
     """`history` at the version that its table has now, so that later reads see the same rows unchecked."""
-    return replace(history, version=open_history(history).version, windows="")
+    return replace(history, version=open_history(history).version, windows=None)
 
 
 def as_utc(instant: datetime) -> datetime:

@@ -8,7 +8,7 @@ import redis
 from larder.contracts.plan import ViewPlan
 from larder.online.many_keys import multi_delete, multi_get
 from larder.online.packed.columns import decoded_columns
-from larder.online.packed.keys import entity_encoder, versions_pattern, view_in, view_prefix
+from larder.online.packed.keys import entity_encoder, project_prefix, versions_pattern, view_in, view_prefix
 from larder.online.packed.record import Layout
 from larder.online.server.connection import redis_failures
 
@@ -66,6 +66,11 @@ def delete_view(client: redis.Redis, project: str, view: str) -> None:
     """
     keys = _once(_scan(client, versions_pattern(project, view)))
     delete_keys(client, [key for key in keys if view_in(key, project).partition("@")[0] == view])
+
+
+def delete_project(client: redis.Redis, project: str) -> None:
+    """Delete all records and positions of the project, and nothing else; looks at every key of the server."""
+    delete_keys(client, list(_once(_scan(client, project_prefix(project) + b"*"))))
 
 
 def delete_keys(client: redis.Redis, keys: Sequence[bytes]) -> None:

@@ -43,6 +43,8 @@ SCALAR_FIELDS = {
     "unix_timestamp": "unix_timestamp_val",
 }
 """Field of Feast's Value for each type; its timestamps count whole seconds."""
+SAME_IN_FEAST = frozenset({"float64", "float32", "int64", "int32", "bool", "string"})
+"""Types whose values come out of Feast's protobuf as they went into it."""
 MAP_TYPES = {"map": ValueType.MAP, "scalar_map": ValueType.SCALAR_MAP}
 
 

@@ -21,6 +21,8 @@ class Position(msgspec.Struct, frozen=True):
     """Delta's own id: another table in the same place has another one."""
     fingerprint: str = ""
     """Of the view's schema; a position without one was left by an older version of this package."""
+    columns: str = ""
+    """Of the table's columns behind the view's names and times; a position without it says nothing about them."""
 
 
 def read_position(client: redis.Redis, project: str, view: str) -> Position | None:

@@ -146,7 +146,7 @@ class RedisOnlineStore(OnlineStore):
             return objects
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
-        """Delete the data of `tables`."""
+        """Delete the data of the project; layout `feast`: that of `tables`."""
         with self._layout(config) as (layout, config):
             layout.teardown(config, tables, entities)
 

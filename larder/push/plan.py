@@ -59,12 +59,13 @@ def push_plan(history: History, reached: Position | None, target: Position) -> P
     """`history` is pinned at the version of `target`, whose instant is not before that of `reached`."""
     if reached is None:
         return PushPlan(file_sizes(history), "nothing of it was online")
-    if history.version is None:
-        return PushPlan(file_sizes(history), "files have no versions")
     if not reached.fingerprint:
         return PushPlan(file_sizes(history), "the position online says nothing about the schema")
-    difference = _difference(reached, target)
-    changes = Changes(unknown=difference) if difference else changes_since(history, reached.version)
+    if difference := _difference(reached, target):
+        return correcting_plan(history, difference)
+    if history.version is None:
+        return PushPlan(file_sizes(history), "files have no versions")
+    changes = changes_since(history, reached.version)
     if changes.unknown:
         return correcting_plan(history, changes.unknown)
     files = _new_files(history, changes, reached.instant, target.instant)
@@ -81,6 +82,8 @@ def correcting_plan(history: History, why: str) -> PushPlan:
 def _difference(reached: Position, target: Position) -> str:
     if reached.fingerprint != target.fingerprint:
         return "the view's fields changed"
+    if reached.columns and reached.columns != target.columns:
+        return "the columns behind the view's fields or times changed"
     if reached.table != target.table:
         return f"the view read {reached.table} before"
     if reached.table_id != target.table_id:

@@ -82,8 +82,8 @@ def _earlier(found: Position | None, reached: Position) -> Position | None:
     return msgspec.structs.replace(found, version=version, instant=instant)
 
 
-def _source(position: Position) -> tuple[str, str, str]:
-    return position.table, position.table_id, position.fingerprint
+def _source(position: Position) -> tuple[str, ...]:
+    return position.table, position.table_id, position.fingerprint, position.columns
 
 
 def _shifted(asked: datetime, target: Position) -> str:
@@ -104,4 +104,5 @@ def _target(
     if found is not None and found.instant <= latest:
         instant = max(instant, found.instant)
     fingerprint = online.plan.fingerprint.hex()
-    return Position(history.table, history.version or 0, min(instant, latest), table_id, fingerprint)
+    reached = min(instant, latest)
+    return Position(history.table, history.version or 0, reached, table_id, fingerprint, history.fingerprint)

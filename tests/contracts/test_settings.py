@@ -21,6 +21,24 @@ def test_an_object_store_address_is_kept_as_it_is(tmp_path: Path):
     assert settings.lake == "s3://bucket/lake"
 
 
+@pytest.mark.parametrize("lake", ["../tables", "s3://bucket/tables", ""])
+def test_the_lake_of_the_offline_store_is_that_of_every_command(tmp_path: Path, lake: str):
+    store = f"offline_store:\n  type: larder.offline.DeltaOfflineStore\n  lake: {lake}\n"
+    (tmp_path / "feature_store.yaml").write_text(store)
+    expected = {"../tables": f"{tmp_path}/../tables", "": f"{tmp_path}/.larder/lake"}.get(lake, lake)
+
+    settings = load_settings({"LARDER_HOME": str(tmp_path)})
+
+    assert settings.lake == expected and load_settings(environment_of(settings)) == settings
+    assert load_settings({"LARDER_HOME": str(tmp_path), "LARDER_LAKE": "other"}).lake == f"{tmp_path}/other"
+
+
+def test_a_lake_of_another_kind_of_offline_store_does_not_count(tmp_path: Path):
+    (tmp_path / "feature_store.yaml").write_text("offline_store: {type: file, lake: elsewhere}\n")
+
+    assert load_settings({"LARDER_HOME": str(tmp_path)}).lake == f"{tmp_path}/.larder/lake"
+
+
 def test_the_environment_wins_over_the_file(tmp_path: Path):
     (tmp_path / ".env").write_text("LARDER_PORT=1111\nLARDER_HOST=0.0.0.0\n")
 

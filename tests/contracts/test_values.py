@@ -12,7 +12,14 @@ from larder.contracts.errors import ConfigurationError
 from larder.contracts.ingestion import Column, Ingestion, RawTable, SilverTable
 from larder.contracts.monitoring import Monitoring
 from larder.contracts.objective import ErrorKpi, Gate, Kpi, Label, NumberLabel, Slice
-from larder.contracts.retraining import Release, Retraining, Trigger, require_fitting, require_outcomes_in_time
+from larder.contracts.retraining import (
+    Release,
+    Retraining,
+    TrainingWindow,
+    Trigger,
+    require_fitting,
+    require_outcomes_in_time,
+)
 from tests.training.shop import shop_objective
 from tests.training.solder import solder_objective
 
@@ -65,11 +72,25 @@ RAW = RawTable("orders", "o*.csv", COLUMNS, ("id",))
         (lambda: Retraining(every="weekly"), "every .* is 'weekly'"),  # type: ignore[arg-type]
         (lambda: Retraining(refused_by=("freshnes",)), "is 'freshnes'; possible are 'freshness'"),
         (lambda: Retraining(judged_on=timedelta(0)), "a model needs labels to be judged on"),
+        (lambda: Retraining(window=timedelta(days=3)), "window of retraining is .*; it must be a TrainingWindow"),  # type: ignore[arg-type]
+        (lambda: Retraining(release={"watch": 3}), "release of retraining is {'watch': 3}; it must be a Release"),  # type: ignore[arg-type]
+        (lambda: Retraining(most_per_week="2"), "most_per_week is '2'; it must be a whole number, at least 1"),  # type: ignore[arg-type]
+        (lambda: TrainingWindow(last=10), "last of the training window is 10; it must be a timedelta above zero"),  # type: ignore[arg-type]
+        (lambda: Release(confidence="0.9"), "confidence of the release is '0.9'"),  # type: ignore[arg-type]
+        (lambda: Trigger("drift", "psi", k="3"), "k of the trigger on drift is '3'"),  # type: ignore[arg-type]
+        (lambda: Trigger("drift", "psi", k=6), "asks for 6 of 5 windows"),
         (lambda: Trigger("qualty", "mae"), "monitor of a trigger is 'qualty'"),
+        (lambda: Trigger("expected_quality", "log_loss"), "monitor of a trigger is 'expected_quality'"),
+        (lambda: Trigger("drift", "effect"), "metric of a trigger on drift is 'effect'; possible are 'psi', "),
         (lambda: Monitoring(number_effect=NAN), "number_effect of monitoring is nan"),
         (lambda: Monitoring(window=7), "window of monitoring is 7"),  # type: ignore[arg-type]
         (lambda: Answer("t", max_absent_share=50), "at least 0 and at most 1"),
         (lambda: Answer("t", essential="view"), "it must be a tuple with a text each"),  # type: ignore[arg-type]
+        (lambda: Answer("t", probability="p", decision="p"), "would hold p twice"),
+        (lambda: Answer("t", probability="missing"), "would hold missing twice"),
+        (lambda: Answer("t", decision=""), "decision of the answer is ''; it must be a text"),
+        (lambda: Answer(None), "label_table of the answer is None"),  # type: ignore[arg-type]
+        (lambda: Answer("t", example=["b1"]), "example is .'b1'.; it must be a Mapping"),  # type: ignore[arg-type]
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused(declare: Callable[[], Any], said: str):
@@ -84,6 +105,13 @@ def test_a_value_that_makes_no_sense_is_refused(declare: Callable[[], Any], said
         ({"slices": SHOPS, "gates": ()}, "slices is Slice"),
         ({"slices": (SHOPS, SHOPS), "gates": ()}, "Several slices have the name 'shop'"),
         ({"metrics": "mae"}, "metrics is 'mae'"),
+        ({"question": None}, "question is None; it must be a text"),
+        ({"label": "solder_g"}, "label is 'solder_g'; it must be a Label or NumberLabel"),
+        ({"kpi": None}, "kpi is None; it must be a Kpi or ErrorKpi"),
+        ({"card": "for staff"}, "card is 'for staff'; it must be a Card"),
+        ({"seed": -1}, "seed is -1; it must be a whole number"),
+        ({"references": [("plain", ("age_years",))], "gates": ()}, "references is .*; it must be a Mapping"),
+        ({"references": {"plain": ()}, "gates": ()}, "Reference 'plain' has no features"),
         ({"split_at": date(2024, 3, 1)}, "split_at is datetime.date"),
         ({"test_until": "2024-03-01"}, "a datetime with a time zone"),
         ({"bounds": None}, "bounds are None"),
@@ -107,7 +135,6 @@ def test_a_limit_that_nothing_exceeds_may_be_declared():
         (Retraining(gates=(Gate("log_loss", "<=", 0.0),)), "`gates` of Retraining .* metric of a gate of regression"),
         (Retraining(triggers=(Trigger("quality", "log_loss"),)), "is 'log_loss'; possible are 'mae', 'kpi'"),
         (Retraining(triggers=(Trigger("quality", "rmse"),)), "is 'rmse'; possible are 'mae', 'kpi'"),
-        (Retraining(triggers=(Trigger("expected_quality", "log_loss"),)), "a predicted number promises no quality"),
     ],
 )
 def test_a_policy_for_another_question_is_refused_for_its_triggers_would_never_fire(policy: Retraining, said: str):

@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import click
+import pandas as pd
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from feast import FeatureService
+from feast.feature_logging import LoggingConfig
+from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 
 from larder.contracts.errors import BusyError, LarderError
 from larder.contracts.settings import Settings
@@ -13,11 +17,13 @@ from larder.erasure.online import OnlineRecords
 from larder.erasure.raw_files import erased_files
 from larder.ledger import Act, ledger_of
 from larder.lock import only_one
+from larder.offline import DeltaLoggingDestination, DeltaSource
 from larder.versions.lock_file import write_lock_file
 from larder.versions.snapshot import snapshot
 from serving.log.spool import Spool
 from tests.erasure.conftest import Erase
-from tests.verify.shop import Shop
+from tests.online.rows import at
+from tests.verify.shop import Shop, visits_view
 
 
 def users(table: Path, column: str = "user") -> list[str]:
@@ -121,6 +127,27 @@ def test_after_a_kill_between_tables_and_redis_the_same_command_ends_it(
     larder_erase("user=b", "--yes")
 
     assert shop.online("b") == {} and users(shop.table) == ["a", "c"]
+
+
+def test_tables_outside_the_lake_that_only_the_registry_names_are_looked_through(
+    larder_erase: Erase, shop: Shop, tmp_path: Path
+):
+    """Events of windows, logs and saved datasets are read by no view; a source may have no table yet."""
+    events, logs, kept = (str(tmp_path / name) for name in ("events", "logs", "kept.parquet"))
+    for place in (events, logs):
+        write_deltalake(place, pa.table({"user": ["b", "c"]}))
+    sources = [DeltaSource(path=path, timestamp_field="event_timestamp") for path in (events, "not/yet")]
+    logging = LoggingConfig(DeltaLoggingDestination(path=logs))
+    shop.store.apply([*sources, FeatureService(name="score", features=[visits_view()], logging_config=logging)])
+    job = shop.store.get_historical_features(
+        pd.DataFrame({"user": ["b"], "event_timestamp": [at(1)]}), features=["visits:score"]
+    )
+    shop.store.create_saved_dataset(job, name="kept", storage=SavedDatasetFileStorage(path=kept))
+
+    said = larder_erase("user=b", "--yes").output
+
+    assert users(Path(events)) == ["c"] and users(Path(logs)) == ["c"]
+    assert f"not looked at: {kept}" in said
 
 
 def test_an_online_store_that_is_not_ours_is_named_and_the_tables_are_erased(

@@ -1,11 +1,14 @@
 """The ledger keeps what it was told, and shows every change."""
 
+import os
+import pwd
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from larder.contracts.errors import InvalidDataError
+from larder.contracts.settings import load_settings
 from larder.ledger import Act, Ledger, file
 from larder.ledger.head import Head, write_head
 
@@ -18,6 +21,15 @@ def ledger(tmp_path: Path) -> Ledger:
     for number in range(4):
         made.append(Act.DECISION, "returns", at=NOW, reason=f"reason {number}", inputs={"share": 0.5 + number})
     return made
+
+
+def test_who_acts_is_the_account_and_not_what_a_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(variable, "bob")
+
+    name, _, host = file.ledger_of(load_settings({"LARDER_HOME": str(tmp_path)})).actor.partition("@")
+
+    assert name == pwd.getpwuid(os.getuid()).pw_name != "bob" and host
 
 
 def test_entries_come_back_in_order_with_who_when_and_why(ledger: Ledger):

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from larder.contracts.monitoring import Finding, Monitoring, Verdict
+from larder.contracts.monitoring import ALARMING, Finding, Monitoring, Verdict
 from larder.contracts.objective import REGRESSION, ErrorKpi, NumberLabel, Objective
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
@@ -126,6 +126,15 @@ def test_answers_are_judged_by_the_costs_of_the_version_that_gave_them(quiet: Se
 
     assert costs(later) == costs(OBJECTIVE)
     assert {item.subject for item in costs(later)} == {"1", "live", "branch=branch 0", "branch=branch 1"}
+
+
+def test_what_is_judged_is_what_a_trigger_may_ask_for(quiet: Settings):
+    judged = {
+        (item.monitor, item.metric) for item in run(quiet) if item.limit is not None and item.monitor != "quality"
+    }
+
+    assert {monitor for monitor, _ in judged} > {"drift", "nulls", "volume", "freshness"}
+    assert judged <= {(monitor, metric) for monitor, metrics in ALARMING.items() for metric in metrics}
 
 
 def test_a_source_that_falls_silent_is_noticed_by_the_ages_of_earlier_runs(quiet: Settings):

@@ -84,7 +84,8 @@ def test_the_next_steps_begin_with_what_is_unfinished_or_broken(results: dict[st
 
 
 def test_a_gate_against_a_champion_that_is_not_there_has_no_limit():
-    assert wording.condition(Gate("roc_auc_against_champion", 0.76543, None, ">=", True)) == "0.765, no limit yet"
+    first = Gate("roc_auc against champion", 0.76543, None, ">=", True, "no version serves yet")
+    assert wording.condition(first) == "0.765, no limit: no version serves yet"
 
 
 def test_a_report_of_little_sends_its_reader_to_the_whole_run(results: dict[str, Any]):

@@ -1,7 +1,7 @@
 import pyarrow as pa
 import redis
 
-from larder.online.contents import count_entities, delete_view, read_view
+from larder.online.contents import count_entities, delete_project, delete_view, read_view
 from larder.online.position import Position, read_position, write_position
 from larder.online.writer import write_records
 from tests.online.rows import NOON, at, view, visits
@@ -69,6 +69,18 @@ def test_deleting_a_view_leaves_views_with_similar_names(redis_client: redis.Red
     assert left == ["visits_2", "v"]
     assert read_position(redis_client, "shop", "visits") is None
     assert read_position(redis_client, "shop", "visits_2") is not None
+
+
+def test_deleting_a_project_leaves_projects_with_similar_names(redis_client: redis.Redis) -> None:
+    for project in ("shop", "shop2", "sho", "*"):
+        write_records(redis_client, view(), project, visits(("ann", 0, 0, 1.0)))
+        write_position(redis_client, project, "visits", Position("gold", 1, NOON))
+
+    delete_project(redis_client, "shop")
+    delete_project(redis_client, "*")
+
+    left = [key.split(b":")[2] for key in redis_client.scan_iter()]
+    assert sorted(left) == [b"sho", b"sho", b"shop2", b"shop2"]
 
 
 def test_a_view_without_entities_has_one_record(redis_client: redis.Redis) -> None:

@@ -2,6 +2,7 @@
 
 import tempfile
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from larder.contracts.plan import Feature
+from larder.offline.history import History
 from larder.online.position import Position, write_position
 from larder.push.embedded import push_here
 from larder.push.plan import PushPlan
@@ -133,6 +135,24 @@ def test_a_changed_schema_is_a_full_push_and_a_position_without_one_counts_as_no
 
     assert "the view's fields changed" in changed.note and changed.written == 2
     assert "says nothing about the schema" in old.note and old.written == 2
+
+
+def test_other_columns_behind_the_same_names_are_read_anew_and_values_move_back(
+    redis_client: redis.Redis, tmp_path: Path
+):
+    table = Table.made(tmp_path / "scores", [("a", 1, 9, 1.0), ("a", 5, 5, 2.0)])
+    by_seen = history(table.place, cutoff=False)
+    by_known = replace(by_seen, event_timestamp="known_at")
+    engine = partial(push_here, now=LATER, quarantine=f"{table.place}_quarantine")
+
+    def scored(rows: History) -> tuple[str, float | None]:
+        report = push_history(online(redis_client), rows, engine, instant=at(10), now=LATER)
+        return report.note, held(redis_client)["a"][2]
+
+    changed = "whole history read because the columns behind the view's fields or times changed"
+    assert scored(by_known)[1] == 1.0
+    assert scored(by_seen) == (changed, 2.0)
+    assert scored(by_seen) == ("", 2.0)
 
 
 def test_rows_that_only_redis_has_stay_while_the_table_grows(redis_client: redis.Redis, table: Table):

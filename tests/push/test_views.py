@@ -83,6 +83,17 @@ def test_files_without_versions_are_read_whole_each_time_and_said_so(
     assert {user: score for user, (_, _, score) in held(redis_client).items()} == {"a": 1.0, "b": 3.0}
 
 
+def test_redis_holds_what_another_file_holds_once_the_view_reads_it(
+    tmp_path: Path, redis_client: redis.Redis, redis_settings: Settings
+):
+    for name, row in {"first": ("a", 5, 5, 1.0), "second": ("a", 2, 2, 2.0)}.items():
+        pq.write_table(rows(row), tmp_path / f"{name}.parquet")
+        source = FileSource(name="file", path=str(tmp_path / f"{name}.parquet"), timestamp_field="seen_at")
+        report = pushed(store_of(tmp_path, redis_settings, source), redis_settings, 6)
+
+    assert "the view read " in report.note and held(redis_client)["a"][2] == 2.0
+
+
 def test_a_file_source_on_a_delta_table_is_pushed_by_its_versions(
     tmp_path: Path, redis_client: redis.Redis, redis_settings: Settings
 ):

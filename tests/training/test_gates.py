@@ -62,13 +62,15 @@ def test_each_value_of_a_slice_is_compared_with_the_reference_on_the_same_rows(j
     assert (worse.value, worse.limit, worse.evidence) == (0.9, 0.95, "shop=north")
 
 
-def test_a_slice_is_compared_with_no_champion_while_there_is_none(judged):
+def test_a_gate_that_compares_with_no_champion_is_passed_and_says_why(judged):
     gate = Gate("roc_auc", ">=", 0.0, slice="shop", relative_to="champion")
+    judged = replace(judged, champion_unjudged="no version serves yet")
 
     [result] = gate_results([gate], judged)
     [without_rows] = gate_results([gate], replace(judged, slices=[]))
 
-    assert (result.limit, result.passed, without_rows.passed) == (None, True, True)
+    assert (result.value, result.limit, result.passed, without_rows.passed) == (0.6, None, True, True)
+    assert result.evidence == without_rows.evidence == "no version serves yet"
 
 
 def test_a_reference_that_was_not_judged_by_slice_is_told(judged):

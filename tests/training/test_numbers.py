@@ -63,7 +63,7 @@ def test_what_serves_answers_what_was_trained(store, settings, data):
     manifest = read_manifest(bundle)
     assert (manifest.task, manifest.threshold, manifest.runtime) == ("regression", None, "onnx")
     trained = predictions(chosen.challenger.pipeline, data.test, COLUMNS)
-    assert np.abs(champion_predictions(settings, solder_objective(), MODEL, data.test) - trained).max() < 1e-3
+    assert np.abs(champion_predictions(settings, solder_objective(), MODEL, data.test).predicted - trained).max() < 1e-3
     model = load_model(bundle)
     names = [column.name for column in model.plan.columns]
     rows = data.test.select(names).to_pylist()

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import mlflow
 import numpy as np
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from feast import FeatureService
@@ -182,7 +183,11 @@ def test_a_champion_whose_inputs_are_gone_is_no_reference(store, settings, objec
     train(settings, objective, data, model=MODEL_NAME)
     promote(store, settings, objective, model=MODEL_NAME)
 
-    assert champion_predictions(settings, shop_objective(), MODEL_NAME, data.test.drop_columns(["metal"])) is None
+    weight = data.test.column_names.index("weight_kg")
+    as_text = data.test.set_column(weight, "weight_kg", data.test["weight_kg"].cast(pa.large_string()))
+    for rows, lacking in ((data.test.drop_columns(["metal"]), "metal"), (as_text, "weight_kg")):
+        found = champion_predictions(settings, shop_objective(), MODEL_NAME, rows)
+        assert found.predicted is None and found.unjudged.startswith(f"version 1 serves and reads ['{lacking}'], which")
 
 
 def test_an_older_version_can_be_promoted_by_its_number(store, settings, objective, data):
@@ -207,6 +212,7 @@ def test_the_commands_train_promote_and_report(store, settings, monkeypatch):
     promoted = CliRunner().invoke(training.cli.promote, obj=settings, catch_exceptions=False)
 
     assert "repairs version 1 is the challenger" in trained.output and "passed" in trained.output
+    assert "roc_auc against champion is passed unseen: no version serves yet.\n" in trained.output
     assert "repairs version 1 is the champion" in promoted.output
     report = read_report(settings, "train")
     assert report["rows"] == {"train": 599 - 6, "test": 401}

@@ -72,7 +72,12 @@ def onnx_graph(pipeline: "Pipeline", columns: Columns) -> bytes:
         warnings.filterwarnings("ignore", "Field onnx.AttributeProto", DeprecationWarning)
         options = {"zipmap": False} if is_classifier(pipeline) else None
         graph = to_onnx(pipeline, initial_types=types, options=options)
-    return bytes(graph.SerializeToString())
+    # skl2onnx lists these in the order of a set, another one in each process; a bundle that is frozen once more, after
+    # a kill, has to be the same to the byte.
+    operators = sorted(graph.opset_import, key=lambda operator: str(operator.domain))
+    del graph.opset_import[:]
+    graph.opset_import.extend(operators)
+    return bytes(graph.SerializeToString(deterministic=True))
 
 
 def _allowed(pipeline: "Pipeline", trained: Floats) -> Floats:

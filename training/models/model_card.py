@@ -163,7 +163,9 @@ def _gates(gates: Sequence[GateResult]) -> Table:
 
 
 def _limit(gate: GateResult) -> str:
-    return "nothing to compare" if gate.limit is None else f"{gate.direction} {_number(gate.limit)}"
+    if gate.limit is None:
+        return "nothing to compare" + (f": {gate.evidence}" if gate.evidence else "")
+    return f"{gate.direction} {_number(gate.limit)}"
 
 
 def _slice(objective: Objective, judged: Evaluation, name: str) -> Table:

@@ -15,6 +15,7 @@ from training.release.approval import unapproved
 from training.release.comparison import Comparison, comparison, paired_answers
 from training.release.decision import after_promotion, after_shadow
 from training.release.state import Shadow, Watch
+from training.retraining.policy import in_days
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,23 @@ def _in_shadow(releases: Releases, objective: Objective, policy: Release, shadow
     decision = after_shadow(shadow, policy, found, now)
     if decision.act is Act.PROMOTION:
         if missing := unapproved(releases.ledger, policy, model=releases.model, version=version):
-            return Step(None, version, f"{missing} It is {decision.reason}", found)
+            return _unapproved(releases, policy, shadow, found, f"{missing} It is {decision.reason}", now)
         inputs = _began_with(releases, version) | _evidence(found)
         releases.promote(version, at=now, reason=decision.reason, inputs=inputs, watch_until=now + policy.watch)
     elif decision.act is not None:
         releases.record(decision.act, version, at=now, reason=decision.reason, inputs=_evidence(found))
     return Step(decision.act, version, decision.reason, found)
+
+
+def _unapproved(
+    releases: Releases, policy: Release, shadow: Shadow, found: Comparison, missing: str, now: datetime
+) -> Step:
+    """Wait, but not for ever: while it does, nothing else can be released."""
+    if now - shadow.since < policy.patience:
+        return Step(None, shadow.challenger, missing, found)
+    reason = f"not approved within {in_days(policy.patience)}: {missing}"
+    releases.record(Act.REJECTION, shadow.challenger, at=now, reason=reason, inputs=_evidence(found))
+    return Step(Act.REJECTION, shadow.challenger, reason, found)
 
 
 def _in_watch(releases: Releases, objective: Objective, policy: Release, watch: Watch, now: datetime) -> Step:

@@ -18,6 +18,7 @@ from training.promotion import Candidate, frozen
 from training.release.acts import Releases, releasing
 from training.release.approval import require_approved
 from training.release.settle import bundle_record
+from training.retraining.policy import in_days
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -66,8 +67,8 @@ def begin_shadow(
                 f"Version {version.number} cannot answer beside the champion, for {difference}. Run `larder promote` "
                 "once callers are ready for other fields."
             )
-        reason = f"passed its gates; answers unseen beside version {state.champion} for {policy.shadow} at least"
-        return releases.record(Act.SHADOW, version.number, at=now, reason=reason, inputs=inputs)
+        unseen = f"answers unseen beside version {state.champion} for {in_days(policy.shadow)} at least"
+        return releases.record(Act.SHADOW, version.number, at=now, reason=f"passed its gates; {unseen}", inputs=inputs)
 
 
 def promote(
@@ -98,10 +99,13 @@ def promote(
 def _require_free(releases: Releases) -> None:
     state = releases.state
     if state.pending:
-        under_way = f"version {state.shadow} is in shadow" if state.shadow else f"version {state.champion} is watched"
+        if state.shadow:
+            under_way, no = f"version {state.shadow} is in shadow", f"`larder models reject {state.shadow}`"
+        else:
+            under_way, no = f"version {state.champion} is watched", "`larder models rollback`"
         raise BusyError(
-            f"One release at a time: {under_way}. Run `larder release` once more labels are known, or decide "
-            "by hand with `larder promote` or `larder models rollback`."
+            f"One release at a time: {under_way}. Run `larder release` once more labels are known, or decide by hand "
+            f"with `larder promote` or {no}."
         )
 
 

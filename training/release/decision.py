@@ -13,6 +13,7 @@ from larder.contracts.retraining import Release
 from larder.ledger import Act
 from training.release.comparison import FEW_DAYS, Comparison
 from training.release.state import Shadow, Watch
+from training.retraining.policy import in_days
 
 LOG_LOSS_TOLERATED = 0.003
 SHARE_TOLERATED = 0.01
@@ -37,7 +38,7 @@ def after_shadow(shadow: Shadow, policy: Release, found: Comparison, now: dateti
     if is_good_enough(found, policy):
         return Decision(Act.PROMOTION, f"not worse: {words}")
     if lasted >= policy.patience:
-        return Decision(Act.REJECTION, f"undecided after {policy.patience.days} days: {words}")
+        return Decision(Act.REJECTION, f"undecided after {in_days(policy.patience)}: {words}")
     return Decision(None, f"undecided: {words}")
 
 

@@ -121,7 +121,7 @@ def _schedule(policy: Retraining, facts: Facts) -> Iterator[str]:
         if facts.last.at < first:
             yield f"the last training was on {facts.last.at:%Y-%m-%d}, and each month begins with a new one"
     elif facts.now - facts.last.at >= policy.every:
-        passed, wanted = _days(facts.now - facts.last.at), _days(policy.every)
+        passed, wanted = in_days(facts.now - facts.last.at), in_days(policy.every)
         yield f"the last training was {passed} ago; the policy asks for one every {wanted}"
 
 
@@ -141,8 +141,8 @@ def _expiry(policy: Retraining, facts: Facts) -> Iterator[str]:
     age = facts.now - (learned.newest_label_at or learned.at)
     if age > policy.expires_after:
         yield (
-            f"version {facts.champion} expired: the newest label that it learned from is {_days(age)} old, "
-            f"{_days(policy.expires_after)} are allowed"
+            f"version {facts.champion} expired: the newest label that it learned from is {in_days(age)} old, "
+            f"{in_days(policy.expires_after)} are allowed"
         )
 
 
@@ -164,7 +164,7 @@ def _release_refusals(facts: Facts) -> Iterator[str]:
 
 
 def _row_refusals(policy: Retraining, facts: Facts) -> Iterator[str]:
-    labels, kept = facts.labels, _days(policy.judged_on)
+    labels, kept = facts.labels, in_days(policy.judged_on)
     if labels.learnable < policy.minimum_rows:
         yield (
             f"{labels.learnable:,} labels can be learned from, at least {policy.minimum_rows:,} are needed "
@@ -182,22 +182,23 @@ def _pauses(policy: Retraining, facts: Facts) -> Iterator[str]:
         return
     passed = facts.now - facts.last.at
     if passed < policy.cool_down:
-        yield f"the last training was {_days(passed)} ago, at least {_days(policy.cool_down)} must lie between two"
+        yield f"the last training was {in_days(passed)} ago, at least {in_days(policy.cool_down)} must lie between two"
     recent = sum(facts.now - training.at < WEEK for training in facts.trainings)
     if recent >= policy.most_per_week:
         yield f"{recent} trainings in the last seven days, at most {policy.most_per_week} are allowed"
 
 
 def _quiet(policy: Retraining, facts: Facts) -> str:
-    if facts.last is None or not facts.last.rows:
-        return "nothing asks for a new model, as far as is on record of the last training"
+    learned = facts.champion_training
+    if learned is None or not learned.rows:
+        return "nothing asks for a new model, as far as is on record of the champion's training"
     asked_for = "" if policy.growth is None else f" (the policy asks for {policy.growth:.0%})"
-    return f"nothing asks for a new model: {_new_labels(facts, facts.last)}{asked_for}"
+    return f"nothing asks for a new model: {_new_labels(facts, learned)}{asked_for}"
 
 
-def _new_labels(facts: Facts, last: Training) -> str:
-    new, rows = facts.labels.new, last.rows or 1
-    return f"{new:,} labels are new, {new / rows:.0%} of the {rows:,} that version {last.version} learned from"
+def _new_labels(facts: Facts, learned: Training) -> str:
+    new, rows = facts.labels.new, learned.rows or 1
+    return f"{new:,} labels are new, {new / rows:.0%} of the {rows:,} that version {learned.version} learned from"
 
 
 def _evidence(policy: Retraining, facts: Facts) -> dict[str, Any]:
@@ -225,7 +226,8 @@ def _evidence(policy: Retraining, facts: Facts) -> dict[str, Any]:
     }
 
 
-def _days(length: timedelta) -> str:
+def in_days(length: timedelta) -> str:
+    """`1 day`, `0.25 days`."""
     days = length / timedelta(days=1)
     return "1 day" if days == 1 else f"{days:.3g} days"
 

@@ -19,6 +19,7 @@ from larder.compute.refresh.on_spark import ROWS_PER_TASK, written_on_spark
 from larder.compute.refresh.task import gold_schema
 from larder.contracts.clock import microseconds
 from larder.contracts.errors import ConfigurationError
+from larder.offline.history import Windows
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.gold import GoldPosition, check_windows, opened_gold, position_in
 
@@ -47,6 +48,7 @@ def refresh_gold(
     *,
     until: datetime,
     is_live: bool,
+    project: str = "",
     spark_from_rows: int = ROWS_PER_TASK,
 ) -> Refresh:
     """Append to the table `gold` what it lacks up to `until`, this instant included.
@@ -54,8 +56,8 @@ def refresh_gold(
     `is_live` says that rows after the previous refresh become known only at `until`; otherwise they are a
     backfill, known as if the run had been on time. Corrections are always known from `until` on. Only what can have
     changed is read, where the logs of both tables tell. `session` is called where that is about `spark_from_rows` rows
-    or more; fewer are computed in this process, to the same bytes. Raises ConfigurationError when `gold` was built
-    from another definition, and what `check_events` and `commit_files` raise.
+    or more; fewer are computed in this process, to the same bytes. Raises what `check_windows`, `check_events` and
+    `commit_files` raise.
     """
     stored = opened_gold(gold)
     previous = None if stored is None else position_in(stored)
@@ -63,12 +65,13 @@ def refresh_gold(
     events = open_table(source.table, source.version)
     check_events(source, pa.schema(events.schema().to_arrow()), definition)
     if stored is not None and previous is not None:
-        check_windows(stored, previous, definition.fingerprint)
+        columns = definition.renamed(source.columns)
+        check_windows(stored, previous, Windows(definition.fingerprint, source.table, project, columns))
         _check_layout(stored, gold)
         is_same_source = (previous.source, previous.source_version) == (source.table, events.version())
         if is_same_source and until <= previous.instant:
             return Refresh(previous, 0, before)
-    position = _next_position(previous, source, events, definition, until)
+    position = _next_position(previous, source, events, definition, until, project)
     inputs = inputs_of(definition, source, events, stored, previous)
     reached = None if previous is None else microseconds(previous.instant)
     run = Run(microseconds(until), reached, is_live, since=inputs.gold_from)
@@ -95,11 +98,21 @@ def _next_position(
     events: DeltaTable,
     definition: WindowDefinition,
     until: datetime,
+    project: str,
 ) -> GoldPosition:
-    reached = GoldPosition(source.table, events.version(), until, definition.fingerprint, 1, str(events.metadata().id))
+    reached = GoldPosition(
+        source.table,
+        events.version(),
+        until,
+        definition.fingerprint,
+        refresh=1,
+        source_id=str(events.metadata().id),
+        project=project,
+        columns=definition.renamed(source.columns),
+    )
     if previous is None:
         return reached
-    reached = msgspec.structs.replace(reached, refresh=previous.refresh + 1)
+    reached = msgspec.structs.replace(reached, refresh=previous.refresh + 1, project=previous.project or project)
     if until >= previous.instant:
         return reached
     # Gold reflects the newer events only up to an instant that it had passed: it still stands at the older ones.

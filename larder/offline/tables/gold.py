@@ -7,6 +7,7 @@ import msgspec
 from deltalake import DeltaTable
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingTableError
+from larder.offline.history import Windows
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.integrity import place
 
@@ -35,6 +36,10 @@ class GoldPosition(msgspec.Struct, frozen=True):
     """Counts the refreshes of this table from 1."""
     source_id: str = ""
     """Delta's id of the source, by which a table that was made anew is another one; empty in older tables."""
+    project: str = ""
+    """The one that built the table; empty in older tables."""
+    columns: dict[str, str] | None = None
+    """Name in the view -> column of the source that the windows read, where they differ; None in older tables."""
     run: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
     """Tells a refresh from another one that was made at the same time."""
 
@@ -72,13 +77,24 @@ def told_position(delta: DeltaTable) -> GoldPosition | None:
     return _latest_position(delta, _RECENT) or _latest_position(delta, None)
 
 
-def check_windows(delta: DeltaTable, position: GoldPosition | None, fingerprint: str) -> None:
-    """Raise ConfigurationError when gold, which is at `position`, was built from windows of another `fingerprint`."""
-    if position is not None and position.fingerprint != fingerprint:
+def check_windows(delta: DeltaTable, position: GoldPosition | None, declared: Windows) -> None:
+    """Raise ConfigurationError when gold, which is at `position`, is not of the `declared` windows, or not ours.
+
+    A project may move its source; the gold of one that shares the lake and has a view of this name follows another.
+    """
+    if position is None:
+        return
+    if position.fingerprint != declared.fingerprint or position.columns not in (None, declared.columns):
         raise ConfigurationError(
             f"{place(delta)} was built from other windows, types or columns than its feature view declares now. "
             "Gold is append-only history, so give the changed view a new name; or, if nothing relies on the old "
             "values, delete the table and run `larder features` to rebuild it."
+        )
+    if position.project not in ("", declared.project) and position.source != declared.source:
+        raise ConfigurationError(
+            f"{place(delta)} belongs to project {position.project!r}, whose view of this name reads {position.source}; "
+            f"that of {declared.project!r} reads {declared.source}. Give one of the two views another name, or each "
+            "project a lake of its own (`lake` under `offline_store:`, or LARDER_LAKE)."
         )
 
 

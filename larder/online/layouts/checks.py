@@ -5,7 +5,7 @@ Entity rows are checked before Feast converts them: it would read 7.5 as entity 
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,8 @@ Columns = Mapping[str, Any]
 
 EntityRows = list[dict[str, Any]] | Columns
 Features: TypeAlias = "list[str] | FeatureService"
+GroupedRefs = Sequence[tuple[FeatureView, Sequence[str]]]
+"""Stored views, each with the names of the features that are asked for."""
 
 _WHOLE = re.compile(r"[+-]?\d{1,20}")
 """Text of an integer that may fit into 64 bits; Python refuses to read one of thousands of digits."""
@@ -60,9 +62,19 @@ def check_service(service: FeatureService) -> None:
         )
 
 
-def checked_columns(
+class Request(NamedTuple):
+    """A request that can be answered."""
+
+    columns: Columns
+    """Its entity rows."""
+    refs: GroupedRefs
+    is_computed: bool
+    """Whether on-demand views belong to it."""
+
+
+def checked_request(
     features: Features, rows: EntityRows, registry: BaseRegistry, project: str, full_names: bool
-) -> Columns:
+) -> Request:
     """The entity rows of a request as columns, with keys of the types that Feast resolves for it.
 
     Raises ConfigurationError for a service, InvalidDataError for rows that cannot be answered.
@@ -70,10 +82,10 @@ def checked_columns(
     if isinstance(features, FeatureService):
         check_service(features)
     columns = entity_columns(rows)
-    (_, on_demand, _, types, *_) = _get_cached_request_context(registry, project, features, full_names)
+    (_, on_demand, _, types, _, refs, *_) = _get_cached_request_context(registry, project, features, full_names)
     check_keys(columns, types)
     check_singletons(on_demand, columns)
-    return columns
+    return Request(columns, refs, bool(on_demand))
 
 
 def check_singletons(views: Sequence[OnDemandFeatureView], columns: Columns) -> None:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def migrate_online(settings: Settings, source: str | None, delete_old: bool) -> None:
     """Copy online values from Feast's own Redis layout into packed records.
 
-    Reads the project's rows of all online views. A later value that Redis holds already stays, so the command may be
-    interrupted, repeated, and run beside `feast materialize`. Rows dated in the future stay where they are. Without
-    --delete-old nothing of Feast's layout is changed.
+    Reads the project's rows of all online views, and of on-demand views that are stored. A later value that Redis
+    holds already stays, so the command may be interrupted, repeated, and run beside `feast materialize`. Rows dated
+    in the future stay where they are. Without --delete-old nothing of Feast's layout is changed.
     """
     from larder.online.layouts.migration import delete_migrated, migrated, totals
     from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect

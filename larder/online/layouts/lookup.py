@@ -2,15 +2,19 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 
+import msgspec
 from feast import FeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
+from feast.infra.online_stores.online_store import OnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
+from feast.value_type import ValueType
 
 from larder.contracts.errors import ConfigurationError, MissingKeyError
-from larder.contracts.plan import FeaturePlan, ViewPlan
-from larder.online.compiled import Asked, Cell, CompiledPlan
+from larder.contracts.plan import Column, Feature, FeaturePlan, ViewPlan
+from larder.online.compiled import Asked, Cell, CompiledPlan, FeatureRows
 from larder.online.feast_values import NO_VALUE, python_of
 
 JoinKeys = Mapping[str, Sequence[Value]]
@@ -33,16 +37,37 @@ class ViewLookup:
             )
         self.places = [places[name] for name in names]
 
+    @property
+    def features(self) -> list[Feature]:
+        return [self.plan.features[place] for place in self.places]
+
+    def shown_names(self, *, is_full: bool) -> list[str]:
+        """Those of the features in a response; `is_full`: preceded by that of the view."""
+        prefix = f"{self.view.projection.name_to_use()}__" if is_full else ""
+        return [prefix + name for name in self.names]
+
 
 class Lookup:
     """All views of a request. Never changes, so that threads may share it."""
 
     def __init__(self, project: str, views: Sequence[ViewLookup]) -> None:
         self.views = list(views)
-        plans = tuple(view.plan for view in views)
-        plan = FeaturePlan(project=project, service="", views=plans, on_demand=(), request_fields=(), columns=())
+        # By their places: two versions of a view have one name in a request.
+        plans = [msgspec.structs.replace(view.plan, alias=str(place)) for place, view in enumerate(views)]
+        columns = [
+            Column(feature.name, plan.reference, feature.name, feature.dtype)
+            for plan, view in zip(plans, views, strict=True)
+            for feature in view.features
+        ]
+        plan = FeaturePlan(project, "", tuple(plans), on_demand=(), request_fields=(), columns=tuple(columns))
         self._names = [key.name for key in plan.entity_keys]
         self._compiled = CompiledPlan(plan)
+
+    @cached_property
+    def feature_types(self) -> dict[str, ValueType]:
+        """By name, as Feast's response wants them."""
+        types: dict[str, ValueType] = OnlineStore._build_feature_types([(view.view, view.names) for view in self.views])
+        return types
 
     def asked(self, join_keys: JoinKeys) -> Asked:
         """The Redis keys of all views and rows; a null key finds nothing.
@@ -67,6 +92,10 @@ class Lookup:
         Raises SchemaMismatchError or OnlineStoreError for a record that cannot be read.
         """
         return self._compiled.cells(asked, records, now)
+
+    def rows(self, asked: Asked, records: Iterable[bytes | None], now: datetime) -> FeatureRows:
+        """The same as one row per row of the request, the views' features side by side. Raises what `found` raises."""
+        return self._compiled.answered(asked, records, now)
 
 
 def joined_columns(plan: ViewPlan, keys: Sequence[EntityKey]) -> JoinKeys:

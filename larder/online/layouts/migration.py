@@ -25,6 +25,7 @@ from larder.online.feast_values import EntityRow, rows_table
 from larder.online.planning import stored_plan
 from larder.online.server.connection import redis_failures
 from larder.online.writer import FUTURE_TOLERANCE, write_records
+from larder.views import stored_on_demand_views, stored_views
 
 KEYS_PER_BATCH = 1_000
 
@@ -46,6 +47,8 @@ class FeastView:
     """Field of the event timestamp."""
     features: dict[str, bytes]
     """Feature -> field."""
+    keys: list[bytes]
+    """Fields of the join keys, which Feast's registry has among the features of stream views."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,9 @@ def migrated(store: FeatureStore, source: redis.Redis, target: redis.Redis, *, n
     Compare-and-set, so it may be interrupted, repeated and run beside other writers. Reads all keys of the server,
     changes none of them. Raises InvalidDataError for a value that does not fit its view.
     """
-    views = [v for v in store.registry.list_all_feature_views(store.project) if isinstance(v, FeatureView) and v.online]
+    views = [view for view in stored_views(store) if view.online]
     joined: dict[tuple[str, ...], list[FeastView]] = {}
-    for view in views:
+    for view in (*views, *stored_on_demand_views(store)):
         names = tuple(key.name for key in stored_plan(view, store.config).join_keys)
         # Materialized rows of a view without entities have Feast's dummy for a key, pushed ones have none.
         for join_keys in [names] if names else [(), (DUMMY_ENTITY_ID,)]:
@@ -92,7 +95,7 @@ def migrated(store: FeatureStore, source: redis.Redis, target: redis.Redis, *, n
 
 def delete_migrated(source: redis.Redis, batch: Batch) -> int:
     """Delete the rows of `batch` from Feast's layout, those apart that changed since they were read; how many."""
-    fields = [batch.view.timestamp, *batch.view.features.values()]
+    fields = [batch.view.timestamp, *batch.view.features.values(), *batch.view.keys]
     with redis_failures(source), source.pipeline(transaction=False) as pipeline:
         for row in batch.rows:
             # A Cluster's pipeline has no `eval`, but sends it.
@@ -102,8 +105,9 @@ def delete_migrated(source: redis.Redis, batch: Batch) -> int:
 
 def feast_view(view: FeatureView, config: RepoConfig) -> FeastView:
     name = compute_versioned_name(view, config.registry.enable_online_feature_view_versioning)
-    features = {feature.name: _mmh3(f"{name}:{feature.name}") for feature in stored_plan(view, config).features}
-    return FeastView(view, f"_ts:{name}".encode(), features)
+    plan = stored_plan(view, config)
+    features = {feature.name: _mmh3(f"{name}:{feature.name}") for feature in plan.features}
+    return FeastView(view, f"_ts:{name}".encode(), features, [_mmh3(f"{name}:{key.name}") for key in plan.join_keys])
 
 
 def entity_of(key: bytes, project: str, join_keys: Sequence[str]) -> EntityKey | None:

@@ -20,12 +20,20 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from larder.contracts.clock import Clock
 from larder.online.compiled import Cell, Status
-from larder.online.contents import delete_view
+from larder.online.contents import delete_project, delete_view
 from larder.online.feast_values import EntityRow, rows_table, values_of
-from larder.online.layouts.answer import append_versions, append_views
-from larder.online.layouts.checks import EntityRows, Features, check_registry, check_storable, checked_columns
+from larder.online.layouts.answer import append_versions, append_views, count_statuses
+from larder.online.layouts.checks import (
+    EntityRows,
+    Features,
+    GroupedRefs,
+    check_registry,
+    check_storable,
+    checked_request,
+)
 from larder.online.layouts.clients import Clients
 from larder.online.layouts.lookup import JoinKeys, Lookup, ViewLookup, joined_columns
+from larder.online.layouts.response import Found, StoredResponse, entities_of
 from larder.online.packed.types import instant
 from larder.online.planning import projected_plan, stored_plan
 from larder.online.server.health import require_fit_redis
@@ -37,7 +45,6 @@ LOOKUPS_KEPT = 256
 """Kinds of requests that stay compiled; more than one process ever makes, unless feature lists are generated."""
 
 StoredRow = tuple[datetime | None, dict[str, Value] | None]
-GroupedRefs = Sequence[tuple[FeatureView, list[str]]]
 
 
 class PackedLayout(OnlineStore):
@@ -110,9 +117,15 @@ class PackedLayout(OnlineStore):
         include_feature_view_version_metadata: bool = False,
     ) -> OnlineResponse:
         """Raises InvalidDataError for entity rows, and ConfigurationError for a service, that cannot be answered."""
-        columns = checked_columns(features, entity_rows, registry, project, full_feature_names)
-        names = (full_feature_names, include_feature_view_version_metadata)
-        return super().get_online_features(config, features, columns, registry, project, *names)
+        request = checked_request(features, entity_rows, registry, project, full_feature_names)
+        lookup = self._lookup(config, request.refs)
+        if request.is_computed or include_feature_view_version_metadata:
+            names = (full_feature_names, include_feature_view_version_metadata)
+            return super().get_online_features(config, features, request.columns, registry, project, *names)
+        entities, join_keys = entities_of(request, features, registry, project, is_full=full_feature_names)
+        asked = lookup.asked(join_keys)
+        found = Found(lookup, asked, self._clients.get(asked.keys), self._clock())
+        return StoredResponse(entities, found, is_full=full_feature_names)
 
     async def get_online_features_async(
         self,
@@ -125,9 +138,17 @@ class PackedLayout(OnlineStore):
         include_feature_view_version_metadata: bool = False,
     ) -> OnlineResponse:
         async with self._clients.turn:
-            columns = checked_columns(features, entity_rows, registry, project, full_feature_names)
-            names = (full_feature_names, include_feature_view_version_metadata)
-            return await super().get_online_features_async(config, features, columns, registry, project, *names)
+            request = checked_request(features, entity_rows, registry, project, full_feature_names)
+            lookup = self._lookup(config, request.refs)
+            if request.is_computed or include_feature_view_version_metadata:
+                names = (full_feature_names, include_feature_view_version_metadata)
+                return await super().get_online_features_async(
+                    config, features, request.columns, registry, project, *names
+                )
+            entities, join_keys = entities_of(request, features, registry, project, is_full=full_feature_names)
+            asked = lookup.asked(join_keys)
+            found = Found(lookup, asked, await self._clients.get_async(asked.keys), self._clock())
+            return StoredResponse(entities, found, is_full=full_feature_names)
 
     def update(
         self,
@@ -152,9 +173,8 @@ class PackedLayout(OnlineStore):
         return []
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:  # noqa: ARG002
-        """Delete the data of `tables`, and nothing else."""
-        for table in tables:
-            delete_view(self._clients.bulk, config.project, table.name)
+        """Delete all data of the project: Feast calls this to end it, and names no stream view among `tables`."""
+        delete_project(self._clients.bulk, config.project)
 
     async def initialize(self, config: RepoConfig) -> None:  # noqa: ARG002
         """Raise OnlineStoreError now for a Redis that does not answer or would lose features, not at a request."""
@@ -180,6 +200,8 @@ class PackedLayout(OnlineStore):
         lookup = self._lookup(config, grouped_refs)
         asked = lookup.asked(join_key_values)
         found = lookup.found(asked, self._clients.get(asked.keys), self._clock())
+        for view, cells in zip(lookup.views, found, strict=True):
+            count_statuses(view, [status for status, _, _ in cells])
         append_views(online_features_response, lookup.views, found, is_full=full_feature_names)
         if include_feature_view_version_metadata:
             append_versions(online_features_response, lookup.views)
@@ -197,6 +219,8 @@ class PackedLayout(OnlineStore):
         lookup = self._lookup(config, grouped_refs)
         asked = lookup.asked(join_key_values)
         found = lookup.found(asked, await self._clients.get_async(asked.keys), self._clock())
+        for view, cells in zip(lookup.views, found, strict=True):
+            count_statuses(view, [status for status, _, _ in cells])
         append_views(online_features_response, lookup.views, found, is_full=full_feature_names)
         if include_feature_view_version_metadata:
             append_versions(online_features_response, lookup.views)

@@ -1,6 +1,6 @@
 """Gold on real Spark and Delta: appended once, corrected late, known when it was known."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,6 +37,9 @@ VIEW = WindowDefinition(
 )
 
 
+STORE = {"shop": "store", "day": "sold_at"}
+"""The second is none of the windows' names."""
+
 Sale: TypeAlias = tuple[str | None, str, float | None]
 """Shop, time, price."""
 
@@ -64,14 +67,23 @@ class Shop:
         )
         write_deltalake(self.source, rows, mode="overwrite")
 
-    def refresh(self, until: str, *, is_live: bool = True, view: WindowDefinition = VIEW) -> Refresh:
+    def refresh(
+        self,
+        until: str,
+        *,
+        is_live: bool = True,
+        view: WindowDefinition = VIEW,
+        project: str = "",
+        columns: Mapping[str, str] = STORE,
+    ) -> Refresh:
         return refresh_gold(
             self._session,
             view,
-            EventSource(self.source, columns={"shop": "store"}),
+            EventSource(self.source, columns=columns),
             self.gold,
             until=at(until),
             is_live=is_live,
+            project=project,
             spark_from_rows=self.spark_from_rows,
         )
 
@@ -265,6 +277,30 @@ def test_another_definition_is_refused_and_gold_is_left_alone(shops: Shop) -> No
         shops.refresh("10:50", view=changed)
 
     assert DeltaTable(shops.gold).version() == version
+
+
+def test_another_column_behind_a_name_is_another_definition(shop: Shop) -> None:
+    shop.sell(("ann", "10:01", 4.0))
+    rows = DeltaTable(shop.source).to_pyarrow_table()
+    both = rows.append_column("discount", rows["price"])
+    write_deltalake(shop.source, both, mode="overwrite", schema_mode="overwrite")
+    shop.refresh("10:05")
+    shop.refresh("10:06", columns={"shop": "store", "price": "price"})
+
+    with pytest.raises(ConfigurationError, match="columns than its feature view declares"):
+        shop.refresh("10:20", columns={"shop": "store", "price": "discount"})
+
+
+def test_gold_follows_a_source_that_moves_but_not_that_of_another_project(shop: Shop) -> None:
+    shop.sell(("ann", "10:01", 4.0))
+    shop.refresh("10:05", project="fleet")
+    assert shop.refresh("10:06", project="market").position.project == "fleet"
+
+    shop.source += " elsewhere"
+    shop.sell(("bob", "10:01", 8.0))
+    with pytest.raises(ConfigurationError, match=r"belongs to project 'fleet'.*that of 'market' reads .*elsewhere"):
+        shop.refresh("10:07", project="market")
+    assert shop.refresh("10:07", project="fleet").appended
 
 
 @pytest.mark.parametrize(

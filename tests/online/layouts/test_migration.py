@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 import redis
 from click.testing import CliRunner
-from feast import FeatureStore
+from feast import FeatureStore, Field, PushSource, StreamFeatureView
+from feast.on_demand_feature_view import on_demand_feature_view
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
+from feast.types import Float64, String
 
 from larder.cli import larder
 from larder.contracts.settings import Settings
@@ -109,6 +111,38 @@ def test_a_view_that_is_not_migrated_keeps_its_fields(tmp_path: Path, address: s
 
     assert answers(feast, "loyalty:points", {"user_id": "ann", "shop_id": 7}) == [(1, "PRESENT")]
     assert answers(feast, "visits:score", *USERS[:1]) == [(None, "PRESENT")]
+
+
+def test_stream_views_and_stored_on_demand_views_move_and_leave_nothing_behind(
+    tmp_path: Path, address: str, redis_client: redis.Redis
+) -> None:
+    """Feast stores the join keys of both as features, too, and what it computes under the present instant."""
+    key, score = Field(name="user_id", dtype=String), Field(name="score", dtype=Float64)
+    pushed = PushSource(name="pushed", batch_source=feast_shop.source("pushed_rows"))
+    streamed = StreamFeatureView(name="streamed", entities=[feast_shop.user], schema=[key, score], source=pushed)
+
+    @on_demand_feature_view(
+        sources=[feast_shop.visits],
+        entities=[feast_shop.user],
+        schema=[key, Field(name="double", dtype=Float64)],
+        mode="python",
+        write_to_online_store=True,
+    )
+    def doubled(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"double": [score and score * 2 for score in inputs["score"]]}
+
+    objects = (feast_shop.user, feast_shop.visits, pushed, streamed, doubled)
+    feast = feast_shop.feasts_store(tmp_path / "feast", address, *objects)
+    ours = feast_shop.applied_store(tmp_path / "ours", address, *objects)
+    for view in ("streamed", "doubled"):
+        write(feast, view, NOW, user_id="ann", score=2.0)
+
+    batches = migrated(ours, redis_client, redis_client, now=datetime.now(UTC))
+    deleted = [delete_migrated(redis_client, batch) for batch in batches]
+
+    assert deleted == [1, 1] and hashes(redis_client) == {}
+    assert answers(ours, "streamed:score", *USERS[:1]) == [(2.0, "PRESENT")]
+    assert answers(ours, "doubled:double", *USERS[:1]) == [(4.0, "PRESENT")]
 
 
 def test_a_materialized_row_without_entities_is_found_under_feasts_dummy(

@@ -233,6 +233,8 @@ def test_each_version_of_a_view_has_records_of_its_own(versioned: FeatureStore, 
 
     values = [next(v for n, v in answer.to_dict().items() if n != "user_id") for answer in found.values()]
     assert values == [[2.0], [1.0], [None], [2.0]]
+    together = versioned.get_online_features(references, [ANN], full_feature_names=True).to_dict()
+    assert list(together.values())[1:] == values
     assert redis_client.dbsize() == 2
 
     versioned.apply([], objects_to_delete=[versioned.get_feature_view("visits")], partial=False)

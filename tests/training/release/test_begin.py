@@ -49,6 +49,7 @@ def test_the_first_version_serves_at_once_the_next_goes_into_shadow_and_a_third_
         begin_shadow(store, settings, objective, policy, chosen[2], ledger=ledger)
 
     assert acts(ledger) == ["promotion 1", "shadow 2"] and standing(settings, ledger) == ("1", "2")
+    assert ledger.entries()[-1].reason == "passed its gates; answers unseen beside version 1 for 2 days at least"
     first = ledger.entries()[0]
     mark = champion_mark(settings, MODEL)
     assert mark is not None and (mark.version, mark.entry) == ("1", first.hash)

@@ -57,6 +57,15 @@ def test_while_nothing_asks_the_answer_is_no_and_says_how_far_it_is():
     )
 
 
+def test_how_far_it_is_counts_from_the_champion_also_after_a_later_version_was_rejected():
+    rejected = training("4", days_ago=5, rows=3_000)
+    known = facts(trainings=(training(), rejected), labels=new_labels(2_380))
+
+    [reason] = decide(Retraining(), known).reasons
+
+    assert "2,380 labels are new, 10% of the 23,800 that version 3 learned from" in reason
+
+
 def test_enough_new_labels_are_a_reason_with_its_numbers():
     decision = decide(Retraining(growth=0.5), facts(labels=new_labels(12_400)))
 
@@ -168,7 +177,7 @@ def test_a_champion_without_a_training_on_record_expires_by_its_age():
 
     assert decide(Retraining(expires_after=19 * DAY), known).is_due
     assert decide(Retraining(), known).reasons == (
-        "nothing asks for a new model, as far as is on record of the last training",
+        "nothing asks for a new model, as far as is on record of the champion's training",
     )
 
 
