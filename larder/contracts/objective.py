@@ -298,8 +298,11 @@ class Objective:
         return REGRESSION if isinstance(self.label, NumberLabel) else CLASSIFICATION
 
     def with_costs(self, costs: Mapping[str, float]) -> "Objective":
-        """As declared but for the costs of its KPI, where there are some: those by which a version was judged."""
-        return replace(self, kpi=replace(self.kpi, **costs)) if costs else self  # type: ignore[arg-type]
+        """As declared but for the costs of its KPI: those by which a version was judged, unless they are unknown or of
+        another question.
+        """
+        is_fitting = costs.keys() == self.kpi.costs.keys()
+        return replace(self, kpi=replace(self.kpi, **costs)) if is_fitting else self  # type: ignore[arg-type]
 
     @property
     def shown_metrics(self) -> tuple[str, ...]:

@@ -39,3 +39,12 @@ def test_the_threshold_falls_as_misses_get_dearer():
 
     assert (cheap, dear) == (0.5, 0.1)
     assert shop_objective().split_at == datetime(2024, 2, 1, tzinfo=UTC)
+
+
+def test_the_costs_of_a_version_count_where_it_answers_the_same_question():
+    objective = shop_objective()
+    former = {"false_alarm": 3.0, "miss": 7.0}
+
+    assert objective.with_costs(former).kpi.costs == former
+    assert objective.with_costs({}) is objective
+    assert objective.with_costs({"too_low": 1.0, "too_high": 2.0}) is objective  # of a version that answered a number

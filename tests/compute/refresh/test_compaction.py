@@ -23,7 +23,7 @@ from larder.compute.refresh.gold_files import commit_files
 from larder.compute.refresh.inputs import inputs_of
 from larder.contracts.errors import ConfigurationError, InvalidDataError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.offline.history import History
+from larder.offline.history import History, Windows
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.gold import gold_position, is_untouched, opened_gold, position_in
 from larder.offline.tables.integrity import check_files
@@ -232,9 +232,11 @@ def test_gold_of_other_windows_is_refused_whatever_number_of_commits_others_made
         DeltaTable(shop.gold).alter.set_table_properties({"delta.logRetentionDuration": "interval 60 days"})
     history = History(shop.gold, ("shop",), ("sum_10m",), EVENT_TIMESTAMP, KNOWN_AT, cutoff=True)
 
-    assert open_history(replace(history, windows=VIEW.fingerprint)).version == DeltaTable(shop.gold).version()
+    own = Windows(VIEW.fingerprint, shop.source, "shops")
+
+    assert open_history(replace(history, windows=own)).version == DeltaTable(shop.gold).version()
     with pytest.raises(ConfigurationError, match="other windows"):
-        open_history(replace(history, windows="another"))
+        open_history(replace(history, windows=replace(own, fingerprint="another")))
 
 
 def test_versions_before_it_are_readable_while_they_are_pinned(shop: Shop):
