@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tests.monitoring.reports.test_page import EVIL, Parsed
 
 from larder.contracts.monitoring import Finding, Verdict
 from larder.contracts.objective import Kpi, Label, Objective
@@ -15,6 +14,7 @@ from larder.findings import append_findings
 from larder.ledger import Act, ledger_of
 from monitoring.reports.monitoring_page import NAME, Releases, monitoring_page, write_monitoring_page
 from monitoring.timeline.served import Mark, Served
+from tests.monitoring.reports.test_page import EVIL, Parsed
 
 START, DAY = datetime(2021, 12, 1, tzinfo=UTC), timedelta(days=1)
 SERVED = [Served("3", START - 20 * DAY, START + 4 * DAY), Served("4", START + 4 * DAY, None)]
