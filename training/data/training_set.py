@@ -129,7 +129,13 @@ def model_columns(plan: FeaturePlan) -> Columns:
 
 
 def request_columns(plan: FeaturePlan) -> list[str]:
-    """What a request names: keys, then request fields."""
+    """What a request names: keys, then request fields. Raises ConfigurationError when it would name nothing."""
+    if not plan.request:
+        raise ConfigurationError(
+            f"Feature service {plan.service!r} needs neither a key nor request data, so that no logged answer could be "
+            "told from another, nor find its label. Add an entity, of one value if there is one of its kind, or an "
+            "on-demand view of request data."
+        )
     return [item.name for item in plan.request]
 
 

@@ -12,7 +12,7 @@ from larder.contracts.plan import Column, FeaturePlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT, Lake
 from tests.training.shop import SPLIT, shop_objective, shop_rows, write_shop
 from training.data.labels import label_selection, read_labels
-from training.data.training_set import model_columns, training_set
+from training.data.training_set import model_columns, request_columns, training_set
 from training.models.model import Columns
 
 UTC_MICROSECONDS = pa.timestamp("us", "UTC")
@@ -164,6 +164,13 @@ def test_naive_label_times_are_refused(store, settings):
 
     with pytest.raises(InvalidDataError, match=r"event_timestamp .* needs a time zone"):
         training_set(store, settings, shop_objective(), service="repairs")
+
+
+def test_a_service_that_nothing_has_to_be_named_for_is_refused():
+    plan = FeaturePlan("repairs", "mood", (), (), (), (Column("mood", "all", "mood", "float64"),))
+
+    with pytest.raises(ConfigurationError, match="'mood' needs neither a key nor request data"):
+        request_columns(plan)
 
 
 def test_an_instant_is_no_model_input():
