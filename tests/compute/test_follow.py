@@ -50,9 +50,9 @@ class Project:
     settings: Settings
     log: Path
 
-    def sell(self, shop: str) -> None:
-        now = pa.array([datetime.now(UTC)], pa.timestamp("us", "UTC"))
-        rows = pa.table({"shop": [shop], "sold_at": now, "price": [1.0]})
+    def sell(self, shop: str, *, ago: timedelta = timedelta()) -> None:
+        sold_at = pa.array([datetime.now(UTC) - ago], pa.timestamp("us", "UTC"))
+        rows = pa.table({"shop": [shop], "sold_at": sold_at, "price": [1.0]})
         write_deltalake(f"{self.settings.lake}/silver/sales", rows, mode="append")
 
     def has(self, shop: str) -> bool:
@@ -122,7 +122,9 @@ def test_rows_that_a_failing_instant_brought_to_gold_are_on_record_after_the_nex
     (tmp_path / "feature_repo" / "live.py").write_text(DEFINITIONS)
     monkeypatch.setenv("LARDER_HOME", str(tmp_path))
     settings = replace(load_settings(), replay_at=None)
-    Project(settings, tmp_path / "no.log").sell("first")
+    Project(settings, tmp_path / "no.log").sell(
+        "first", ago=timedelta(minutes=1)
+    )  # an instant of the grid lies between
     store = apply_definitions(settings)
 
     def instants(*_: Any) -> Iterator[None]:

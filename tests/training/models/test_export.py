@@ -66,7 +66,7 @@ def test_a_pipeline_that_onnx_cannot_express_is_served_by_scikit_learn(data):
 EXPORTED_BYTES = """
 import hashlib
 from tests.training.shop import COLUMNS, shop_data, shop_objective
-from tests.training.test_export import arbitrary_function
+from tests.training.models.test_export import arbitrary_function
 from training.models.export import export
 from training.models.model import Columns, fit
 rows = shop_data()
