@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from larder.contracts.errors import ConfigurationError
 from serving.app import Application
+from serving.http.one_write import OneWrite
 from serving.http.queue import LONGEST_WAIT_SECONDS, Queue
 from serving.http.responses import RETRY_AFTER, error_response
 
@@ -89,7 +90,7 @@ class PromptProtocol(HttpToolsProtocol):
     a task for them: the less one costs, the more is left for answers.
     """
 
-    transport: "OneWrite"  # type: ignore[assignment]
+    transport: OneWrite  # type: ignore[assignment]
 
     _deadline: asyncio.TimerHandle | None = None
     _is_refused = False
@@ -171,39 +172,6 @@ class PromptProtocol(HttpToolsProtocol):
             self._deadline = None
 
 
-class OneWrite:
-    """A transport on which the head of an answer leaves together with the body: a write costs as much as reading the
-    request. What uvicorn writes and this does not know goes out as it comes."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head = b""
-        self.is_closing = transport.is_closing
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        if data.endswith(_END_OF_HEAD) and not data.startswith(_CONTINUE):
-            self.flush()
-            self._head = data
-        elif self._head:
-            data, self._head = self._head + data, b""
-            self._transport.write(data)
-        else:
-            self._transport.write(data)
-
-    def flush(self) -> None:
-        """Write a head that nothing follows."""
-        if self._head:
-            head, self._head = self._head, b""
-            self._transport.write(head)
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
-
-
 @contextmanager
 def _quiet_end(server: uvicorn.Server) -> Iterator[None]:
     """Uvicorn raises the signal that ended it again, after all is drained; here an ordered end is a normal one."""
@@ -240,8 +208,6 @@ _TOO_SLOW = _raw(
         {"Connection": "close"},
     )
 )
-_END_OF_HEAD = b"\r\n\r\n"
-_CONTINUE = b"HTTP/1.1 100 "
 
 
 def _cannot_listen(host: str, port: int, problem: OSError) -> ConfigurationError:

@@ -118,11 +118,11 @@ class PackedLayout(OnlineStore):
     ) -> OnlineResponse:
         """Raises InvalidDataError for entity rows, and ConfigurationError for a service, that cannot be answered."""
         request = checked_request(features, entity_rows, registry, project, full_feature_names)
-        lookup = self._lookup(config, request.refs)
         if request.is_computed or include_feature_view_version_metadata:
             names = (full_feature_names, include_feature_view_version_metadata)
             return super().get_online_features(config, features, request.columns, registry, project, *names)
         entities, join_keys = entities_of(request, features, registry, project, is_full=full_feature_names)
+        lookup = self._lookup(config, request.refs)
         asked = lookup.asked(join_keys)
         found = Found(lookup, asked, self._clients.get(asked.keys), self._clock())
         return StoredResponse(entities, found, is_full=full_feature_names)
@@ -139,13 +139,13 @@ class PackedLayout(OnlineStore):
     ) -> OnlineResponse:
         async with self._clients.turn:
             request = checked_request(features, entity_rows, registry, project, full_feature_names)
-            lookup = self._lookup(config, request.refs)
             if request.is_computed or include_feature_view_version_metadata:
                 names = (full_feature_names, include_feature_view_version_metadata)
                 return await super().get_online_features_async(
                     config, features, request.columns, registry, project, *names
                 )
             entities, join_keys = entities_of(request, features, registry, project, is_full=full_feature_names)
+            lookup = self._lookup(config, request.refs)
             asked = lookup.asked(join_keys)
             found = Found(lookup, asked, await self._clients.get_async(asked.keys), self._clock())
             return StoredResponse(entities, found, is_full=full_feature_names)
@@ -200,11 +200,8 @@ class PackedLayout(OnlineStore):
         lookup = self._lookup(config, grouped_refs)
         asked = lookup.asked(join_key_values)
         found = lookup.found(asked, self._clients.get(asked.keys), self._clock())
-        for view, cells in zip(lookup.views, found, strict=True):
-            count_statuses(view, [status for status, _, _ in cells])
-        append_views(online_features_response, lookup.views, found, is_full=full_feature_names)
-        if include_feature_view_version_metadata:
-            append_versions(online_features_response, lookup.views)
+        with_versions = include_feature_view_version_metadata
+        _append(online_features_response, lookup, found, is_full=full_feature_names, with_versions=with_versions)
 
     async def _read_features_per_fv_async(
         self,
@@ -219,11 +216,8 @@ class PackedLayout(OnlineStore):
         lookup = self._lookup(config, grouped_refs)
         asked = lookup.asked(join_key_values)
         found = lookup.found(asked, await self._clients.get_async(asked.keys), self._clock())
-        for view, cells in zip(lookup.views, found, strict=True):
-            count_statuses(view, [status for status, _, _ in cells])
-        append_views(online_features_response, lookup.views, found, is_full=full_feature_names)
-        if include_feature_view_version_metadata:
-            append_versions(online_features_response, lookup.views)
+        with_versions = include_feature_view_version_metadata
+        _append(online_features_response, lookup, found, is_full=full_feature_names, with_versions=with_versions)
 
     @cached_property
     def _fit(self) -> redis.Redis:
@@ -245,6 +239,21 @@ class PackedLayout(OnlineStore):
             views = [ViewLookup(projected_plan(view, view.projection, config), view, names) for view, names in refs]
             lookup = self._lookups[kind] = Lookup(config.project, views)
         return lookup
+
+
+def _append(
+    response: GetOnlineFeaturesResponse,
+    lookup: Lookup,
+    found: Sequence[Sequence[Cell]],
+    *,
+    is_full: bool,
+    with_versions: bool,
+) -> None:
+    for view, rows in zip(lookup.views, found, strict=True):
+        count_statuses(view, [status for status, _, _ in rows])
+    append_views(response, lookup.views, found, is_full=is_full)
+    if with_versions:
+        append_versions(response, lookup.views)
 
 
 def _whole_view(config: RepoConfig, view: FeatureView, names: list[str] | None) -> Lookup:
