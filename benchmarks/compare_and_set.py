@@ -18,7 +18,7 @@ from larder.contracts.plan import Feature, ViewPlan
 from larder.contracts.settings import load_settings
 from larder.online.server import embedded
 from larder.online.server.connection import connect
-from larder.online.writer import write_records
+from larder.online.writing.writer import write_records
 
 VIEW = ViewPlan(
     name="numbers",

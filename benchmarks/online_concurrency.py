@@ -24,7 +24,7 @@ from stamped_rows import PLAN, PROJECT, Seen, Stamps, newest, sales, served_rows
 from larder.contracts.settings import load_settings
 from larder.online.server import embedded
 from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect
-from larder.online.writer import write_records
+from larder.online.writing.writer import write_records
 
 WRITERS = READERS = 8
 BUSY_CUSTOMERS = BUSY_ROWS = 100

@@ -36,7 +36,7 @@ from larder.contracts.settings import Settings, load_settings
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.online.server import embedded
 from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect
-from larder.online.writer import write_records
+from larder.online.writing.writer import write_records
 
 INSTANT = START + timedelta(days=1)
 """Of every comparison; all rows are older."""

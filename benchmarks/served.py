@@ -21,7 +21,7 @@ from larder.contracts.settings import Settings
 from larder.online.position import Position, write_position
 from larder.online.server import embedded
 from larder.online.server.connection import connect
-from larder.online.writer import write_records
+from larder.online.writing.writer import write_records
 
 NAME = "benchmark"
 VIEWS, FEATURES, ENTITIES = 5, 10, 1_000

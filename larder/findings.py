@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from larder.contracts.errors import MissingTableError
 from larder.contracts.monitoring import Finding, Verdict
-from larder.offline.conditions import Between
+from larder.offline.retrieval.conditions import Between
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.delta_writing import append_rows
 from larder.offline.tables.kinds import INSTANT

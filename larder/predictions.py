@@ -15,7 +15,7 @@ from larder.contracts.objective import PREDICTED
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.contracts.tables import LIVE as LIVE  # read from here by those who read the log
 from larder.contracts.tables import SHADOW as SHADOW
-from larder.offline.conditions import AnyOf, Between
+from larder.offline.retrieval.conditions import AnyOf, Between
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.kinds import INSTANT, plain
 from larder.offline.tables.rows import batches_of, plain_schema, rows_of

@@ -113,8 +113,8 @@ def server_metrics(settings: Settings) -> str | None:
 
 
 def _newest_event(events: "History", *, since: datetime | None, now: datetime) -> datetime | None:
-    from larder.offline.conditions import Between, time_range
-    from larder.offline.reading import StoredRows
+    from larder.offline.retrieval.conditions import Between, time_range
+    from larder.offline.retrieval.reading import StoredRows
 
     where = [time_range(events, since=since, until=now)]
     if events.cutoff and events.known_at is not None:

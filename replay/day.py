@@ -20,7 +20,7 @@ from larder.contracts.retraining import Retraining
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
 from larder.ledger import Ledger
-from larder.online.compiled import FeatureRows
+from larder.online.reading.compiled import FeatureRows
 from monitoring.monitors.freshness import ViewState
 from monitoring.run import record, run_monitors
 from replay.served import Requests

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.plan import FeaturePlan
 from larder.contracts.tables import EVENT_TIMESTAMP, Lake
-from larder.offline.conditions import Between
+from larder.offline.retrieval.conditions import Between
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.rows import rows_of
 from replay.served import Requests

@@ -16,8 +16,8 @@ from larder.contracts.objective import Objective
 from larder.contracts.plan import FeaturePlan, encoded
 from larder.contracts.settings import Settings
 from larder.contracts.tables import EVENT_TIMESTAMP
-from larder.offline.conditions import Between, fulfilling
-from larder.online.compiled import FeatureRows, Status
+from larder.offline.retrieval.conditions import Between, fulfilling
+from larder.online.reading.compiled import FeatureRows, Status
 from larder.whole_file import write_whole
 from replay.day import Known
 from replay.history import Retrieval, as_requests, retrieval

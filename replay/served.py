@@ -18,9 +18,9 @@ from feast.repo_config import RepoConfig
 from larder.contracts.clock import microseconds
 from larder.contracts.plan import FeaturePlan, ViewPlan
 from larder.offline.history import History, history_of
-from larder.offline.pins import pinned_for_retrieval
+from larder.offline.retrieval.pins import pinned_for_retrieval
 from larder.offline.tables.kinds import INSTANT
-from larder.online.compiled import Cell, CompiledPlan, FeatureRows, Status
+from larder.online.reading.compiled import Cell, CompiledPlan, FeatureRows, Status
 from larder.verify.history_side import history_side_at
 from replay.incidents import Incident, of_kind
 

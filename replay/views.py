@@ -12,7 +12,7 @@ from feast import FeatureStore
 from larder.contracts.clock import EPOCH, microseconds
 from larder.contracts.plan import FeaturePlan
 from larder.offline.history import events_of
-from larder.offline.reading import StoredRows
+from larder.offline.retrieval.reading import StoredRows
 from monitoring.monitors.freshness import ViewState
 from replay.incidents import Incident, of_kind
 from replay.served import pinned_history

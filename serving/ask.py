@@ -63,7 +63,7 @@ def labelled_requests(
 
     When the table ends before `instant`, its last rows. Raises MissingTableError or MissingColumnsError.
     """
-    from larder.offline.conditions import Between
+    from larder.offline.retrieval.conditions import Between
     from larder.offline.tables.delta_table import open_table
     from larder.offline.tables.rows import rows_of
 

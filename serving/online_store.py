@@ -9,10 +9,10 @@ from larder.contracts.clock import Clock
 from larder.contracts.errors import DamagedRecordError, LarderError, OnlineStoreError
 from larder.contracts.plan import FeaturePlan
 from larder.contracts.settings import Settings
-from larder.online.compiled import FeatureRows
 from larder.online.packed.record import schema_mismatch
 from larder.online.position import read_position
-from larder.online.reader import FeatureReader
+from larder.online.reading.compiled import FeatureRows
+from larder.online.reading.reader import FeatureReader
 from larder.online.server import embedded
 from larder.online.server.connection import connect, redis_failures
 from larder.online.server.project import project_address

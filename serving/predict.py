@@ -15,8 +15,8 @@ from starlette.types import Receive, Scope, Send
 from larder.contracts.answer import Answer
 from larder.contracts.clock import Clock
 from larder.contracts.errors import InvalidDataError, LarderError
-from larder.online.compiled import FeatureRows
-from larder.online.request import shown
+from larder.online.reading.compiled import FeatureRows
+from larder.online.reading.request import shown
 from serving.http.body import json_body
 from serving.http.responses import RETRY_AFTER, defect, error_response, http_error, json_response
 from serving.log.logger import PredictionLogger

@@ -10,9 +10,9 @@ import pyarrow as pa
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.plan import FeaturePlan, OnDemandPlan, ViewPlan
 from larder.leakage.views import AT, ViewJoins, gold_reaches, view_joins
-from larder.offline.on_demand import on_demand_features
+from larder.offline.retrieval.on_demand import on_demand_features
 from larder.offline.types import declared
-from larder.online.on_demand import REQUEST
+from larder.online.reading.on_demand import REQUEST
 from larder.views import feature_fields
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from larder.leakage.known_windows import windows_known_at
 from larder.offline.history import History, history_of
 from larder.offline.join.as_of import as_of_join
 from larder.offline.lake import lake_root
-from larder.offline.pins import pinned_for_retrieval
-from larder.offline.reading import read_history
+from larder.offline.retrieval.pins import pinned_for_retrieval
+from larder.offline.retrieval.reading import read_history
 from larder.offline.source import DeltaSource
 from larder.offline.tables.columns import columns_by_name
 from larder.offline.tables.delta_table import open_table

@@ -15,8 +15,8 @@ from feast.repo_config import RepoConfig
 
 from larder.contracts.errors import MissingTableError
 from larder.offline.lake import lake_root
-from larder.offline.pulls import pulled_history
-from larder.offline.reading import StoredRows
+from larder.offline.retrieval.pulls import pulled_history
+from larder.offline.retrieval.reading import StoredRows
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.kinds import INSTANT
 

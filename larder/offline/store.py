@@ -18,16 +18,23 @@ from pydantic import StrictStr
 
 from larder.contracts.errors import InvalidDataError
 from larder.offline.history import unreadable
-from larder.offline.job import DeltaRetrievalJob
 from larder.offline.join.engines import chosen_engine
 from larder.offline.logs import write_logs
-from larder.offline.lookup import check_request_keys, lookups_of, rows_between
 from larder.offline.monitoring import MonitoredOfflineStore
-from larder.offline.on_demand import check_request_columns, on_demand_features
-from larder.offline.pulls import all_rows, check_file_source, file_columns, in_batches, latest_rows, pulled_history
-from larder.offline.requests import instant_column, request_table
+from larder.offline.retrieval.job import DeltaRetrievalJob
+from larder.offline.retrieval.lookup import check_request_keys, lookups_of, rows_between
+from larder.offline.retrieval.on_demand import check_request_columns, on_demand_features
+from larder.offline.retrieval.pulls import (
+    all_rows,
+    check_file_source,
+    file_columns,
+    in_batches,
+    latest_rows,
+    pulled_history,
+)
+from larder.offline.retrieval.requests import instant_column, request_table
+from larder.offline.retrieval.sql import rows_of_query
 from larder.offline.source import DeltaSource
-from larder.offline.sql import rows_of_query
 from larder.offline.tables.kinds import INSTANT
 from larder.offline.writing import append_to_source
 from larder.store_settings import StoreSettings

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 from larder.extras import loaded
 
 if TYPE_CHECKING:
-    from larder.online.compiled import FeatureRows, Status
-    from larder.online.reader import AsyncFeatureReader, FeatureReader
+    from larder.online.reading.compiled import FeatureRows, Status
+    from larder.online.reading.reader import AsyncFeatureReader, FeatureReader
     from larder.online.store import RedisOnlineStore, RedisOnlineStoreConfig
 
 __all__ = ["AsyncFeatureReader", "FeatureReader", "FeatureRows", "RedisOnlineStore", "RedisOnlineStoreConfig", "Status"]
 
 _MODULES = {
-    "AsyncFeatureReader": "reader",
-    "FeatureReader": "reader",
-    "FeatureRows": "compiled",
-    "Status": "compiled",
+    "AsyncFeatureReader": "reading.reader",
+    "FeatureReader": "reading.reader",
+    "FeatureRows": "reading.compiled",
+    "Status": "reading.compiled",
     "RedisOnlineStore": "store",
     "RedisOnlineStoreConfig": "store",
 }

@@ -6,11 +6,11 @@ import pyarrow as pa
 import redis
 
 from larder.contracts.plan import ViewPlan
-from larder.online.many_keys import multi_delete, multi_get
 from larder.online.packed.columns import decoded_columns
 from larder.online.packed.keys import entity_encoder, project_prefix, versions_pattern, view_in, view_prefix
 from larder.online.packed.record import Layout
 from larder.online.server.connection import redis_failures
+from larder.online.server.many_keys import multi_delete, multi_get
 
 KEYS_PER_CALL = 1_000
 

@@ -13,10 +13,10 @@ from feast.types import Array, FeastType, PrimitiveFeastType, Set, Struct, from_
 
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.plan import Column, Feature, FeaturePlan, OnDemandPlan, ViewPlan
-from larder.online.on_demand import REQUEST
 from larder.online.packed.keys import check_key_types
 from larder.online.packed.record import Layout
-from larder.online.request import request_parser
+from larder.online.reading.on_demand import REQUEST
+from larder.online.reading.request import request_parser
 from larder.views import age_limit, by_name, feature_fields
 
 

@@ -8,7 +8,7 @@ import redis
 from larder.contracts.errors import OnlineStoreError
 from larder.online.packed.keys import view_prefix
 from larder.online.server.connection import redis_failures
-from larder.online.swap import replace_if_same
+from larder.online.writing.swap import replace_if_same
 
 
 class Position(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.offline.history import History
 from larder.online.packed.record import HEADER
-from larder.online.swap import replace_if_same
+from larder.online.writing.swap import replace_if_same
 from larder.push.changes import Files
 from larder.push.latest import batches_of_keys, latest_of, stamped_rows, stored_batches
 from larder.push.write import Online, parts_of

@@ -11,7 +11,7 @@ from larder.offline.history import History
 from larder.offline.join.as_of import Asked
 from larder.offline.join.latest import latest_rows
 from larder.offline.join.shares import share_batches
-from larder.offline.reading import StoredRows, conditions
+from larder.offline.retrieval.reading import StoredRows, conditions
 from larder.offline.tables.kinds import INSTANT
 
 _AT = "@instant"

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from larder.offline.conditions import Between
 from larder.offline.history import History
 from larder.offline.join.shares import file_sizes
+from larder.offline.retrieval.conditions import Between
 from larder.online.position import Position
 from larder.push.changes import Changes, Files, changes_since
 

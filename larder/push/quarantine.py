@@ -12,7 +12,7 @@ from larder.offline.history import History
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.delta_writing import append_rows, is_table
 from larder.offline.tables.kinds import INSTANT
-from larder.online.writer import FUTURE_TOLERANCE
+from larder.online.writing.writer import FUTURE_TOLERANCE
 
 FUTURE, NULL_KEY = "future-dated", "no key"
 SCHEMA = pa.schema(

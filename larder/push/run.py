@@ -8,10 +8,10 @@ import msgspec
 
 from larder.contracts.errors import MissingTableError, OnlineStoreError
 from larder.offline.history import History
-from larder.offline.reading import pinned
+from larder.offline.retrieval.reading import pinned
 from larder.offline.tables.delta_table import open_table
 from larder.online.position import Position, decoded_position, move_position, stored_position
-from larder.online.writer import FUTURE_TOLERANCE
+from larder.online.writing.writer import FUTURE_TOLERANCE
 from larder.push.plan import Pushed, PushPlan, correcting_plan, push_plan
 from larder.push.write import Online
 

@@ -14,7 +14,7 @@ from larder.offline.history import History
 from larder.offline.join.shares import dealt
 from larder.offline.join.spark import READABLE, history_rows, shuffle_partitions, task_errors
 from larder.offline.join.tasks import PACKED, PART
-from larder.offline.reading import StoredRows
+from larder.offline.retrieval.reading import StoredRows
 from larder.online.contents import count_entities, stored_keys
 from larder.push.plan import Pushed, PushPlan, correcting_plan
 from larder.push.quarantine import FUTURE, NULL_KEY

@@ -10,7 +10,7 @@ import pyarrow as pa
 from larder.contracts.plan import ViewPlan
 from larder.offline.history import History
 from larder.offline.join.tasks import PACKED, PART, ROWS_PER_VALUE, packed, unpacked
-from larder.offline.reading import gathered
+from larder.offline.retrieval.reading import gathered
 from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect
 from larder.push.latest import latest_of, latest_stamped, stored_batches
 from larder.push.plan import PushPlan

@@ -12,16 +12,16 @@ from larder.contracts.errors import OnlineStoreError
 from larder.contracts.plan import ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
-from larder.online.compare_and_set import Records, write_newest
 from larder.online.contents import read_view, stored_keys, stored_records
 from larder.online.packed.columns import decoded_columns
 from larder.online.packed.keys import view_prefix
 from larder.online.packed.packing import packed_keys, packed_records, typed_rows
 from larder.online.packed.record import HEADER, Layout
-from larder.online.scripts import KEYS_PER_SCRIPT
 from larder.online.server.connection import client_address
-from larder.online.swap import replace_if_same
-from larder.online.writer import ROWS_PER_PIPELINE, write_records
+from larder.online.writing.compare_and_set import Records, write_newest
+from larder.online.writing.scripts import KEYS_PER_SCRIPT
+from larder.online.writing.swap import replace_if_same
+from larder.online.writing.writer import ROWS_PER_PIPELINE, write_records
 from larder.push.latest import latest_stamped
 from larder.push.plan import PushPlan
 

@@ -15,7 +15,7 @@ from larder.offline.history import History
 from larder.offline.join.as_of import Asked
 from larder.offline.join.held import NO_INSTANT
 from larder.offline.join.keys import NONE
-from larder.offline.reading import StoredRows, conditions
+from larder.offline.retrieval.reading import StoredRows, conditions
 from larder.offline.tables.kinds import INSTANT
 from larder.online.packed.arrow_types import fitted
 from larder.online.packed.cells import packed_cells

@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from larder.contracts.clock import Clock, microseconds
 from larder.offline.history import History
-from larder.offline.reading import pinned
+from larder.offline.retrieval.reading import pinned
 from larder.online.contents import redis_keys, stored_records
 from larder.online.position import Position, read_position
-from larder.online.writer import FUTURE_TOLERANCE
+from larder.online.writing.writer import FUTURE_TOLERANCE
 from larder.verify.causes import Circumstances
 from larder.verify.compare import Part, compared_part
 from larder.verify.history_side import history_side

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from larder.online.swap import replace_if_same
+from larder.online.writing.swap import replace_if_same
 from larder.verify.causes import Cause
 from larder.verify.proof import Checked
 

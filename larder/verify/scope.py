@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from larder.contracts.clock import Clock
 from larder.contracts.errors import LarderError, OnlineStoreError
-from larder.offline.reading import pinned
+from larder.offline.retrieval.reading import pinned
 from larder.verify.counts import Tally, ViewComparison
 from larder.verify.history_side import entity_keys
 from larder.verify.proof import Checked, checked_entities

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from larder.contracts.clock import Clock
-from larder.offline.reading import pinned
+from larder.offline.retrieval.reading import pinned
 from larder.online.contents import scanned_keys, stored_records
 from larder.verify.compare import Difference, Part
 from larder.verify.entities import entity_decoder

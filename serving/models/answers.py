@@ -10,7 +10,7 @@ from typing import Any
 from larder.contracts.answer import Answer
 from larder.contracts.plan import FeaturePlan
 from larder.contracts.tables import SHADOW
-from larder.online.compiled import FeatureRows
+from larder.online.reading.compiled import FeatureRows
 from serving.log.prediction_log import LoggedAnswer
 from serving.models.model import Model
 from serving.models.predictions import predictions

@@ -6,7 +6,7 @@ from pathlib import Path
 from larder.contracts.answer import Answer
 from larder.contracts.bundle import champion_bundle, shadow_version
 from larder.contracts.errors import InvalidDataError
-from larder.online.reader import FeatureReader
+from larder.online.reading.reader import FeatureReader
 from serving.models.model import Model, load_model
 from serving.models.predictions import check_rules
 from serving.online_store import OnlineStore

@@ -8,7 +8,7 @@ import msgspec
 from larder.contracts.answer import Answer
 from larder.contracts.bundle import Manifest
 from larder.contracts.errors import ConfigurationError
-from larder.online.compiled import FeatureRows, Status
+from larder.online.reading.compiled import FeatureRows, Status
 from serving.models.model import Model
 
 HIGH, LOW = "high", "low"

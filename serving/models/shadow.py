@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from larder.contracts.answer import Answer
 from larder.contracts.errors import SchemaMismatchError
 from larder.contracts.plan import FeaturePlan
-from larder.online.compiled import FeatureRows
+from larder.online.reading.compiled import FeatureRows
 from serving.log.prediction_log import LoggedAnswer
 from serving.metrics import Metrics
 from serving.models.answers import reads_alike, shadow_answer

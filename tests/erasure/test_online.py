@@ -31,7 +31,7 @@ def test_entities_with_further_keys_are_found_by_one_of_them(shop: Shop, setting
     from feast.value_type import ValueType
 
     from larder.offline import DeltaSource
-    from larder.online.writer import write_records
+    from larder.online.writing.writer import write_records
     from larder.verify.views import verified_views
     from tests.online.rows import at
 

@@ -23,7 +23,7 @@ from larder.contracts.errors import (
 )
 from larder.offline import DeltaSource
 from larder.offline.history import History
-from larder.offline.reading import read_history
+from larder.offline.retrieval.reading import read_history
 from larder.offline.tables.columns import columns_by_name
 from tests.offline.project import feature_store, write_table
 

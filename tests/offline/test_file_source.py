@@ -16,9 +16,9 @@ from feast import FeatureStore, FileSource
 from feast.data_format import ParquetFormat
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError, MissingTableError
-from larder.offline.conditions import Between, key_range, time_range
 from larder.offline.history import History, source_history
-from larder.offline.reading import StoredRows, read_history
+from larder.offline.retrieval.conditions import Between, key_range, time_range
+from larder.offline.retrieval.reading import StoredRows, read_history
 from larder.offline.tables.opening import open_history
 from larder.offline.tables.parquet import ParquetFiles
 from larder.offline.tables.parquet_writing import append_parquet, replace_parquet

@@ -87,7 +87,7 @@ def test_request_time_features_see_none_for_null_and_instants_with_a_zone(
 
 def test_a_table_with_naive_times_is_refused_with_the_column(tmp_path: Path):
     from larder.offline.history import History
-    from larder.offline.reading import read_history
+    from larder.offline.retrieval.reading import read_history
 
     naive = pa.table({"shop_id": ["a"], "sold_at": instants("10:00").cast(pa.timestamp("us"))})
     place = write_table(tmp_path, "sales", naive)

@@ -3,7 +3,7 @@ import redis
 
 from larder.online.contents import count_entities, delete_project, delete_view, read_view
 from larder.online.position import Position, read_position, write_position
-from larder.online.writer import write_records
+from larder.online.writing.writer import write_records
 from tests.online.rows import NOON, at, view, visits
 
 

@@ -19,9 +19,9 @@ from feast.types import Float64
 
 from larder.contracts.errors import ConfigurationError, OnlineStoreError
 from larder.contracts.settings import Settings
-from larder.online import scripts
 from larder.online.server.connection import connect
 from larder.online.server.embedded import online_address, start, stop
+from larder.online.writing import scripts
 from tests.online import feast_shop
 from tests.online.feast_shop import answers, user, visits, write
 

@@ -13,8 +13,8 @@ from feast.types import Float64, Int64
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.plan import Column, Feature, ViewPlan, decoded, encoded
 from larder.offline.history import history_of
-from larder.online.compiled import CompiledPlan
 from larder.online.planning import feature_plan, view_plan
+from larder.online.reading.compiled import CompiledPlan
 from tests.online.feast_shop import applied_store, loyalty, offers, overall, relative, shop, user, visits
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*experimental:RuntimeWarning")
@@ -79,7 +79,8 @@ def test_a_plan_survives_its_file_and_runs_where_feast_is_not(tmp_path: Path) ->
     assert decoded(encoded(plan)) == plan
     (tmp_path / "plan.json").write_bytes(encoded(plan))
     program = (
-        "import sys, pathlib; from larder.contracts.plan import decoded; from larder.online.on_demand import OnDemand\n"
+        "import sys, pathlib; from larder.contracts.plan import decoded\n"
+        "from larder.online.reading.on_demand import OnDemand\n"
         "plan = decoded(pathlib.Path(sys.argv[1]).read_bytes())\n"
         "rows = [[-8.0, 4.0]]\n"
         "OnDemand(plan.on_demand[0], {('', 'basket_price'): 0, ('visits', 'score'): 1}).append_outputs(rows)\n"

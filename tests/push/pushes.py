@@ -6,7 +6,7 @@ from typing import Any
 import redis
 
 from larder.offline.history import History
-from larder.online.writer import write_records
+from larder.online.writing.writer import write_records
 from larder.push import run
 from larder.push.embedded import push_here
 from larder.push.plan import Pushed, PushPlan

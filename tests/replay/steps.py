@@ -12,10 +12,10 @@ from larder.contracts.clock import EPOCH
 from larder.contracts.plan import FeaturePlan, ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import history_of
-from larder.offline.reading import read_history
-from larder.online.compiled import FeatureRows
-from larder.online.reader import FeatureReader
-from larder.online.writer import write_records
+from larder.offline.retrieval.reading import read_history
+from larder.online.reading.compiled import FeatureRows
+from larder.online.reading.reader import FeatureReader
+from larder.online.writing.writer import write_records
 from replay.served import Requests
 
 

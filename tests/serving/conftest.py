@@ -23,7 +23,7 @@ from larder.contracts.settings import Settings
 from larder.online.position import Position, write_position
 from larder.online.server import embedded
 from larder.online.server.connection import connect
-from larder.online.writer import write_records
+from larder.online.writing.writer import write_records
 from serving.app import create_app
 from serving.http.server import listening_socket, server_config
 from serving.models.model import Model, load_model

@@ -8,7 +8,7 @@ from feast import Field
 from feast.types import Float64, String
 
 from larder.online.position import Position, write_position
-from larder.online.writer import write_records
+from larder.online.writing.writer import write_records
 from larder.verify.causes import CAUSES
 from larder.verify.cli import verify
 from tests.online.rows import at, visits

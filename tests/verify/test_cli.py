@@ -18,7 +18,7 @@ from deltalake import write_deltalake
 from larder.contracts.errors import DifferenceError
 from larder.contracts.settings import Settings
 from larder.offline import DeltaSource
-from larder.online.writer import write_records
+from larder.online.writing.writer import write_records
 from larder.verify.cli import verify
 from tests.online.rows import visits
 from tests.verify.shop import Shop, shop_settings, stored_on_demand_view, visits_view

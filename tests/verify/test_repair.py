@@ -8,7 +8,7 @@ import redis
 
 from larder.online.position import read_position
 from larder.online.server.connection import client_address, connect
-from larder.online.writer import write_records
+from larder.online.writing.writer import write_records
 from larder.verify import scope
 from larder.verify.repair import repaired
 from tests.online.rows import at, visits

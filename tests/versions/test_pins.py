@@ -13,7 +13,7 @@ from feast.value_type import ValueType
 
 from larder.contracts.errors import ConfigurationError, MissingTableError
 from larder.offline import DeltaSource, table_versions
-from larder.offline.job import DeltaRetrievalJob, TableRead
+from larder.offline.retrieval.job import DeltaRetrievalJob, TableRead
 from larder.offline.tables.delta_table import open_table
 from larder.versions.checkout import check_out, release
 from larder.versions.commits import commits
@@ -192,7 +192,7 @@ def test_a_checkout_leaves_the_pins_of_definitions_and_other_tables_alone(settin
 
 def test_materialization_does_not_read_a_checkout(settings, place):
     from larder.offline.history import history_of
-    from larder.offline.reading import pinned
+    from larder.offline.retrieval.reading import pinned
 
     made = store(settings)
     check_out(settings, {"silver/scales": snapshot(open_table(place, 1), commits(place))})

@@ -9,8 +9,8 @@ from larder.compute.refresh.gold_files import FILES
 from larder.compute.refresh.inputs import Inputs
 from larder.compute.refresh.task import gold_schema, written
 from larder.contracts.tables import EVENT_TIMESTAMP
-from larder.offline.conditions import Between
-from larder.offline.reading import instant_of
+from larder.offline.retrieval.conditions import Between
+from larder.offline.retrieval.reading import instant_of
 from larder.offline.tables.delta_table import scanned
 from larder.offline.tables.kinds import without_views
 

@@ -14,8 +14,8 @@ from larder.contracts.errors import InvalidDataError
 from larder.offline.history import History
 from larder.offline.join.as_of import Asked
 from larder.offline.join.held import Arrivals, Held
-from larder.offline.lookup import REQUESTED_AT, Lookup, asked_of
-from larder.offline.reading import StoredRows, conditions
+from larder.offline.retrieval.lookup import REQUESTED_AT, Lookup, asked_of
+from larder.offline.retrieval.reading import StoredRows, conditions
 from larder.offline.types import declared
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from larder.contracts.errors import DependencyError
 from larder.offline.join import embedded, spark
 from larder.offline.join.shares import stored_bytes
-from larder.offline.lookup import Lookup
+from larder.offline.retrieval.lookup import Lookup
 
 if TYPE_CHECKING:
     from feast.repo_config import RepoConfig

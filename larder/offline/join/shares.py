@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from larder.contracts.errors import UnsupportedError
-from larder.offline.conditions import Between
 from larder.offline.history import History
+from larder.offline.retrieval.conditions import Between
 from larder.offline.tables.arrow_files import among, delta_dataset, file_batches
 from larder.offline.tables.delta_table import open_table, scanning
 from larder.offline.tables.integrity import check_files, data_files

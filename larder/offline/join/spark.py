@@ -30,8 +30,8 @@ from larder.offline.join.tasks import (
     unpacked,
     with_request,
 )
-from larder.offline.lookup import REQUESTED_AT, Lookup, asked_of
-from larder.offline.reading import StoredRows, conditions
+from larder.offline.retrieval.lookup import REQUESTED_AT, Lookup, asked_of
+from larder.offline.retrieval.reading import StoredRows, conditions
 from larder.offline.types import declared
 from larder.spark.session import session_options
 

@@ -12,7 +12,7 @@ from larder.offline.join.as_of import Asked
 from larder.offline.join.held import Arrivals, Held
 from larder.offline.join.keys import NONE, Integers
 from larder.offline.join.shares import share_batches
-from larder.offline.reading import StoredRows, gathered
+from larder.offline.retrieval.reading import StoredRows, gathered
 
 if TYPE_CHECKING:
     from pyspark import Broadcast

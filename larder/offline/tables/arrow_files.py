@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaProtocolError
 
 from larder.contracts.errors import UnsupportedError
-from larder.offline.conditions import Between
+from larder.offline.retrieval.conditions import Between
 from larder.offline.tables.integrity import local_folder, place
 
 _BATCH_ROWS = 1_000_000

@@ -10,8 +10,8 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
 from larder.contracts.errors import UnsupportedError
-from larder.offline.conditions import Between, fulfilling
 from larder.offline.history import History
+from larder.offline.retrieval.conditions import Between, fulfilling
 from larder.offline.tables.arrow_files import delta_dataset, file_batches
 from larder.offline.tables.columns import check_columns
 from larder.offline.tables.delta_table import open_table, reading, scanned

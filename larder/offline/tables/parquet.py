@@ -12,7 +12,7 @@ import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 
 from larder.contracts.errors import InvalidDataError, MissingColumnsError, MissingTableError
-from larder.offline.conditions import Between
+from larder.offline.retrieval.conditions import Between
 from larder.offline.tables.arrow_files import among, file_batches
 
 

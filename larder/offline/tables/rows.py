@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from larder.offline.conditions import AnyOf, Between
+from larder.offline.retrieval.conditions import AnyOf, Between
 from larder.offline.tables.delta_table import scanned
 from larder.offline.tables.kinds import in_utc, plain
 

@@ -6,9 +6,9 @@ from feast.metrics import track_feature_statuses
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from larder.online.compiled import Cell, Status
 from larder.online.feast_values import values_of
 from larder.online.layouts.lookup import ViewLookup
+from larder.online.reading.compiled import Cell, Status
 
 STATUSES = {
     Status.PRESENT: FieldStatus.PRESENT,

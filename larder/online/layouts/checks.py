@@ -21,7 +21,7 @@ from feast.value_type import ValueType
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError
 from larder.online.planning import view_plan
-from larder.online.request import wrong_type
+from larder.online.reading.request import wrong_type
 
 Columns = Mapping[str, Any]
 """Name -> one value per row: a sequence, or Feast's RepeatedValue."""

@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from larder.online.many_keys import multi_get_async, multi_get_views
 from larder.online.packed.keys import ViewKeys, whole_keys
 from larder.online.server.connection import BULK_TIMEOUT_SECONDS, connect, connect_async
+from larder.online.server.many_keys import multi_get_async, multi_get_views
 
 if TYPE_CHECKING:
     import redis

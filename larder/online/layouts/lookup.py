@@ -14,8 +14,8 @@ from feast.value_type import ValueType
 
 from larder.contracts.errors import ConfigurationError, MissingKeyError
 from larder.contracts.plan import Column, Feature, FeaturePlan, ViewPlan
-from larder.online.compiled import Asked, Cell, CompiledPlan, FeatureRows
 from larder.online.feast_values import NO_VALUE, python_of
+from larder.online.reading.compiled import Asked, Cell, CompiledPlan, FeatureRows
 
 JoinKeys = Mapping[str, Sequence[Value]]
 """Name in the request -> one value per row."""

@@ -24,7 +24,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from larder.online.feast_values import EntityRow, rows_table
 from larder.online.planning import stored_plan
 from larder.online.server.connection import redis_failures
-from larder.online.writer import FUTURE_TOLERANCE, write_records
+from larder.online.writing.writer import FUTURE_TOLERANCE, write_records
 from larder.views import stored_on_demand_views, stored_views
 
 KEYS_PER_BATCH = 1_000

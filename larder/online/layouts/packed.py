@@ -19,7 +19,6 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
 from larder.contracts.clock import Clock
-from larder.online.compiled import Cell, Status
 from larder.online.contents import delete_project, delete_view
 from larder.online.feast_values import EntityRow, rows_table, values_of
 from larder.online.layouts.answer import append_versions, append_views, count_statuses
@@ -36,8 +35,9 @@ from larder.online.layouts.lookup import JoinKeys, Lookup, ViewLookup, joined_co
 from larder.online.layouts.response import Found, StoredResponse, entities_of
 from larder.online.packed.types import instant
 from larder.online.planning import projected_plan, stored_plan
+from larder.online.reading.compiled import Cell, Status
 from larder.online.server.health import require_fit_redis
-from larder.online.writer import write_records
+from larder.online.writing.writer import write_records
 from larder.views import is_stored, stored_outputs_warning
 
 LOGGER = logging.getLogger(__name__)

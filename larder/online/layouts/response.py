@@ -17,11 +17,11 @@ from feast.utils import _prepare_entities_to_read_from_online_store
 from feast.value_type import ValueType
 
 from larder.contracts.plan import Feature
-from larder.online.compiled import Asked
 from larder.online.feast_values import SAME_IN_FEAST, values_of
 from larder.online.layouts.answer import append_views, count_statuses
 from larder.online.layouts.checks import Features, Request
 from larder.online.layouts.lookup import JoinKeys, Lookup, ViewLookup
+from larder.online.reading.compiled import Asked
 
 
 class Found(NamedTuple):

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 from larder.contracts.clock import microseconds
 from larder.contracts.errors import ConfigurationError, InvalidDataError
 from larder.contracts.plan import ViewPlan
-from larder.online.request import wrong_type
+from larder.online.reading.request import wrong_type
 
 KEY_LETTERS = {"string": "s", "bytes": "b", "int32": "i", "int64": "i", "unix_timestamp": "t"}
 """Type letter of each key type; instants count microseconds since 1970, UTC."""

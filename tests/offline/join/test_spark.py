@@ -15,8 +15,8 @@ from larder.contracts.errors import InvalidDataError
 from larder.offline.history import History
 from larder.offline.join import embedded
 from larder.offline.join import spark as on_spark
-from larder.offline.lookup import Lookup
-from larder.offline.reading import pinned
+from larder.offline.retrieval.lookup import Lookup
+from larder.offline.retrieval.reading import pinned
 from tests.offline.oracle import value_as_of
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from larder.contracts.errors import UnsupportedError
-from larder.offline.conditions import Between
 from larder.offline.history import History
+from larder.offline.retrieval.conditions import Between
 from larder.offline.tables import opening
 from larder.offline.tables.arrow_files import delta_dataset
 from larder.offline.tables.delta_table import open_table

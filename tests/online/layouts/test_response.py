@@ -20,7 +20,7 @@ from larder.contracts.settings import Settings
 from larder.online.layouts.response import StoredResponse
 from larder.online.planning import stored_plan
 from larder.online.server.embedded import online_address
-from larder.online.writer import write_records
+from larder.online.writing.writer import write_records
 from tests.online import feast_shop
 from tests.online.feast_shop import shop, user, write
 

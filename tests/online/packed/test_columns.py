@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from larder.contracts.errors import OnlineStoreError, SchemaMismatchError
 from larder.contracts.plan import ViewPlan
-from larder.online.compiled import CompiledPlan
 from larder.online.packed.arrow_types import arrow_type
 from larder.online.packed.columns import decoded_columns
 from larder.online.packed.packing import packed_records, typed_rows
 from larder.online.packed.record import Layout
+from larder.online.reading.compiled import CompiledPlan
 from tests.online.packed.values import DTYPES, MAP_TYPES, column, values_of
 from tests.online.rows import NOON, at, view
 from tests.online.rows import plan as feature_plan

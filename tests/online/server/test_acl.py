@@ -12,14 +12,14 @@ import pytest
 import redis
 
 from larder.contracts.errors import OnlineStoreError
-from larder.online import scripts
 from larder.online.contents import count_entities, delete_view, read_view
-from larder.online.many_keys import multi_get
 from larder.online.position import Position, read_position, write_position
-from larder.online.reader import FeatureReader
+from larder.online.reading.reader import FeatureReader
 from larder.online.server.connection import connect, redis_failures
 from larder.online.server.health import redis_health
-from larder.online.writer import WriteCounts, write_records
+from larder.online.server.many_keys import multi_get
+from larder.online.writing import scripts
+from larder.online.writing.writer import WriteCounts, write_records
 from tests.online.rows import NOON, at, plan, view, visits
 from tests.online.server.conftest import Server, StartServer, cluster_address
 

@@ -11,12 +11,12 @@ from redis.crc import key_slot
 
 from larder.contracts.errors import OnlineStoreError
 from larder.online.contents import count_entities, delete_view, read_view
-from larder.online.many_keys import multi_get_async
 from larder.online.position import Position, read_position, write_position
-from larder.online.reader import FeatureReader
+from larder.online.reading.reader import FeatureReader
 from larder.online.server.cluster import Cluster, places_by_slot
 from larder.online.server.connection import connect, connect_async
-from larder.online.writer import WriteCounts, write_records
+from larder.online.server.many_keys import multi_get_async
+from larder.online.writing.writer import WriteCounts, write_records
 from tests.online.rows import NOON, at, plan, view, visits
 from tests.online.server.conftest import Server, StartServer, cluster_address, wait_until
 

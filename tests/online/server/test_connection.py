@@ -10,11 +10,11 @@ import redis
 
 from larder.contracts.errors import ConfigurationError, OnlineStoreError
 from larder.contracts.settings import Settings
-from larder.online.many_keys import multi_get, multi_get_async
-from larder.online.reader import FeatureReader
+from larder.online.reading.reader import FeatureReader
 from larder.online.server import embedded
 from larder.online.server.address import parsed_address
 from larder.online.server.connection import client_address, connect, connect_async, redis_failures, without_password
+from larder.online.server.many_keys import multi_get, multi_get_async
 from tests.online.rows import NOON, plan, view
 from tests.online.server.conftest import StartServer, cluster_address, wait_until
 

@@ -21,7 +21,7 @@ from larder.online.contents import count_entities
 from larder.online.server import embedded
 from larder.online.server.connection import connect
 from larder.online.server.health import redis_health
-from larder.online.writer import write_records
+from larder.online.writing.writer import write_records
 from tests.online.rows import view, visits
 
 

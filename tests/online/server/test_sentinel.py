@@ -10,11 +10,11 @@ import pytest
 import redis
 
 from larder.contracts.errors import OnlineStoreError
-from larder.online.many_keys import multi_get_async
-from larder.online.reader import FeatureReader
+from larder.online.reading.reader import FeatureReader
 from larder.online.server.connection import client_address, connect, connect_async, redis_failures
 from larder.online.server.health import redis_health
-from larder.online.writer import write_records
+from larder.online.server.many_keys import multi_get_async
+from larder.online.writing.writer import write_records
 from tests.online.rows import NOON, plan, view, visits
 from tests.online.server.conftest import Server, StartServer, wait_until
 

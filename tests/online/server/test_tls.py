@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from larder.contracts.errors import ConfigurationError, OnlineStoreError
-from larder.online.many_keys import multi_get_async
-from larder.online.reader import FeatureReader
+from larder.online.reading.reader import FeatureReader
 from larder.online.server.connection import connect, connect_async, redis_failures
-from larder.online.writer import write_records
+from larder.online.server.many_keys import multi_get_async
+from larder.online.writing.writer import write_records
 from tests.online.rows import NOON, plan, view, visits
 from tests.online.server.conftest import StartServer
 from tests.online.server.tls import make_certificates, tls_proxy

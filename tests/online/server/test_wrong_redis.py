@@ -9,13 +9,13 @@ import pytest
 import redis
 
 from larder.contracts.errors import OnlineStoreError
-from larder.online.compiled import Status
 from larder.online.contents import count_entities, delete_view
 from larder.online.packed.keys import view_prefix
 from larder.online.position import read_position
-from larder.online.reader import FeatureReader
+from larder.online.reading.compiled import Status
+from larder.online.reading.reader import FeatureReader
 from larder.online.server.connection import connect, redis_failures
-from larder.online.writer import WriteCounts, write_records
+from larder.online.writing.writer import WriteCounts, write_records
 from tests.online.rows import NOON, plan, view, visits
 from tests.online.server.conftest import StartServer
 

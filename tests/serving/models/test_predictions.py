@@ -3,7 +3,7 @@ import math
 import pytest
 
 from larder.contracts.answer import Answer
-from larder.online.compiled import FeatureRows, Status
+from larder.online.reading.compiled import FeatureRows, Status
 from serving.models.model import Model, Scores
 from serving.models.predictions import Prediction, predictions, rendered
 

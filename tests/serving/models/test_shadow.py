@@ -20,8 +20,8 @@ from larder.contracts.errors import OnlineStoreError
 from larder.contracts.plan import Feature, FeaturePlan
 from larder.contracts.settings import Settings
 from larder.contracts.tables import Lake
-from larder.online.compiled import FeatureRows
-from larder.online.reader import FeatureReader
+from larder.online.reading.compiled import FeatureRows
+from larder.online.reading.reader import FeatureReader
 from serving.log.logger import PredictionLogger
 from serving.log.prediction_log import LoggedAnswer
 from serving.metrics import Metrics

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 from larder.contracts.clock import microseconds
 from larder.contracts.plan import FeaturePlan, ViewPlan
-from larder.online.on_demand import REQUEST, OnDemand
 from larder.online.packed.keys import ViewKeys, entity_encoder, view_prefix
 from larder.online.packed.record import Layout
 from larder.online.packed.rows import RowLayout
-from larder.online.request import request_parser
+from larder.online.reading.on_demand import REQUEST, OnDemand
+from larder.online.reading.request import request_parser
 
 
 class Status(StrEnum):

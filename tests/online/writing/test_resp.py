@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from larder.online.resp import packed_commands
+from larder.online.writing.resp import packed_commands
 
 
 @settings(deadline=None)

@@ -6,9 +6,9 @@ import pytest
 import redis
 
 from larder.contracts.errors import OnlineStoreError
-from larder.online.scripts import KEYS_PER_SCRIPT
 from larder.online.server.connection import client_address, connect
-from larder.online.swap import replace_if_same
+from larder.online.writing.scripts import KEYS_PER_SCRIPT
+from larder.online.writing.swap import replace_if_same
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from larder.contracts.errors import InvalidDataError, MissingColumnsError
 from larder.contracts.tables import EVENT_TIMESTAMP
-from larder.offline.request_checks import check_distinct_columns, check_zones
+from larder.offline.retrieval.request_checks import check_distinct_columns, check_zones
 from larder.offline.tables.kinds import INSTANT
 
 

@@ -12,10 +12,10 @@ import redis
 
 from larder.contracts.plan import ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.online.compare_and_set import Records, write_newest
 from larder.online.packed.keys import view_prefix
 from larder.online.packed.packing import packed_keys, packed_records, typed_rows
 from larder.online.packed.record import Layout
+from larder.online.writing.compare_and_set import Records, write_newest
 
 FUTURE_TOLERANCE = timedelta(minutes=1)
 """How far the clocks of a source and of this machine may differ."""

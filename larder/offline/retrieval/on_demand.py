@@ -11,7 +11,7 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.types import UnixTimestamp, from_value_type
 
 from larder.contracts.errors import InvalidDataError, MissingColumnsError
-from larder.offline.requests import check_instants
+from larder.offline.retrieval.requests import check_instants
 from larder.offline.tables.kinds import INSTANT
 from larder.offline.types import declared
 from larder.views import by_name

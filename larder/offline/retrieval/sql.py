@@ -11,7 +11,7 @@ from polars.io.plugins import register_io_source
 
 from larder.contracts.errors import InvalidDataError
 from larder.offline.history import source_history
-from larder.offline.pins import pinned_for_retrieval
+from larder.offline.retrieval.pins import pinned_for_retrieval
 from larder.offline.source import DeltaSource
 from larder.offline.tables.opening import OpenTable, open_history
 

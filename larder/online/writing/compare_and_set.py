@@ -14,12 +14,12 @@ import redis
 from redis.exceptions import ResponseError, WatchError
 
 from larder.contracts.errors import OnlineStoreError
-from larder.online.many_keys import pipelined_packed
 from larder.online.packed.record import HEADER
-from larder.online.resp import packed_commands
-from larder.online.scripts import Script, parts
 from larder.online.server.cluster import Cluster
 from larder.online.server.connection import client_address, redis_failures
+from larder.online.server.many_keys import pipelined_packed
+from larder.online.writing.resp import packed_commands
+from larder.online.writing.scripts import Script, parts
 
 Record = tuple[bytes, bytes]
 """Key and packed record."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from larder.contracts.clock import Clock, system_clock
 from larder.contracts.plan import FeaturePlan
-from larder.online.compiled import CompiledPlan, FeatureRows, RequestRows
-from larder.online.many_keys import multi_get_async, multi_get_views
 from larder.online.packed.keys import whole_keys
+from larder.online.reading.compiled import CompiledPlan, FeatureRows, RequestRows
 from larder.online.server.connection import connect, connect_async, redis_failures
+from larder.online.server.many_keys import multi_get_async, multi_get_views
 
 if TYPE_CHECKING:
     import redis

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import redis
 from redis.exceptions import WatchError
 
-from larder.online.scripts import Script
+from larder.online.writing.scripts import Script
 
 Values = Sequence[bytes | None]
 Swap = tuple[bytes, bytes, bytes]

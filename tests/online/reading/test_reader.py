@@ -15,10 +15,10 @@ from larder.contracts.errors import ConfigurationError, InvalidDataError, Schema
 from larder.contracts.plan import Column, Feature, FeaturePlan, OnDemandPlan, ViewPlan
 from larder.contracts.settings import Settings
 from larder.online import AsyncFeatureReader, FeatureReader, FeatureRows, Status
-from larder.online.compiled import WORTH_HALVING
+from larder.online.reading.compiled import WORTH_HALVING
 from larder.online.server.connection import connect_async
 from larder.online.server.embedded import online_address
-from larder.online.writer import write_records
+from larder.online.writing.writer import write_records
 from tests.online.rows import NOON, at, plan, view, visits
 
 PRESENT, NOT_FOUND, OUTSIDE_MAX_AGE = Status.PRESENT, Status.NOT_FOUND, Status.OUTSIDE_MAX_AGE

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from larder.contracts.errors import OnlineStoreError, SchemaMismatchError
 from larder.contracts.plan import Feature, FeaturePlan, ViewPlan
-from larder.online.compiled import CompiledPlan
 from larder.online.packed.keys import whole_keys
 from larder.online.packed.packing import packed_records, typed_rows
 from larder.online.packed.record import Layout
+from larder.online.reading.compiled import CompiledPlan
 from tests.online.packed.values import DTYPES, column, values_of
 from tests.online.rows import NOON, at, plan, view
 

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from larder.contracts.errors import InvalidDataError, MissingColumnsError
-from larder.online.compare_and_set import KEYS_OF_A_FIRST_LOAD
 from larder.online.contents import count_entities, read_view
 from larder.online.server.connection import connect
 from larder.online.server.embedded import online_address
-from larder.online.writer import WriteCounts, write_records
+from larder.online.writing.compare_and_set import KEYS_OF_A_FIRST_LOAD
+from larder.online.writing.writer import WriteCounts, write_records
 from tests.online.rows import NOON, at, view, visits
 
 Row = tuple[str, int, int, float]

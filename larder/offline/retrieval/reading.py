@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from larder.contracts.clock import EPOCH
 from larder.contracts.errors import InvalidDataError
-from larder.offline.conditions import Between, key_range, time_range
 from larder.offline.history import History
 from larder.offline.join.as_of import Asked
+from larder.offline.retrieval.conditions import Between, key_range, time_range
 from larder.offline.tables.kinds import INSTANT, without_views
 from larder.offline.tables.opening import OpenTable, open_history
 

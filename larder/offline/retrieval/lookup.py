@@ -12,8 +12,8 @@ from feast.repo_config import RepoConfig
 from larder.contracts.errors import ConfigurationError, InvalidDataError, MissingColumnsError
 from larder.contracts.tables import EVENT_TIMESTAMP
 from larder.offline.history import History, history_of
-from larder.offline.pins import pinned_for_retrieval
-from larder.offline.reading import as_utc, read_history
+from larder.offline.retrieval.pins import pinned_for_retrieval
+from larder.offline.retrieval.reading import as_utc, read_history
 from larder.offline.tables.kinds import INSTANT
 
 REQUESTED_AT = "@requested_at"

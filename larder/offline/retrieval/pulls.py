@@ -13,11 +13,11 @@ from feast.repo_config import RepoConfig
 
 from larder.contracts.errors import MissingColumnsError, MissingTableError
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
-from larder.offline.conditions import time_range
 from larder.offline.history import History, source_history
 from larder.offline.join.latest import latest_at
-from larder.offline.pins import pinned_for_retrieval
-from larder.offline.reading import StoredRows, as_utc, read_history
+from larder.offline.retrieval.conditions import time_range
+from larder.offline.retrieval.pins import pinned_for_retrieval
+from larder.offline.retrieval.reading import StoredRows, as_utc, read_history
 from larder.offline.tables.columns import columns_by_name
 from larder.offline.tables.kinds import INSTANT, feast_name
 from larder.offline.tables.opening import open_history

@@ -6,7 +6,7 @@ from feast.repo_config import RepoConfig
 
 from larder.offline.history import History
 from larder.offline.lake import lake_root
-from larder.offline.reading import pinned
+from larder.offline.retrieval.reading import pinned
 from larder.versions.pins import require_unpinned, version_to_read
 
 

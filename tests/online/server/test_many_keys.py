@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from larder.online.many_keys import pipelined
+from larder.online.server.many_keys import pipelined
 
 
 def test_answers_come_in_the_order_of_the_commands(redis_client: redis.Redis) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from larder.online.many_keys import Packed
+from larder.online.server.many_keys import Packed
 
 
 def packed_commands(name: bytes, *columns: pa.LargeBinaryArray, size: int) -> Iterator[Packed]:

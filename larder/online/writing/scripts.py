@@ -14,9 +14,9 @@ from weakref import WeakSet
 import redis
 from redis.exceptions import NoPermissionError, ResponseError
 
-from larder.online.many_keys import pipelined
 from larder.online.server.cluster import Cluster, places_by_slot
 from larder.online.server.connection import redis_failures
+from larder.online.server.many_keys import pipelined
 
 ItemT = TypeVar("ItemT", bound=tuple[bytes, ...])
 """A key, and the script's arguments for it."""
