@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def feature_store(settings: Settings) -> "FeatureStore":
     """The feature store that the `feature_store.yaml` of the project describes.
 
-    Raises ConfigurationError when there is none.
+    Raises ConfigurationError when there is none, or when Feast does not accept what it says.
     """
     if not (settings.feature_repo / "feature_store.yaml").is_file():
         raise ConfigurationError(
@@ -23,11 +23,18 @@ def feature_store(settings: Settings) -> "FeatureStore":
             "project or a Feast repository, set LARDER_HOME to one, or make one (docs/use_your_own_data.md)."
         )
     from feast import FeatureStore
+    from feast.repo_config import FeastConfigError
 
     # Feast warns at every use of the two kinds of view that this project is built on. It also installs a
     # filter of its own when it is imported, so ours can only come afterwards.
     warnings.filterwarnings("ignore", message=".* experimental", category=RuntimeWarning)
-    return FeatureStore(repo_path=str(settings.feature_repo))
+    try:
+        return FeatureStore(repo_path=str(settings.feature_repo))
+    except FeastConfigError as problem:
+        found = problem._error_message  # pydantic's, whose own text takes lines and ends with an address
+        said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found.errors())
+        file = settings.feature_repo / "feature_store.yaml"
+        raise ConfigurationError(f"Feast does not accept {file} ({said}). Correct it.") from problem
 
 
 class RegistryPlugin(CreateEnginePlugin):

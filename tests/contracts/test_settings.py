@@ -69,7 +69,7 @@ def test_a_child_process_loads_the_same_settings(tmp_path: Path, more: dict[str,
 
 def test_home_is_found_from_a_folder_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "feature_repo").mkdir()
-    (tmp_path / "feature_repo" / "feature_store.yaml").touch()
+    (tmp_path / "feature_repo" / "feature_store.yaml").write_text("project: shop\n")
     monkeypatch.chdir(tmp_path / "feature_repo")
 
     assert load_settings({}).home == tmp_path
@@ -80,7 +80,7 @@ def test_a_feast_repository_by_itself_is_its_own_home_from_wherever_it_is_called
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, called_from: str
 ):
     (tmp_path / "shop" / "notebooks").mkdir(parents=True)
-    (tmp_path / "shop" / "feature_store.yaml").touch()
+    (tmp_path / "shop" / "feature_store.yaml").write_text("project: shop\n")
     monkeypatch.chdir(tmp_path / called_from)
 
     settings = load_settings({}, near=tmp_path / "shop")
