@@ -34,6 +34,8 @@ class Act(StrEnum):
     """The watch after a promotion ended well."""
     ERASURE = "erasure"
     """Rows of an entity are deleted everywhere; one entry before, one after."""
+    EXPIRY = "expiry"
+    """Rows that were kept for a time are deleted."""
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -1,5 +1,7 @@
 """`larder data`."""
 
+from datetime import timedelta
+
 import click
 from rich.console import Console
 from rich.markup import escape
@@ -172,6 +174,42 @@ def vacuum(settings: Settings, tables: tuple[str, ...], retention_hours: int | N
     for name in tables or _all_tables(settings):
         place = place_of(name, settings.lake)
         print_vacuum(console, name, step(place, held.get(place, {}), retention_hours=retention_hours), verb=verb)
+
+
+@data.command()
+@click.argument("tables", metavar="[TABLE]...", nargs=-1)
+@click.option("--days", type=click.IntRange(1), required=True, help="How long a row is kept, by the clock.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be deleted.")
+@click.pass_obj
+def expire(settings: Settings, tables: tuple[str, ...], days: int, dry_run: bool) -> None:
+    """Delete logged answers, refused rows and findings of monitors that are older than so many days.
+
+    Only tables below predictions, quarantine and monitoring can be named, since features and training sets are made
+    of all others. Files of older versions, which hold such rows as well, go by the rules of `larder data vacuum`: when
+    nothing pins them and they left the table a week ago. So run it every day. The ledger keeps what went.
+    """
+    from larder.ledger import Act, ledger_of
+    from larder.lock import only_one_ingestion
+    from larder.versions.expiry import expire as expired
+    from larder.versions.expiry import expiring, to_expire
+    from larder.versions.report import print_expired
+    from larder.versions.vacuum import holders
+
+    console = Console(soft_wrap=True)
+    now = settings.clock()
+    until = now - timedelta(days=days)
+    ledger = ledger_of(settings)
+    ledger.require_writable()
+    with only_one_ingestion(settings.state):  # which writes to quarantine, too
+        held, _ = holders(settings)
+        for name in tables or expiring(_all_tables(settings), settings.lake):
+            place = place_of(name, settings.lake)
+            step = to_expire if dry_run else expired
+            done = step(place, until, held.get(place, {}), lake=settings.lake)
+            print_expired(console, name, done, verb="would be deleted" if dry_run else "deleted")
+            if done.rows and not dry_run:
+                reason, outcome = f"Older than {days} days.", {"rows": done.rows, "until": until}
+                ledger.append(Act.EXPIRY, name, at=now, reason=reason, outcome=outcome)
 
 
 def _all_tables(settings: Settings) -> list[str]:

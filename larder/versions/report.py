@@ -9,6 +9,7 @@ from rich.table import Table
 
 from larder.versions.commits import Commit, RowChange
 from larder.versions.difference import Changed, TableDifference
+from larder.versions.expiry import Expired
 from larder.versions.lock_file import PinnedTable
 from larder.versions.vacuum import Kept, Vacuumed
 
@@ -50,6 +51,11 @@ def print_log(console: Console, log: Sequence[tuple[Commit, int | None]], held: 
         at, by = _minute(commit.committed_at), _several(held.get(commit.version, ()))
         table.add_row(str(commit.version), at, commit.operation, _signed(commit.change), _number(rows), by)
     console.print(table)
+
+
+def print_expired(console: Console, name: str, done: Expired, *, verb: str) -> None:
+    console.print(f"[bold]{name}[/]  {done.rows:,} rows {verb}", highlight=False)
+    print_vacuum(console, name, done.vacuumed, verb=f"of older versions {verb}")
 
 
 def print_vacuum(console: Console, name: str, done: Vacuumed, *, verb: str) -> None:

@@ -3,6 +3,7 @@
 import shutil
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from deltalake.exceptions import DeltaError
 from larder.contracts.plan import FeaturePlan
 from larder.erasure.subject import Key, Subject
 from larder.erasure.tables import erase
+from larder.versions.expiry import expire
 from serving.log.prediction_log import LoggedAnswer, delta_writer, description, entry
 from serving.log.prediction_table import PredictionTable
 from serving.log.spool import Record
@@ -138,3 +140,14 @@ def test_a_writer_goes_on_after_rows_were_erased_with_the_log_that_it_had_read(m
     table.store("spool", records)
 
     assert _ids(place) == ["b", "c", "d"]
+
+
+def test_a_server_goes_on_where_it_was_when_answers_expire(model: Model, tmp_path: Path, place: str):
+    old, new = _answer(model, "old"), replace(_answer(model, "new"), at=AT + timedelta(days=40))
+    table = PredictionTable(place)
+    table.store("spool", _records(old))
+
+    done = expire(place, AT + timedelta(days=9), {}, lake=str(tmp_path / "my lake"))
+    table.store("spool", _records(old, new))
+
+    assert done.rows == 1 and _ids(place) == ["new"]
