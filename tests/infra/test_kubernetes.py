@@ -11,6 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 from larder.cli import larder
+from larder.contracts.errors import ConfigurationError
 from larder.contracts.settings import Settings, load_settings
 from serving.http.server import SECONDS_TO_DRAIN
 
@@ -67,6 +68,18 @@ def test_all_pods_take_the_same_settings_and_the_same_volume(deployment: dict[st
         }
         assert claims and claims <= names
         assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] == 10001
+
+
+def test_no_pod_gets_variables_that_are_no_settings(deployment: dict[str, Any]):
+    """For every Service of the namespace Kubernetes gives each pod some, named after it, unless told not to."""
+    (service,) = [item for item in items("serving.yaml") if item["kind"] == "Service"]
+    prefix = service["metadata"]["name"].upper().replace("-", "_")
+    pods = [deployment["spec"]["template"]["spec"]]
+    pods += [job["spec"]["jobTemplate"]["spec"]["template"]["spec"] for job in items("cronjobs.yaml")]
+
+    with pytest.raises(ConfigurationError, match=f"No such setting: {prefix}_PORT"):
+        load_settings({f"{prefix}_PORT": "tcp://10.0.0.1:80", "LARDER_HOME": "/project"})
+    assert [pod["enableServiceLinks"] for pod in pods] == [False] * len(pods)
 
 
 def test_the_probes_ask_what_the_server_answers(container: dict[str, Any]):

@@ -54,12 +54,13 @@ def check_request_columns(views: Sequence[OnDemandFeatureView], requests: pa.Tab
 
 
 def _outputs(view: OnDemandFeatureView, requests: pa.Table, features: Columns) -> pa.Table:
-    inputs = {name: requests[name] for name in view.get_request_data_schema()}
+    inputs, short = {name: requests[name] for name in view.get_request_data_schema()}, dict[str, str]()
     for projection in by_name(view.source_feature_view_projections):
         for field in projection.features:
-            inputs[f"{projection.name}__{field.name}"] = features[f"{projection.name_to_use()}:{field.name}"]
+            name = short[field.name] = f"{projection.name}__{field.name}"
+            inputs[name] = features[f"{projection.name_to_use()}:{field.name}"]
     if view.mode == "python":
-        outputs = _called(view, inputs)
+        outputs = _called(view, inputs, short)
     else:
         table = pa.table({name: _python_instants(column) for name, column in inputs.items()})
         outputs = view.transform_arrow(table, full_feature_names=False)
@@ -71,11 +72,13 @@ def _outputs(view: OnDemandFeatureView, requests: pa.Table, features: Columns) -
     return outputs
 
 
-def _called(view: OnDemandFeatureView, inputs: Columns) -> pa.Table:
-    """The view's function on lists, as serving calls it; Feast's own way there takes seven times as long."""
+def _called(view: OnDemandFeatureView, inputs: Columns, short: Mapping[str, str]) -> pa.Table:
+    """The view's function on lists, as serving calls it; Feast's own way there takes seven times as long.
+
+    Functions may use the short name of a stored feature as well as view__feature.
+    """
     lists = {name: _values(column) for name, column in inputs.items()}
-    # Functions may use the short name of a stored feature as well as view__feature.
-    lists |= {name.split("__", 1)[1]: values for name, values in lists.items() if "__" in name}
+    lists |= {name: lists[full] for name, full in short.items()}
     function = view.feature_transformation.udf
     try:
         outputs = _by_row(function, lists, view) if view.singleton else function(lists)

@@ -97,7 +97,8 @@ class CompiledPlan:
         self._halves = [self._group(0, half), self._group(half, count)]
         slots = _slots(plan, self._plain, self._others)
         self._places = [_place(view, slots) for view in plan.views]
-        self._on_demand = [OnDemand(view, slots) for view in plan.on_demand]
+        names = {view.reference: view.name.partition("@")[0] for view in plan.views}  # without its version
+        self._on_demand = [OnDemand(view, slots, names) for view in plan.on_demand]
         self._pick = _picker([slots[column.view, column.feature] for column in plan.columns], width=len(slots))
         self._column_statuses = lru_cache(COMBINATIONS_KEPT)(partial(_column_statuses, _dependencies(plan)))
         self._all_present = self._column_statuses(*[Status.PRESENT for _ in plan.views])

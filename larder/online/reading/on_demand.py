@@ -1,6 +1,8 @@
 """Request-time features: the same function that training used, run on the rows of one request."""
 
+import struct
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from larder.contracts.errors import ConfigurationError, InvalidDataError
@@ -13,8 +15,15 @@ REQUEST = ""
 class OnDemand:
     """One on-demand view, bound to the places of its inputs in a row of values."""
 
-    def __init__(self, plan: OnDemandPlan, slots: Mapping[tuple[str, str], int]) -> None:
+    def __init__(
+        self,
+        plan: OnDemandPlan,
+        slots: Mapping[tuple[str, str], int],
+        names: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """`names`: of views that the plan calls otherwise than their definitions do, by which functions know them."""
         self._plan = plan
+        self._names = names
         self._inputs = [(view, field, slots[view, field]) for view, field in plan.inputs]
         self._function = _loaded(plan)
         self._converters = [_CONVERTERS.get(output.dtype, _unchanged) for output in plan.outputs]
@@ -40,7 +49,7 @@ class OnDemand:
             column = [row[slot] for row in rows]
             columns[field] = column
             if view != REQUEST:
-                columns[f"{view}__{field}"] = column
+                columns[f"{self._names.get(view, view)}__{field}"] = column
         return columns
 
     def _column(self, outputs: Any, index: int, length: int) -> list[Any]:
@@ -80,9 +89,18 @@ def _unchanged(value: Any) -> Any:
     return value
 
 
+def _float32(value: Any) -> float:
+    """Rounded as in training; OverflowError beyond the range."""
+    rounded: float = _FLOAT32.unpack(_FLOAT32.pack(float(value)))[0]
+    return rounded
+
+
+_FLOAT32 = struct.Struct("<f")
+
+
 _CONVERTERS: Mapping[str, Callable[[Any], Any]] = {
     "float64": float,
-    "float32": float,
+    "float32": _float32,
     "int64": int,
     "int32": int,
     "bool": bool,

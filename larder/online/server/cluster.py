@@ -119,7 +119,9 @@ def places_by_slot(keys: Iterable[bytes]) -> dict[int, list[int]]:
     places: dict[int, list[int]] = {}
     slots: dict[bytes, int] = {}  # of hash tags: the views of one entity share theirs
     for place, key in enumerate(keys):
-        tag = key[max(0, key.find(b"{")) :] if key.endswith(b"}") else key
+        # An empty one, of a view without entities, counts for nothing: then Redis takes the whole key.
+        is_tagged = key.endswith(b"}") and not key.endswith(b"{}")
+        tag = key[max(0, key.find(b"{")) :] if is_tagged else key
         slot = slots.get(tag)
         if slot is None:
             slot = slots[tag] = key_slot(tag)

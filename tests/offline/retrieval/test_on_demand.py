@@ -68,6 +68,23 @@ def test_what_a_singleton_fails_with_is_told_with_its_name(store: FeatureStore):
         store.get_historical_features(bare, ["taxed:gross"]).to_arrow()
 
 
+def test_a_request_field_with_two_underscores_is_no_stored_feature(store: FeatureStore):
+    fields = [Field(name="tax", dtype=Float64), Field(name="state__tax", dtype=Float64)]
+
+    @on_demand_feature_view(
+        sources=[RequestSource(name="taxes", schema=fields)],
+        schema=[Field(name="own", dtype=Float64)],
+        mode="python",
+    )
+    def owned(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"own": inputs["tax"]}
+
+    store.apply([owned])
+    request = REQUEST.append_column("state__tax", pa.array([9.0] * 3))
+
+    assert store.get_historical_features(request, ["owned:own"]).to_arrow()["own"].to_pylist() == [1.0] * 3
+
+
 def test_versions_of_a_view_keep_their_full_names_beside_one_another(store: FeatureStore):
     store.config.registry.enable_online_feature_view_versioning = True
     store = FeatureStore(config=store.config)

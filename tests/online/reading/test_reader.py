@@ -204,6 +204,33 @@ def test_an_on_demand_function_may_use_full_names(redis_client: redis.Redis) -> 
     assert reader(redis_client, feature_plan).read([{"user": "ann", "basket": 1}]).values == [[6.0]]
 
 
+def test_an_on_demand_function_knows_a_view_by_its_own_name_whatever_the_service_calls_it(
+    redis_client: redis.Redis,
+) -> None:
+    """As training does, and Feast itself."""
+    function = on_demand(lambda inputs: {"out": inputs["visits__score"]}, "buyer:score", "out:float64")
+    buyer = view("visits@v2", alias="buyer")
+    columns = (Column("out", "derived", "out", "float64"),)
+    write_records(redis_client, buyer, "shop", visits(("ann", 0, 0, 6.0)))
+
+    assert reader(redis_client, plan(buyer, on_demand=(function,), columns=columns)).read([{"user": "ann"}]).values == [
+        [6.0]
+    ]
+
+
+def test_an_on_demand_float32_is_the_number_that_training_had(redis_client: redis.Redis) -> None:
+    feature_plan = derived_plan(lambda inputs: {"out": inputs["basket"]}, inputs=":basket", output="out:float32")
+
+    rows = reader(redis_client, feature_plan).read([{"user": "ann", "basket": 0.1}])
+
+    assert rows.values == [[pa.scalar(0.1, pa.float32()).as_py()]]
+    with pytest.raises(ConfigurationError, match="must return a list of float32"):
+        reader(redis_client, feature_plan).read([{"user": "ann", "basket": 1e39}])
+    worded = derived_plan(lambda inputs: {"out": ["text"]}, inputs=":basket", output="out:float32")
+    with pytest.raises(ConfigurationError, match="must return a list of float32"):
+        reader(redis_client, worded).read([{"user": "ann", "basket": 1}])
+
+
 def test_a_feature_of_request_data_alone_is_always_present(redis_client: redis.Redis) -> None:
     feature_plan = derived_plan(lambda inputs: {"out": inputs["basket"]}, inputs=":basket")
 

@@ -63,9 +63,20 @@ def test_what_is_written_to_a_cluster_is_read_counted_and_deleted(cluster: list[
     client.close()
 
 
+def test_a_view_without_entities_is_written_and_read(cluster: list[Server]) -> None:
+    client = connect(cluster_address(cluster), timeout_seconds=10)
+    one = view("weather", keys="", features="wind:float64")
+    rows = pa.table({"wind": [7.0], "event_timestamp": [at(0)]})
+
+    assert write_records(client, one, "shop", rows) == WriteCounts(written=1)
+    assert FeatureReader(plan(one), client, lambda: NOON).read([{}]).values == [[7.0]]
+    client.close()
+
+
 def test_slots_are_those_of_redis(cluster: list[Server]) -> None:
     prefix = b"larder:4:shop:6:visits:"
-    for key in (prefix + b"{s3:ann}", prefix + b"{s3:}b}", prefix + b"position", b"{}", b"a{b}{c}", b"a}b{", b"{a}b{c"):
+    of_a_view = [prefix + rest for rest in (b"{s3:ann}", b"{s3:}b}", b"position", b"{}")]
+    for key in (*of_a_view, b"{}", b"a{b}{c}", b"a}b{", b"{a}b{c"):
         slot = execute(cluster[0], "CLUSTER", "KEYSLOT", key)
 
         assert places_by_slot([b"x{other}", key, key]) == {slot: [1, 2], key_slot(b"other"): [0]}
