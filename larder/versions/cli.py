@@ -184,9 +184,10 @@ def vacuum(settings: Settings, tables: tuple[str, ...], retention_hours: int | N
 def expire(settings: Settings, tables: tuple[str, ...], days: int, dry_run: bool) -> None:
     """Delete logged answers, refused rows and findings of monitors that are older than so many days.
 
-    Only tables below predictions, quarantine and monitoring can be named, since features and training sets are made
-    of all others. Files of older versions, which hold such rows as well, go by the rules of `larder data vacuum`: when
-    nothing pins them and they left the table a week ago. So run it every day. The ledger keeps what went.
+    Without TABLE those below predictions, quarantine and monitoring; a table of Feast's feature logging may be named,
+    too. Features and training sets are made of all others. Files of older versions, which hold such rows as well, go
+    by the rules of `larder data vacuum`: when nothing pins them and they left the table a week ago. So run it every
+    day. The ledger keeps what went.
     """
     from larder.ledger import Act, ledger_of
     from larder.lock import only_one_ingestion

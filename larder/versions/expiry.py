@@ -1,4 +1,4 @@
-"""Rows that are kept for a time only: answers, refused rows, findings of monitors.
+"""Rows that are kept for a time only: answers, refused rows, findings of monitors, feature logs.
 
 No feature, label or training set is made of them, so nothing else changes when they go.
 """
@@ -19,6 +19,9 @@ from larder.versions.vacuum import Holders, Vacuumed, planned, vacuum
 SINCE = {"monitoring": "run_at", "predictions": "at", "quarantine": "quarantined_at"}
 """Layer of the lake -> the column that says from when on a row is there, UTC."""
 
+FEATURE_LOG = "__log_timestamp"
+"""The same in a table of Feast's feature logging, wherever it lies. Its owner may train on it, so it must be named."""
+
 
 @dataclass(frozen=True)
 class Expired:
@@ -30,8 +33,8 @@ class Expired:
 
 
 def expiring(tables: Sequence[str], lake: str) -> list[str]:
-    """Those of `tables`, named relative to the lake, whose rows may expire."""
-    return [name for name in tables if _since(place_of(name, lake), lake)]
+    """Those of `tables`, named relative to the lake, whose rows may expire without anybody having named them."""
+    return [name for name in tables if _layer(name) in SINCE and _since(place_of(name, lake), lake)]
 
 
 def to_expire(place: str, until: datetime, held: Holders, *, lake: str) -> Expired:
@@ -63,13 +66,17 @@ def _condition(place: str, until: datetime, lake: str) -> Between:
     since = _since(place, lake)
     if since is None:
         raise ConfigurationError(
-            f"Rows of {name_of(place, lake)} do not expire: only those of predictions/, quarantine/ and monitoring/ "
-            "do, of which no feature and no training set is made. Rows about a person go with `larder erase`."
+            f"Rows of {name_of(place, lake)} do not expire: only those of predictions/, quarantine/, monitoring/ and "
+            "feature logs do, of which no feature and no training set is made. A person's rows go with `larder erase`."
         )
     return Between(since, None, until)
 
 
 def _since(place: str, lake: str) -> str | None:
     """The column by which the table's rows expire; None where they are kept."""
-    column = SINCE.get(name_of(place, lake).partition("/")[0])
-    return column if column is not None and column in table_schema(place).names else None
+    column = SINCE.get(_layer(name_of(place, lake)), FEATURE_LOG)
+    return column if column in table_schema(place).names else None
+
+
+def _layer(name: str) -> str:
+    return name.partition("/")[0]

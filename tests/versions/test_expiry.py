@@ -85,6 +85,16 @@ def test_rows_that_something_is_made_of_do_not_expire(
 
 
 @pytest.mark.usefixtures("tables")
+def test_feature_logs_expire_where_they_are_named(settings: Settings, larder_data: Callable[..., Result]) -> None:
+    write(settings, "logs/ranking", "__log_timestamp")
+
+    assert "logs" not in larder_data("expire", "--days", "30").output
+    assert rows(settings, "logs/ranking") == [1, 2, 3]
+    larder_data("expire", "logs/ranking", "--days", "30")
+    assert rows(settings, "logs/ranking") == [3]
+
+
+@pytest.mark.usefixtures("tables")
 def test_no_file_holds_them_after_the_retention_of_the_table_unless_a_pin_needs_it(settings: Settings) -> None:
     place = f"{settings.lake}/predictions/loans"
     before = set(DeltaTable(place).file_uris())
