@@ -1,8 +1,9 @@
 """Skew: the features that answers were given with, against their recomputation from history as of the same instant."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def skew(
     rows = answers.rows.take(own[np.linspace(0, len(own) - 1, min(len(own), MOST_ROWS)).astype(np.int64)])
     requests = _requests(rows)
     recomputed = recompute(requests)
-    places, before = _before_runs(requests, recompute, [run for run in runs if run.ended_at - run.until <= limits.lag])
+    places, before = _before_runs(requests, recompute, runs, limits.lag)
     found = []
     for column in answers.model.plan.columns:
         logged = field(rows, "features", column.name)
@@ -59,11 +60,19 @@ def skew(
 
 
 def _before_runs(
-    requests: pa.Table, recompute: Recompute, runs: Sequence[Run]
+    requests: pa.Table, recompute: Recompute, runs: Sequence[Run], lag: timedelta
 ) -> tuple[npt.NDArray[np.int64], pa.Table | None]:
-    """Places of the requests that came during a run, and their features as known before it; None without any."""
-    at = requests[EVENT_TIMESTAMP].cast(INSTANT).to_pylist()
-    begun = [min((run.until for run in runs if run.until <= instant <= run.ended_at), default=None) for instant in at]
+    """Places of the requests that came during a run of at most `lag`, and their features as known before it; None
+    without any."""
+    ordered = sorted((run for run in runs if run.ended_at - run.until <= lag), key=lambda run: run.until)
+    untils = [run.until for run in ordered]
+
+    def begun_at(instant: datetime) -> datetime | None:
+        """When the first run began that was under way then."""
+        near = ordered[bisect_left(untils, instant - lag) : bisect_right(untils, instant)]
+        return next((run.until for run in near if instant <= run.ended_at), None)
+
+    begun = [begun_at(instant) for instant in requests[EVENT_TIMESTAMP].cast(INSTANT).to_pylist()]
     places = np.array([place for place, until in enumerate(begun) if until is not None], dtype=np.int64)
     if not len(places):
         return places, None

@@ -91,6 +91,23 @@ def test_an_answer_given_during_a_run_may_have_the_value_from_before_it(
     assert bool(alarms(found)) is alarmed
 
 
+def test_of_several_runs_the_first_that_was_under_way_counts():
+    values = features(np.random.default_rng(1), 144)
+    until = NOW - timedelta(minutes=10)
+    # One that was over by then, one that took the last answer too, and one within it.
+    others = [
+        (-timedelta(hours=2), timedelta(hours=1)),
+        (timedelta(0), timedelta(minutes=10)),
+        (timedelta(minutes=5),) * 2,
+    ]
+    runs = [Run(until + begun, until + begun + took) for begun, took in others]
+
+    for order in (runs, runs[::-1]):
+        assert alarms(skew(WINDOW, answers(answers_table(values)), corrected(values, until), order, LIMITS)) == []
+    without = [runs[0], runs[2]]
+    assert alarms(skew(WINDOW, answers(answers_table(values)), corrected(values, until), without, LIMITS))
+
+
 def test_a_value_from_neither_before_nor_after_a_run_is_skew():
     values = features(np.random.default_rng(1), 144)
     logged = {**values, "return_count_7d": [*values["return_count_7d"][:-1], 99]}
