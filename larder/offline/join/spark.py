@@ -75,7 +75,7 @@ def task_errors() -> Iterator[None]:
 
 
 def _answers(spark: "SparkSession", lookup: Lookup, requests: pa.Table, *, at: str) -> pa.Table:
-    """Column `@row`, the position of a request, and the features asked for, as they are stored; unanswered requests left out."""
+    """Column `@row`, the position of a request, and the features asked for, as stored; unanswered requests left out."""
     # All features of the view: which of two tied rows answers depends on them.
     stored = StoredRows(lookup.history, lookup.history.features)
     for field in lookup.fields:
