@@ -75,12 +75,14 @@ def task_errors() -> Iterator[None]:
 
 
 def _answers(spark: "SparkSession", lookup: Lookup, requests: pa.Table, *, at: str) -> pa.Table:
-    """Column `@row`, the position of a request, and the features of the view; unanswered requests left out."""
+    """Column `@row`, the position of a request, and the features asked for, as stored; unanswered requests left out."""
     # All features of the view: which of two tied rows answers depends on them.
     stored = StoredRows(lookup.history, lookup.history.features)
-    dtypes = {field.name: _declared_type(field, stored, lookup) for field in lookup.fields}
+    for field in lookup.fields:
+        _check_type(field, stored, lookup)
+    names = [field.name for field in lookup.fields]
     keyed = asked_of(lookup, requests, at=at)
-    tables = [pa.schema([(ROW, pa.int64()), *dtypes.items()]).empty_table()]
+    tables = [pa.schema([(ROW, pa.int64()), *map(stored.schema.field, names)]).empty_table()]
     for first_row in range(0, keyed.num_rows, ROWS_ASKED_AT_ONCE):
         chunk = keyed.slice(first_row, ROWS_ASKED_AT_ONCE)
         asked = Asked(chunk, stored.schema, lookup.history, at=REQUESTED_AT)
@@ -88,7 +90,7 @@ def _answers(spark: "SparkSession", lookup: Lookup, requests: pa.Table, *, at: s
         try:
             parts = Parts.of(asked, shuffle_partitions(spark))
             found = _candidates(spark, asked, sent, parts, stored).repartitionById(len(parts), PART)
-            work = partial(with_request, answers, sent, dtypes, first_row)
+            work = partial(with_request, answers, sent, names, first_row)
             tables += unpacked(found.mapInArrow(work, f"{PACKED} binary").toArrow()[PACKED])
         finally:
             sent.destroy()
@@ -119,14 +121,16 @@ def shuffle_partitions(spark: "SparkSession") -> int:
     return int(spark.conf.get("spark.sql.shuffle.partitions", "200"))
 
 
-def _declared_type(field: "Field", stored: StoredRows, lookup: Lookup) -> pa.DataType:
+def _check_type(field: "Field", stored: StoredRows, lookup: Lookup) -> None:
     """Refuses, before any work, a stored type that is another kind of value than the declared one."""
-    nothing = pa.chunked_array([], stored.schema.field(field.name).type)
-    return declared(nothing, field, where=lookup.history.table).type
+    declared(pa.chunked_array([], stored.schema.field(field.name).type), field, where=lookup.history.table)
 
 
 def _in_order(answered: pa.Table, lookup: Lookup, height: int) -> dict[str, pa.ChunkedArray]:
-    """The answers row for row as the requests, null where there is none."""
+    """The answers row for row as the requests, in the declared types, null where there is none.
+
+    Raises InvalidDataError for a value that does not fit, as the embedded engine does.
+    """
     places = np.full(height, NONE)
     places[answered[ROW].to_numpy()] = np.arange(answered.num_rows)
     in_order = answered.drop_columns([ROW]).take(pa.array(places, mask=places == NONE))

@@ -1,6 +1,6 @@
 """What Spark tasks run for an as-of join. Imports neither Spark nor Feast, which take seconds to load."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -63,9 +63,9 @@ def candidates_in_rows(asked: Asked, parts: Parts, batches: Iterable[pa.RecordBa
 
 
 def answers(
-    asked: Asked, dtypes: Mapping[str, pa.DataType], first_row: int, batches: Iterable[pa.RecordBatch]
+    asked: Asked, names: Sequence[str], first_row: int, batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """All candidates of some keys in; out, packed, `@row` and the features in `dtypes`, cast, of answered requests."""
+    """All candidates of some keys in; out, packed, `@row` and the features `names` of answered requests."""
     held = asked.nothing_held()
     for batch in batches:
         for candidates in unpacked(batch[PACKED]):
@@ -74,9 +74,8 @@ def answers(
     answered = np.flatnonzero(answering != NONE)
     for first in range(0, len(answered), ROWS_PER_VALUE):
         rows = answered[first : first + ROWS_PER_VALUE]
-        features = held.features(answering[rows])
-        cast = pa.table({name: features[name].cast(dtype) for name, dtype in dtypes.items()})
-        value = packed(_beside(pa.table({ROW: rows + first_row}), cast))
+        features = held.features(answering[rows]).select(names)
+        value = packed(_beside(pa.table({ROW: rows + first_row}), features))
         yield pa.record_batch({PACKED: pa.array([value], pa.binary())})
 
 

@@ -67,7 +67,7 @@ def test_spark_keeps_its_state_with_the_repository_and_not_where_it_was_called_f
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "repository").mkdir()
-    (tmp_path / "repository" / "feature_store.yaml").touch()
+    (tmp_path / "repository" / "feature_store.yaml").write_text("project: shop")
     states = list[Path]()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("larder.spark.session.spark_session", lambda settings, **_: states.append(settings.state))

@@ -1,6 +1,7 @@
 """The Spark engine against plain loops and against the embedded engine, on many histories at once."""
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 from feast import Field
-from feast.types import Float64, String
+from feast.types import Float32, Float64, Int32, PrimitiveFeastType, String
 
 from larder.contracts.errors import InvalidDataError
 from larder.offline.history import History
@@ -202,3 +203,21 @@ def test_what_a_task_refuses_comes_out_as_one_sentence(session: "SparkSession", 
 
     with pytest.raises(InvalidDataError, match=r"Version 0 of .*sales cannot be read"):
         on_spark.features_as_of(asked, [view], at="asked_at", session=lambda: session)
+
+
+@pytest.mark.parametrize(("price", "dtype"), [(pa.scalar(1e300), Float32), (pa.scalar(2**40), Int32)])
+def test_a_value_that_does_not_fit_is_refused_by_both_engines_alike(
+    session: "SparkSession", tmp_path: Path, price: pa.Scalar, dtype: PrimitiveFeastType
+):
+    place = str(tmp_path / "sales")
+    of = {"case": 1, "left": "a", "right": "b"}
+    rows = pa.Table.from_pylist([of | {"event_timestamp": START, "known_at": START}], SCHEMA).drop_columns(["price"])
+    write_deltalake(place, rows.append_column("price", pa.array([price.as_py()], price.type)))
+    view = replace(lookup(place, cutoff=False, ttl=None), fields=(Field(name="price", dtype=dtype),))
+    asked = pa.Table.from_pylist([of | {"asked_at": START}], REQUEST)
+
+    with pytest.raises(InvalidDataError, match="Feature 'price' is declared") as here:
+        embedded.features_as_of(asked, [view], at="asked_at")
+    with pytest.raises(InvalidDataError) as there:
+        on_spark.features_as_of(asked, [view], at="asked_at", session=lambda: session)
+    assert str(there.value) == str(here.value)
