@@ -39,6 +39,7 @@ class Server(msgspec.Struct, frozen=True):
 
     address: str
     pid: int
+    """0 until it answers: whoever starts it may be killed in between, and the server goes on."""
 
 
 def online_address(settings: Settings, configured: str = EMBEDDED) -> str:
@@ -128,16 +129,17 @@ def _is_running(server: Server, folder: Path) -> bool:
     client = connect(server.address, timeout_seconds=1)
     try:
         own_folder = client.config_get("dir").get("dir") == str(folder.resolve())
-        return own_folder and int(client.info("server")["process_id"]) == server.pid
+        return own_folder and server.pid in (0, int(client.info("server")["process_id"]))
     except redis.exceptions.BusyLoadingError:
         _wait_until_ready(server.address, folder / "redis.log")
         return True
     except redis.exceptions.RedisError as problem:
         # A socket that has no room for one more caller refuses at once, where a port lets the caller wait.
         if isinstance(problem, redis.exceptions.TimeoutError) or isinstance(problem.__context__, BlockingIOError):
+            pid = server.pid or (folder / "redis.pid").read_text().strip()
             raise OnlineStoreError(
-                f"The embedded Redis at {server.address} (process {server.pid}) runs but does not answer. "
-                f"Look at {folder / 'redis.log'}; `kill {server.pid}` ends it, `larder up` starts it again."
+                f"The embedded Redis at {server.address} (process {pid}) runs but does not answer. "
+                f"Look at {folder / 'redis.log'}; `kill {pid}` ends it, `larder up` starts it again."
             ) from problem
         return False
     finally:
@@ -158,14 +160,19 @@ def _launch(folder: Path) -> str:
         "maxmemory-policy": "noeviction",
     }
     arguments = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+    _record(folder, Server(location, 0))
     subprocess.run([redis_server_binary(), *arguments], check=True, stdin=subprocess.DEVNULL, capture_output=True)
     try:
         server = Server(location, _wait_until_ready(location, folder / "redis.log"))
     except BaseException:
         _terminate(folder)
         raise
-    write_whole(folder / "server.json", msgspec.json.encode(server))
+    _record(folder, server)
     return location
+
+
+def _record(folder: Path, server: Server) -> None:
+    write_whole(folder / "server.json", msgspec.json.encode(server))
 
 
 def _place(folder: Path) -> tuple[dict[str, object], str]:

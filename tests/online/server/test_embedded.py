@@ -90,6 +90,28 @@ def test_a_server_that_only_has_the_recorded_address_is_not_stopped(own_redis: S
     assert embedded.address(own_redis) == address
 
 
+@pytest.mark.parametrize("is_at_a_port", [False, True])
+def test_a_server_whose_starter_was_killed_is_found_again(
+    own_redis: Settings, monkeypatch: pytest.MonkeyPatch, is_at_a_port: bool
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    settings = replace(own_redis, state=own_redis.state / ("long" * 30)) if is_at_a_port else own_redis
+    with monkeypatch.context() as patched:
+        patched.setattr(embedded, "_wait_until_ready", killed)
+        patched.setattr(embedded, "_terminate", lambda _: None)
+        with pytest.raises(Killed):
+            embedded.start(settings)
+    left = int((settings.state / "redis" / "redis.pid").read_text())
+
+    assert process_id(embedded.start(settings)) == left
+    assert embedded.stop(settings)
+
+
 def test_the_server_outlives_the_process_that_started_it(own_redis: Settings) -> None:
     program = (
         "import sys; from dataclasses import replace; from pathlib import Path\n"
