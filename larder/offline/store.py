@@ -17,6 +17,7 @@ from feast.repo_config import RepoConfig
 from pydantic import StrictStr
 
 from larder.contracts.errors import InvalidDataError
+from larder.feast_errors import told_to_feast
 from larder.offline.history import unreadable
 from larder.offline.job import DeltaRetrievalJob
 from larder.offline.join.engines import chosen_engine
@@ -52,6 +53,7 @@ class DeltaOfflineStore(MonitoredOfflineStore):
     supports_filter_by_created_timestamp = True
 
     @staticmethod
+    @told_to_feast()
     def get_historical_features(
         config: RepoConfig,
         feature_views: list[FeatureView],
@@ -100,6 +102,7 @@ class DeltaOfflineStore(MonitoredOfflineStore):
         )
 
     @staticmethod
+    @told_to_feast()
     def pull_latest_from_table_or_query(
         config: RepoConfig,
         data_source: DataSource,
@@ -121,6 +124,7 @@ class DeltaOfflineStore(MonitoredOfflineStore):
         )
 
     @staticmethod
+    @told_to_feast()
     def pull_all_from_table_or_query(
         config: RepoConfig,
         data_source: DataSource,
@@ -142,6 +146,7 @@ class DeltaOfflineStore(MonitoredOfflineStore):
         )
 
     @staticmethod
+    @told_to_feast()
     def offline_write_batch(
         config: RepoConfig, feature_view: FeatureView, table: pa.Table, progress: Callable[[int], Any] | None
     ) -> None:
@@ -151,6 +156,7 @@ class DeltaOfflineStore(MonitoredOfflineStore):
             progress(table.num_rows)
 
     @staticmethod
+    @told_to_feast()
     def write_logged_features(
         config: RepoConfig,
         data: pa.Table | Path,
@@ -161,6 +167,7 @@ class DeltaOfflineStore(MonitoredOfflineStore):
         """Append a batch of served features to the destination; see `write_logs`."""
         write_logs(data, source.get_schema(registry), logging_config.destination, config)
 
+    @told_to_feast()
     def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
         """Raise a LarderError at `feast apply`, not at the first retrieval, for a source that cannot be read."""
         if isinstance(data_source, FileSource):
