@@ -33,6 +33,8 @@ class InvalidDataError(LarderError):
     `field` names the column or request field at fault where there is exactly one.
     """
 
+    field: str | None = None
+
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
         self.field = field

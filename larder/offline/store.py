@@ -17,6 +17,7 @@ from feast.repo_config import RepoConfig
 from pydantic import StrictStr
 
 from larder.contracts.errors import InvalidDataError
+from larder.feast_errors import told_to_feast
 from larder.offline.history import unreadable
 from larder.offline.join.engines import chosen_engine
 from larder.offline.logs import write_logs
@@ -59,6 +60,7 @@ class DeltaOfflineStore(MonitoredOfflineStore):
     supports_filter_by_created_timestamp = True
 
     @staticmethod
+    @told_to_feast()
     def get_historical_features(
         config: RepoConfig,
         feature_views: list[FeatureView],
@@ -107,6 +109,7 @@ class DeltaOfflineStore(MonitoredOfflineStore):
         )
 
     @staticmethod
+    @told_to_feast()
     def pull_latest_from_table_or_query(
         config: RepoConfig,
         data_source: DataSource,
@@ -128,6 +131,7 @@ class DeltaOfflineStore(MonitoredOfflineStore):
         )
 
     @staticmethod
+    @told_to_feast()
     def pull_all_from_table_or_query(
         config: RepoConfig,
         data_source: DataSource,
@@ -149,6 +153,7 @@ class DeltaOfflineStore(MonitoredOfflineStore):
         )
 
     @staticmethod
+    @told_to_feast()
     def offline_write_batch(
         config: RepoConfig, feature_view: FeatureView, table: pa.Table, progress: Callable[[int], Any] | None
     ) -> None:
@@ -158,6 +163,7 @@ class DeltaOfflineStore(MonitoredOfflineStore):
             progress(table.num_rows)
 
     @staticmethod
+    @told_to_feast()
     def write_logged_features(
         config: RepoConfig,
         data: pa.Table | Path,
@@ -168,6 +174,7 @@ class DeltaOfflineStore(MonitoredOfflineStore):
         """Append a batch of served features to the destination; see `write_logs`."""
         write_logs(data, source.get_schema(registry), logging_config.destination, config)
 
+    @told_to_feast()
     def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
         """Raise a LarderError at `feast apply`, not at the first retrieval, for a source that cannot be read."""
         if isinstance(data_source, FileSource):

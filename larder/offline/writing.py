@@ -30,6 +30,8 @@ def append_to_source(view: FeatureView, rows: pa.Table, config: RepoConfig) -> N
     rows = rows.rename_columns([history.column(name) for name in rows.column_names])
     stored = _stored_schema(history)
     _check_names(rows.column_names, stored, history.table)
+    if not rows.num_rows:  # whose columns pandas gives the types of no value
+        return
     for name in (*history.keys, history.event_timestamp):
         _check_no_nulls(rows, history.column(name), history.table)
     columns = [_fitted(rows[column.name], column, history) for column in stored]

@@ -16,6 +16,7 @@ from pydantic import PositiveFloat, StrictStr
 
 from larder.contracts.errors import ConfigurationError, UnsupportedError
 from larder.contracts.settings import Settings, load_settings
+from larder.feast_errors import told_to_feast
 from larder.online.feast_values import EntityRow
 from larder.online.layouts.checks import EntityRows, Features
 from larder.online.layouts.clients import Clients
@@ -41,7 +42,8 @@ class RedisOnlineStoreConfig(StoreSettings):
 class RedisOnlineStore(OnlineStore):
     """Latest values in Redis, in the layout that the configuration names.
 
-    Every failure of Redis is an OnlineStoreError. One object serves one configuration at a time.
+    Every failure of Redis is an OnlineStoreError, and every LarderError a FeastError as well. One object serves one
+    configuration at a time.
     """
 
     @property
@@ -150,9 +152,11 @@ class RedisOnlineStore(OnlineStore):
         with self._layout(config) as (layout, config):
             layout.teardown(config, tables, entities)
 
+    @told_to_feast()
     def retrieve_online_documents(self, *_: Any, **__: Any) -> Any:
         raise _no_vector_search()
 
+    @told_to_feast()
     def retrieve_online_documents_v2(self, *_: Any, **__: Any) -> Any:
         raise _no_vector_search()
 
@@ -169,18 +173,19 @@ class RedisOnlineStore(OnlineStore):
     @contextmanager
     def _layout(self, config: RepoConfig) -> Iterator[tuple[OnlineStore, RepoConfig]]:
         """The layout and the configuration that it understands."""
-        online = config.online_store
-        if getattr(self, "_configured", None) is not online:
-            settings = load_settings(near=config.repo_path)
-            self._clients = Clients(configured_address(online, settings), online.read_timeout_seconds)
-            self._packed = PackedLayout(self._clients, settings.clock)
-            self._feast = FeastLayout(self._clients)
-            self._configured = online
-        with redis_failures(self._clients.address):
-            if online.layout == "feast":
-                yield self._feast, self._feast.configuration(config)
-            else:
-                yield self._packed, config
+        with told_to_feast():
+            online = config.online_store
+            if getattr(self, "_configured", None) is not online:
+                settings = load_settings(near=config.repo_path)
+                self._clients = Clients(configured_address(online, settings), online.read_timeout_seconds)
+                self._packed = PackedLayout(self._clients, settings.clock)
+                self._feast = FeastLayout(self._clients)
+                self._configured = online
+            with redis_failures(self._clients.address):
+                if online.layout == "feast":
+                    yield self._feast, self._feast.configuration(config)
+                else:
+                    yield self._packed, config
 
 
 def configured_address(config: RedisOnlineStoreConfig, settings: Settings) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 from larder.offline.history import History
 from larder.offline.tables.delta_table import open_table
 from larder.offline.tables.delta_writing import append_rows, is_table
-from larder.offline.tables.kinds import INSTANT
+from larder.offline.tables.kinds import INSTANT, is_bytes, is_list
 from larder.online.writing.writer import FUTURE_TOLERANCE
 
 FUTURE, NULL_KEY = "future-dated", "no key"
@@ -89,7 +90,34 @@ def _masks(batch: pa.Table, history: History, now: datetime) -> Iterator[tuple[s
 
 def _records(rows: pa.Table) -> pa.ChunkedArray:
     """Each row as one JSON object; bytes as hexadecimal digits, instants as text in UTC."""
-    frame = pl.DataFrame(pl.from_arrow(rows))
+    frame = pl.DataFrame(pl.from_arrow(pa.table({name: _spelled(rows[name]) for name in rows.column_names})))
     readable = frame.with_columns(pl.col(pl.Binary).bin.encode("hex"), pl.col(pl.Datetime).dt.to_string("iso:strict"))
     json = readable.select(pl.struct(pl.all()).struct.json_encode()).to_series()
     return pa.chunked_array([json.to_arrow().cast(pa.string())])
+
+
+def _spelled(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Bytes inside lists, maps and structs as text, which polars does not write as JSON."""
+    spelled = _spelled_type(values.type)
+    if spelled == values.type or not pa.types.is_nested(values.type):
+        return values
+    return pa.chunked_array([pa.array(map(_spelled_value, values.to_pylist()), spelled)])
+
+
+def _spelled_type(dtype: pa.DataType) -> pa.DataType:
+    if is_bytes(dtype):
+        return pa.string()
+    if pa.types.is_map(dtype):
+        return pa.map_(_spelled_type(dtype.key_type), _spelled_type(dtype.item_type))
+    if pa.types.is_struct(dtype):
+        return pa.struct([(part.name, _spelled_type(part.type)) for part in dtype])
+    return pa.list_(_spelled_type(dtype.value_type)) if is_list(dtype) else dtype
+
+
+def _spelled_value(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {name: _spelled_value(part) for name, part in value.items()}
+    # A map's entry is a pair.
+    return type(value)(map(_spelled_value, value)) if isinstance(value, list | tuple) else value

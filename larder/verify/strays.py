@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from larder.contracts.clock import Clock
 from larder.offline.retrieval.reading import pinned
 from larder.online.contents import scanned_keys, stored_records
+from larder.online.packed.arrow_types import arrow_type
 from larder.verify.compare import Difference, Part
 from larder.verify.entities import entity_decoder
 from larder.verify.history_side import entity_keys
@@ -44,7 +45,9 @@ def _checked_strays(
     entities = {key: decode(key) for key in keys}
     names = [key.name for key in view.plan.join_keys]
     rows = [dict(zip(names, entity, strict=True)) for entity in entities.values() if entity is not None]
-    for checked in checked_entities(view, client, pa.Table.from_pylist(rows, schema), clock=clock):
+    # In the types of the view: the table may store numbers in fewer bits than Redis' keys have.
+    declared = pa.schema([(key.name, arrow_type(key.dtype)) for key in view.plan.join_keys]) if names else schema
+    for checked in checked_entities(view, client, pa.Table.from_pylist(rows, declared), clock=clock):
         yield replace(checked, part=_with_strays(checked))
     no_entity = [key for key, entity in entities.items() if entity is None]
     differences = tuple(Difference(place, "extra", ()) for place in range(len(no_entity)))

@@ -15,6 +15,7 @@ from larder.contracts.errors import SchemaMismatchError
 from larder.contracts.objective import CLASSIFICATION, PREDICTED
 from larder.contracts.plan import Feature, FeaturePlan
 from larder.contracts.tables import LIVE
+from serving.log.stored_types import as_stored
 from serving.models.model import Model
 from serving.models.predictions import Prediction
 
@@ -87,15 +88,22 @@ def delta_writer(table: str) -> Callable[[Sequence[LoggedAnswer]], None]:
     return write
 
 
-def rows_that_fit(described: Description, answers: Sequence[Entry]) -> list[Any]:
-    """Arrow tables of the answers; those with a value that their column cannot hold are left out."""
+def rows_that_fit(described: Description, answers: Sequence[Entry], stored: Any = None) -> list[Any]:
+    """Arrow tables of the answers, in the types of the schema `stored` where there is a table already.
+
+    Answers with a value that their column cannot hold are left out.
+    """
     try:
-        return [_rows(described, answers)]
-    except (ValueError, TypeError, OverflowError, NotImplementedError, SchemaMismatchError) as problem:
+        rows = _rows(described, answers)
+        return [rows if stored is None else as_stored(rows, stored)]
+    except SchemaMismatchError as problem:  # of one answer as of all
+        _LOG.warning("Answers of %s %s cannot be logged: %s", described.model, described.version, problem)
+        return []
+    except (ValueError, TypeError, OverflowError, NotImplementedError) as problem:
         if len(answers) == 1:
             _LOG.warning("An answer of %s %s cannot be logged: %s", described.model, described.version, problem)
             return []
-    return [rows for answer in answers for rows in rows_that_fit(described, [answer])]
+    return [rows for answer in answers for rows in rows_that_fit(described, [answer], stored)]
 
 
 def append(table: Any, rows: Any, **options: Any) -> None:

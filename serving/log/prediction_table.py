@@ -52,7 +52,8 @@ class PredictionTable:
             if record.end > stored:
                 entries.setdefault(record.about, []).append(_ENTRY.decode(record.payload))
         answered = sum(len(entry.requests) for same in entries.values() for entry in same)
-        tables = [rows for about, same in entries.items() for rows in rows_that_fit(_described(about), same)]
+        schema = None if self._table is None else pa.schema(self._table.schema().to_arrow())
+        tables = [rows for about, same in entries.items() for rows in rows_that_fit(_described(about), same, schema)]
         if tables:
             rows = pa.concat_tables(tables)
             done = CommitProperties(app_transactions=[Transaction(application, records[-1].end)])

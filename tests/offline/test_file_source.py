@@ -211,6 +211,16 @@ def test_a_range_of_keys_finds_text_in_every_layout(tmp_path: Path, text: pa.Dat
     assert found["trips"].to_pylist() == [2, 3]
 
 
+def test_a_range_of_keys_finds_numbers_of_64_bits_without_a_sign(tmp_path: Path):
+    keys = pa.array([5, 2**63 + 7, 2**64 - 1], pa.uint64())
+    pq.write_table(pa.table({"driver": keys, "ts": [at("10:00")] * 3, "trips": [1, 2, 3]}), tmp_path / "hashes.parquet")
+    past = history(tmp_path / "hashes.parquet")
+
+    found = pa.concat_tables(StoredRows(past, ["trips"]).batches([key_range(past, 2**63 + 7, 2**64 - 1)]))
+
+    assert found["trips"].to_pylist() == [2, 3]
+
+
 def test_bounds_beyond_nanoseconds_leave_all_rows_of_a_file_in_nanoseconds(tmp_path: Path):
     written(tmp_path, "trips.parquet")
 

@@ -84,6 +84,12 @@ def test_rows_pushed_to_the_offline_store_are_appended_and_read_back(store: Feat
     assert DeltaTable(str(tmp_path / "lake" / "sales")).version() == 2
 
 
+def test_no_rows_are_written_whatever_types_pandas_gives_their_columns(store: FeatureStore, tmp_path: Path):
+    store.push("sales_push", pd.DataFrame({name: [] for name in sales().columns}), to=PushMode.OFFLINE)
+
+    assert stored(tmp_path) == []
+
+
 def test_progress_counts_the_rows_written(store: FeatureStore):
     seen: list[int] = []
     rows = pa.Table.from_pandas(sales()).rename_columns(["pieces", "shop_id", "sold_at", "created", "amount", "labels"])

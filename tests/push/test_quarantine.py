@@ -1,12 +1,16 @@
 """Rows dated in the future and rows without a key: set aside, counted once, and no obstacle to others."""
 
+import json
 from functools import partial
 
 import polars as pl
+import pyarrow as pa
 import pytest
 import redis
 
+from larder.offline.history import History
 from larder.push.embedded import push_here
+from larder.push.quarantine import Refused
 from larder.push.run import PushReport, push_history
 from tests.push.history import Row, Table, at, held, history, online
 
@@ -80,3 +84,25 @@ def test_a_row_within_the_tolerance_of_two_clocks_is_none(redis_client: redis.Re
     table.append([("b", 6, 6, 6.0)])
 
     assert pushed(redis_client, table, 5).quarantined == {}
+
+
+def test_bytes_at_any_depth_are_kept_as_hexadecimal_digits():
+    parts = {
+        "plain": (pa.binary(), b"\x00\xff"),
+        "list": (pa.list_(pa.list_(pa.binary())), [[b"a", None], None]),
+        "map": (pa.map_(pa.string(), pa.binary()), [("k", b"b")]),
+        "struct": (pa.struct([("part", pa.binary()), ("number", pa.int64())]), {"part": b"c", "number": 7}),
+        "instants": (pa.list_(pa.timestamp("us", "UTC")), [at(1)]),
+    }
+    row = pa.table({name: pa.array([value], dtype) for name, (dtype, value) in parts.items()})
+    batch = row.append_column("user", pa.nulls(1, pa.string())).append_column("at", pa.array([at(1)]))
+    refused = Refused(History("", ("user",), tuple(parts), "at"), at(5))
+
+    list(refused.noting([batch]))
+
+    record = json.loads(refused.rows["record"][0].as_py())
+    assert record["plain"] == "00ff"
+    assert record["list"] == [["61", None], None]
+    assert record["map"] == {"k": "62"}
+    assert record["struct"] == {"part": "63", "number": 7}
+    assert record["instants"] == ["2024-05-01T12:01:00+00:00"]

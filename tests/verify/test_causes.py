@@ -1,17 +1,23 @@
 """Each cause of a difference, brought about for real: Delta, Feast's materialization, Redis."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pyarrow as pa
+import redis
 from click.testing import CliRunner
+from deltalake import write_deltalake
 from feast import Field
 from feast.types import Float64, String
 
+from larder.offline.history import History
 from larder.online.position import Position, write_position
 from larder.online.writing.writer import write_records
 from larder.verify.causes import CAUSES
 from larder.verify.cli import verify
-from tests.online.rows import at, visits
+from larder.verify.scope import everything
+from larder.verify.views import VerifiedView
+from tests.online.rows import at, view, visits
 from tests.verify.shop import Shop, visits_view, with_ttl
 
 
@@ -180,3 +186,15 @@ def test_help_explains_every_cause():
     said = CliRunner().invoke(verify, ["--help"]).output
 
     assert all(f"  {cause} " in said for cause in CAUSES)
+
+
+def test_a_stray_whose_key_the_table_could_not_store_is_a_stray(redis_client: redis.Redis, tmp_path: Path):
+    plan, place = view(keys="user:int64"), str(tmp_path / "visits")
+    rows = visits(("1", 0, 0, 1.0), ("2", 0, 0, 2.0))
+    write_records(redis_client, plan, "shop", rows.set_column(0, "user", pa.array([1, 2**40])))
+    write_deltalake(place, rows.slice(0, 1).set_column(0, "user", pa.array([1], pa.int32())))
+    history = History(place, ("user",), ("score",), "event_timestamp", "known_at", cutoff=True)
+
+    parts = everything(redis_client, clock=lambda: at(1))(VerifiedView(plan, history, "shop"))
+
+    assert [(part.part.entities, part.part.strays) for part in parts] == [(1, 0), (0, 1), (0, 0)]

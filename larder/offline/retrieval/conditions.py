@@ -26,8 +26,9 @@ class Between:
 
     def mask(self, rows: pa.Table) -> pa.ChunkedArray:
         values = rows[self.column].cast(plain(rows[self.column].type))
-        is_below = pc.less_equal(values, _scalar(self.high))
-        return is_below if self.low is None else pc.and_(is_below, pc.greater_equal(values, _scalar(self.low)))
+        low, high = (_scalar(bound, values.type) for bound in (self.low, self.high))
+        is_below = pc.less_equal(values, high)
+        return is_below if self.low is None else pc.and_(is_below, pc.greater_equal(values, low))
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ def fulfilling(rows: pa.Table, where: Iterable[Between]) -> pa.Table:
     return rows
 
 
-def _scalar(value: object) -> pa.Scalar:
-    return pa.scalar(value, INSTANT) if isinstance(value, datetime) else pa.scalar(value)
+def _scalar(value: object, dtype: pa.DataType) -> pa.Scalar:
+    """To be compared with values of the type; Arrow by itself takes a number for one of 63 bits."""
+    return pa.scalar(value, INSTANT if isinstance(value, datetime) else dtype)
 
 
 def _literal(value: object) -> str:

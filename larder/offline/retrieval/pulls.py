@@ -32,7 +32,11 @@ def pulled_history(
     created_timestamp_column: str | None,
 ) -> History:
     """The source's history at the version that a retrieval reads; without `features`, which is how Feast asks for a
-    view with a transformation, all its columns are features."""
+    view with a transformation, all its columns are features.
+
+    Features are in the order of the view's names, which decides between rows of equal times everywhere else, too.
+    """
+    features = sorted(features, key=lambda column: source.field_mapping.get(column, column))
     history = source_history(source, config, keys=keys, features=features, columns={})
     history = replace(history, event_timestamp=timestamp_field, known_at=created_timestamp_column or None)
     history = pinned_for_retrieval(history, config)

@@ -93,9 +93,7 @@ def check_singletons(views: Sequence[OnDemandFeatureView], columns: Columns) -> 
     names = [view.name for view in views if view.singleton]
     if not names:
         return
-    rows = max(
-        (len(values.val if isinstance(values, RepeatedValue) else values) for values in columns.values()), default=0
-    )
+    rows = max(map(_length, columns.values()), default=0)
     if rows > 1:
         raise InvalidDataError(
             f"On-demand view {names[0]!r} has singleton=True, so Feast computes it for one row, but the request has "
@@ -104,20 +102,21 @@ def check_singletons(views: Sequence[OnDemandFeatureView], columns: Columns) -> 
 
 
 def entity_columns(rows: EntityRows) -> Columns:
-    """Rows as columns; an empty row asks for views without entities.
+    """Rows as columns; an empty row, or no column at all, asks for views without entities.
 
-    Raises InvalidDataError for no rows, for rows whose names differ, and for what is neither rows nor columns.
+    Raises InvalidDataError for no rows, for rows whose names differ, for columns of unequal length, and for what is
+    neither rows nor columns.
     """
     if isinstance(rows, Mapping):
         _check_columns(rows)
-        return rows
+        return rows or {DUMMY_ENTITY_ID: [""]}
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         raise InvalidDataError(
             f"Entity rows are a {type(rows).__name__}, but must be a list of dicts, one per row, or a dict of lists, "
             "one per key. A pandas frame gives them with to_dict('records')."
         )
     if not rows:
-        raise InvalidDataError("The request has no entity rows. Give one row per answer that you want.")
+        raise _no_rows()
     names = rows[0].keys()
     for row in rows:
         if row.keys() != names:
@@ -136,6 +135,22 @@ def _check_columns(columns: Columns) -> None:
                 f"Entity rows have {name!r} as a {type(values).__name__}. Give a list with one value per row.",
                 field=name,
             )
+    lengths = {name: _length(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise InvalidDataError(
+            f"Entity rows have lists of unequal length: {lengths}. Give one value per row in each, null where there is "
+            "none."
+        )
+    if 0 in lengths.values():
+        raise _no_rows()
+
+
+def _length(values: Any) -> int:
+    return len(values.val if isinstance(values, RepeatedValue) else values)
+
+
+def _no_rows() -> InvalidDataError:
+    return InvalidDataError("The request has no entity rows. Give one row per answer that you want.")
 
 
 def check_keys(columns: Columns, types: Mapping[str, ValueType]) -> None:

@@ -1,9 +1,14 @@
 """What Feast's own materialization, monitoring and logs read."""
 
+from pathlib import Path
+
 import pyarrow as pa
+import pytest
 from feast import FeatureStore
 
-from tests.offline.shop import at
+from larder.offline import DeltaSource
+from tests.offline.project import feature_store, write_table
+from tests.offline.shop import at, instants
 
 
 def test_the_latest_rows_of_a_range(store: FeatureStore):
@@ -19,6 +24,23 @@ def test_the_latest_rows_of_a_range(store: FeatureStore):
     )
 
     assert job.to_arrow().to_pylist() == [{"shop_number": "a", "amount": 2.0, "sold_at": at("11:00")}]
+
+
+@pytest.mark.parametrize("features", [["one", "other"], ["other", "one"]])
+@pytest.mark.parametrize(("renamed", "latest"), [({}, (2, 1)), ({"one": "z"}, (1, 2))])
+def test_rows_of_equal_times_are_told_apart_by_the_views_names_as_everywhere_else(
+    tmp_path: Path, features: list[str], renamed: dict[str, str], latest: tuple[int, int]
+):
+    store = feature_store(tmp_path)
+    rows = {"shop": pa.array(["a", "a"]), "at": instants("10:00", "10:00"), "one": [1, 2], "other": [2, 1]}
+    write_table(tmp_path, "sales", pa.table(rows))
+    source = DeltaSource(name="sales", path="sales", timestamp_field="at", field_mapping=renamed)
+
+    job = store._get_provider().offline_store.pull_latest_from_table_or_query(
+        store.config, source, ["shop"], features, "at", None, at("09:00"), at("12:00")
+    )
+
+    assert job.to_arrow().select(["one", "other"]).to_pylist() == [dict(zip(("one", "other"), latest, strict=True))]
 
 
 def test_without_feature_names_all_columns_are_pulled(store: FeatureStore):

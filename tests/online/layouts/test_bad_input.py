@@ -69,6 +69,18 @@ def test_rows_that_name_different_keys_or_none_at_all_are_refused(store: Feature
         store.get_online_features(["visits:score"], [ANN, {"user": "bob"}])
     with pytest.raises(InvalidDataError, match="no entity rows"):
         store.get_online_features(["visits:score"], [])
+    with pytest.raises(InvalidDataError, match="no entity rows"):
+        store.get_online_features(["visits:score"], {"user_id": []})
+    with pytest.raises(InvalidDataError, match=r"unequal length: {'user_id': 2, 'shop_id': 1}"):
+        store.get_online_features(["loyalty:points"], {"user_id": ["ann", "bob"], "shop_id": [7]})
+
+
+def test_columns_without_a_name_ask_for_one_row_without_keys(store: FeatureStore) -> None:
+    write(store, "overall", NOW, mean_price=2.5)
+
+    assert store.get_online_features(["overall:mean_price"], {}).to_dict() == {"mean_price": [2.5]}
+    with pytest.raises(MissingKeyError, match="lacks the join key 'user_id'"):
+        store.get_online_features(["visits:score"], {})
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from larder.contracts.plan import FeaturePlan
+from larder.contracts.plan import Column, FeaturePlan
 from larder.erasure.subject import Key, Subject
 from larder.erasure.tables import erase
 from larder.versions.expiry import expire
@@ -35,6 +35,12 @@ def _answer(model: Model, name: str, values: list[Any] = VALUES) -> LoggedAnswer
 def _records(*answers: LoggedAnswer, after: int = 0) -> list[Record]:
     encode = msgspec.msgpack.encode
     return [Record(encode(entry(a)), encode(description(a)), after + i) for i, a in enumerate(answers, start=1)]
+
+
+def _with_pages(model: Model, dtype: str) -> Model:
+    """The model with one feature alone."""
+    columns = (Column("pages", "books", "pages", dtype),)
+    return replace(model, plan=msgspec.structs.replace(model.plan, columns=columns))
 
 
 def _ids(place: str) -> list[str]:
@@ -106,6 +112,36 @@ def test_an_answer_that_fits_no_column_is_lost_alone_and_counted(
     assert lost == 2
     assert _ids(place) == ["a", "c"]
     assert "returns 1 cannot be logged" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "stored"),
+    [
+        (("int64", 1), ("float64", 1.5), None),
+        (("int64", 1), ("string", "x"), None),
+        (("int64", 1), ("bool", True), None),
+        (("int32", 1), ("int64", 2**40), None),
+        (("int64", 1), ("int32", 3), 3),
+        (("float64", 1.0), ("int64", 3), 3.0),
+        (("float32", 1.0), ("float64", 2.5), 2.5),
+    ],
+)
+def test_a_feature_that_changed_its_type_is_stored_unchanged_or_not_at_all(
+    model: Model, place: str, before: tuple[str, Any], after: tuple[str, Any], stored: Any
+):
+    """deltalake would store 1.5 as 1, and never come past a text."""
+    first, second = (
+        _answer(_with_pages(model, dtype), name, [value]) for name, (dtype, value) in (("a", before), ("b", after))
+    )
+    table = PredictionTable(place)
+    table.store("spool", _records(first))
+
+    assert table.store("spool", _records(second, after=1)) == (stored is None)
+    assert table.store("spool", _records(first, after=2)) == 0
+    found = DeltaTable(place).to_pyarrow_table().to_pylist()
+    assert [row["features"]["pages"] for row in found if row["answer_id"] == "b"] == (
+        [] if stored is None else [stored]
+    )
 
 
 def test_records_of_another_release_are_refused_and_not_dropped(model: Model, place: str):
