@@ -20,7 +20,9 @@ from larder.contracts.objective import CHAMPION, METRICS, Kpi, Objective
 from larder.contracts.question import other_question
 from larder.contracts.retraining import Release
 from larder.contracts.settings import Settings
+from larder.contracts.tables import Lake
 from larder.evaluation import Evaluation, Floats, evaluation
+from larder.logged_types import unkept
 from training.data.training_set import TrainingData, model_columns
 from training.gates import GateResult, gate_results
 from training.models.export import Export, bundle_predictions, export
@@ -118,7 +120,10 @@ def other_costs(challenger: Challenger, objective: Objective) -> str:
 
 
 def frozen(store: "FeatureStore", settings: Settings, objective: Objective, chosen: Candidate) -> Path:
-    """Write the candidate's bundle, whole or not at all. Raises SchemaMismatchError when features changed since."""
+    """Write the candidate's bundle, whole or not at all.
+
+    Raises SchemaMismatchError when features changed since, or when the prediction log could not keep them.
+    """
     from larder.online.planning import feature_plan
 
     challenger, served = chosen.challenger, chosen.export
@@ -129,6 +134,12 @@ def frozen(store: "FeatureStore", settings: Settings, objective: Objective, chos
         raise SchemaMismatchError(
             f"Feature service {plan.service!r} is no longer what {version.model} version {version.number} was trained "
             f"on: {f'{changed} came or went' if changed else 'order or types changed'}. Run `larder train` again."
+        )
+    if lost := unkept(Lake(settings.lake).predictions(version.model), plan):
+        raise SchemaMismatchError(
+            f"{version.model} version {version.number} reads features in other types than versions before it, so its "
+            f"answers could not be logged: {', '.join(lost)}, in the log and now. Give each another name and train "
+            f"again; or move predictions/{version.model} out of the lake, and another log is begun."
         )
     manifest = Manifest(
         model=version.model,

@@ -25,7 +25,8 @@ def as_stored(rows: Any, stored: Any) -> Any:
 def _fitted(values: Any, wanted: Any, name: str) -> Any:
     import pyarrow as pa
 
-    from larder.offline.tables.kinds import parts, plain
+    from larder.logged_types import keeps
+    from larder.offline.tables.kinds import parts
 
     found = values.type
     if pa.types.is_struct(found) and pa.types.is_struct(wanted):
@@ -34,12 +35,8 @@ def _fitted(values: Any, wanted: Any, name: str) -> Any:
             field: _fitted(values.field(field), known.get(field, dtype), f"{name}.{field}")
             for field, dtype in parts(found).items()
         }
-        return pa.StructArray.from_arrays(list(fields.values()), names=list(fields))
-    if plain(found) == plain(wanted):
-        return values
-    if pa.types.is_floating(found) and pa.types.is_floating(wanted):
-        return values.cast(wanted)
-    if pa.types.is_integer(found) and (pa.types.is_integer(wanted) or pa.types.is_floating(wanted)):
+        return pa.StructArray.from_arrays(list(fields.values()), names=list(fields), mask=values.is_null())
+    if keeps(wanted, found):
         return values.cast(wanted)
     raise SchemaMismatchError(
         f"{name} is {found}, but {wanted} in the prediction log. Give the feature that changed its type another name, "

@@ -1,5 +1,6 @@
 """Training, MLflow and promotion together: what `larder train` and `larder promote` do."""
 
+import shutil
 from dataclasses import replace
 
 import mlflow
@@ -7,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from deltalake import write_deltalake
 from feast import FeatureService
 
 import larder.registry
@@ -23,6 +25,7 @@ from larder.contracts.errors import GateError, InvalidDataError, MissingTableErr
 from larder.contracts.objective import Gate
 from larder.contracts.reports import read_report
 from larder.contracts.retraining import Release
+from larder.contracts.tables import Lake
 from larder.ledger import ledger_of
 from tests.keys import key_pair
 from tests.training.shop import COLUMNS, shop_candidate, shop_data, shop_objective, shop_rows, write_shop
@@ -168,6 +171,18 @@ def test_a_changed_feature_service_is_refused(store, settings, objective, data):
 
     with pytest.raises(SchemaMismatchError, match=r"\['weight_kg'\] came or went.*larder train"):
         promote(store, settings, objective, model=MODEL_NAME)
+
+
+def test_a_version_whose_answers_could_not_be_logged_is_refused(store, settings, objective, data):
+    train(settings, objective, data, model=MODEL_NAME)
+    log = Lake(settings.lake).predictions(MODEL_NAME)
+    write_deltalake(log, pa.table({"features": [{COLUMNS.numbers[0]: "a text"}]}))
+
+    with pytest.raises(SchemaMismatchError, match=rf"could not be logged: features\.{COLUMNS.numbers[0]} \(string, "):
+        promote(store, settings, objective, model=MODEL_NAME)
+
+    shutil.rmtree(log)
+    assert promote(store, settings, objective, model=MODEL_NAME).bundle.is_dir()
 
 
 def test_a_tampered_champion_is_not_compared_with(store, settings, objective, data):
