@@ -23,6 +23,7 @@ from larder.online.server.connection import connect
 from larder.online.server.health import redis_health
 from larder.online.writing.writer import write_records
 from tests.online.rows import view, visits
+from tests.online.server.conftest import wait_until
 
 
 @pytest.fixture
@@ -106,6 +107,8 @@ def test_a_server_whose_starter_was_killed_is_found_again(
         patched.setattr(embedded, "_terminate", lambda _: None)
         with pytest.raises(Killed):
             embedded.start(settings)
+    # Written by the server itself, which is on its own by now.
+    wait_until(lambda: (settings.state / "redis" / "redis.pid").is_file())
     left = int((settings.state / "redis" / "redis.pid").read_text())
 
     assert process_id(embedded.start(settings)) == left

@@ -85,15 +85,32 @@ def _certificate(
     *,
     issuer: str,
 ) -> x509.Certificate:
+    """With all that Python from 3.13 on asks of a certificate (RFC 5280)."""
     now = datetime.now(UTC)
+    is_ca = isinstance(extension, x509.BasicConstraints)
+    own, signer = key.public_key(), issuer_key.public_key()
     return (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
-        .public_key(key.public_key())
+        .public_key(own)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(extension, critical=False)
+        .add_extension(extension, critical=is_ca)
+        .add_extension(_key_usage(signs_certificates=is_ca), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(own), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer), critical=False)
         .sign(issuer_key, hashes.SHA256())
+    )
+
+
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    unused = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign")
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+        **dict.fromkeys(unused, False),
     )
