@@ -22,6 +22,7 @@ from feast.value_type import ValueType
 from larder.contracts.errors import ConfigurationError, InvalidDataError
 from larder.online.planning import view_plan
 from larder.online.reading.request import wrong_type
+from larder.views import is_stored
 
 Columns = Mapping[str, Any]
 """Name -> one value per row: a sequence, or Feast's RepeatedValue."""
@@ -85,6 +86,8 @@ def checked_request(
     (_, on_demand, _, types, _, refs, *_) = _get_cached_request_context(registry, project, features, full_names)
     check_keys(columns, types)
     check_singletons(on_demand, columns)
+    if full_names:
+        check_full_names(on_demand)
     return Request(columns, refs, bool(on_demand))
 
 
@@ -98,6 +101,16 @@ def check_singletons(views: Sequence[OnDemandFeatureView], columns: Columns) -> 
         raise InvalidDataError(
             f"On-demand view {names[0]!r} has singleton=True, so Feast computes it for one row, but the request has "
             f"{rows}. Ask for them one by one, or write its function for lists and take singleton off."
+        )
+
+
+def check_full_names(views: Sequence[OnDemandFeatureView]) -> None:
+    """Raise InvalidDataError for a view whose outputs Feast leaves out, without a word, where names are to be full."""
+    names = [view.name for view in views if view.mode == "python" and not is_stored(view)]
+    if names:
+        raise InvalidDataError(
+            f"On-demand view {names[0]!r} has mode python, whose features Feast leaves out of an answer with "
+            "full_feature_names=True. Ask for them without it, or read the service with larder.online.FeatureReader."
         )
 
 

@@ -75,6 +75,14 @@ def test_rows_that_name_different_keys_or_none_at_all_are_refused(store: Feature
         store.get_online_features(["loyalty:points"], {"user_id": ["ann", "bob"], "shop_id": [7]})
 
 
+def test_outputs_that_feast_would_leave_out_of_full_names_are_refused(store: FeatureStore) -> None:
+    rows = [ANN | {"basket_price": 8.0}]
+
+    assert store.get_online_features(["relative:price_per_score"], rows).to_dict()["price_per_score"] == [2.0]
+    with pytest.raises(InvalidDataError, match="'relative' has mode python, whose features Feast leaves out"):
+        store.get_online_features(["relative:price_per_score"], rows, full_feature_names=True)
+
+
 def test_columns_without_a_name_ask_for_one_row_without_keys(store: FeatureStore) -> None:
     write(store, "overall", NOW, mean_price=2.5)
 
