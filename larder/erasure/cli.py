@@ -13,7 +13,9 @@ from larder.lock import only_one_ingestion
 
 if TYPE_CHECKING:
     from larder.erasure.plan import Erasure
+    from larder.ledger import Ledger
 
+BEGUN = "Begun:"
 NAMES_IN_A_LINE = 5
 WAITING = (
     "Answers of a server wait in the spool of the state folder and were not looked at: once `larder serve` has stored "
@@ -74,15 +76,25 @@ def erase(
         _print_found(console, found, broken_pins(found, held, lake=settings.lake))
         if next(settings.state.glob("spool/*/*/*.rows"), None):
             console.print(WAITING, highlight=False)
-        if dry_run or not found.is_due:
+        if dry_run:
+            return
+        if not found.is_due:
+            if _is_open(ledger):
+                ledger.append(Act.ERASURE, "erasure", at=settings.clock(), reason=f"Done: {reason} Nothing was left.")
             return
         if not yes:
             click.confirm("Erase it? Nothing brings it back.", abort=True)
         inputs = {"keys": sorted(key.name for key in whom.keys)} | found.counts()
-        ledger.append(Act.ERASURE, "erasure", at=settings.clock(), reason=f"Begun: {reason}", inputs=inputs)
+        ledger.append(Act.ERASURE, "erasure", at=settings.clock(), reason=f"{BEGUN} {reason}", inputs=inputs)
         outcome = carry_out(found, online, lake=settings.lake, done=lambda part: console.print(f"  {part}: erased"))
         ledger.append(Act.ERASURE, "erasure", at=settings.clock(), reason=f"Done: {reason}", outcome=outcome)
     console.print("Erased. Run `larder features` for the features of others that the rows were part of.")
+
+
+def _is_open(ledger: "Ledger") -> bool:
+    """Whether the last erasure has no entry of its end: it was cut off after the last row and before that."""
+    entries = ledger.entries(acts=(Act.ERASURE,))
+    return bool(entries) and entries[-1].reason.startswith(BEGUN)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -109,6 +109,18 @@ def test_a_second_time_there_is_nothing_to_erase(larder_erase: Erase, settings: 
     assert len(ledger_of(settings).entries(acts=(Act.ERASURE,))) == 2
 
 
+def test_an_end_that_was_not_recorded_is_when_the_command_runs_again(larder_erase: Erase, settings: Settings):
+    ledger = ledger_of(settings)
+    ledger.append(Act.ERASURE, "erasure", at=settings.clock(), reason="Begun: request 17")
+
+    larder_erase("user=nobody", "--dry-run")
+    for _ in range(2):
+        larder_erase("user=nobody", "--yes", "--reason", "request 17.")
+
+    _, done = ledger.entries(acts=(Act.ERASURE,))
+    assert done.reason == "Done: request 17. Nothing was left."
+
+
 def test_after_a_kill_between_tables_and_redis_the_same_command_ends_it(
     larder_erase: Erase, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ):

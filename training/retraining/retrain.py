@@ -25,7 +25,7 @@ from training.data.label_counts import label_counts
 from training.data.labels import LabelSelection, label_selection
 from training.data.training_set import TrainingData
 from training.gates import gate_results
-from training.ledger_entries import DECISION, evaluation_entry, training_entry
+from training.ledger_entries import DECISION, evaluation_entry, record_unrecorded, training_entry
 from training.models.tracking import Version, load_challenger
 from training.promotion import candidate, is_judged_for, other_costs
 from training.release.begin import begin_shadow
@@ -93,6 +93,7 @@ def retrain(
         number = _record_decision(ledger, decision, model=model, now=now)
         if not decision.is_go:
             return Outcome(decision, None)
+        record_unrecorded(ledger, settings, model, at=now)
         data = training_data(retraining_labels(objective, policy, now=now))
         run = retrained(
             settings,
