@@ -9,7 +9,7 @@ import pyarrow as pa
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
 from larder.offline.join.as_of import Asked
-from larder.offline.join.latest import latest_rows
+from larder.offline.join.latest import latest_at
 from larder.offline.join.shares import share_batches
 from larder.offline.retrieval.reading import StoredRows, conditions
 from larder.offline.tables.kinds import INSTANT
@@ -37,7 +37,7 @@ def batches_of_keys(history: History, keys: pa.Table, instant: datetime) -> Iter
 
 
 def latest_of(batches: Iterable[pa.Table], history: History, instant: datetime) -> pa.Table | None:
-    """One row per key as serving holds it at `instant`: keys, features, `event_timestamp`, `known_at` (or null).
+    """One row per key as serving holds it at `instant`: keys, features, `event_timestamp`, `known_at`.
 
     None when there are no batches. Memory holds one row per key and as many rows again.
     """
@@ -66,7 +66,7 @@ def latest_stamped(tables: Sequence[pa.Table], history: History, instant: dateti
 
 def _latest(held: pa.Table | None, more: Sequence[pa.Table], stamped: History, instant: datetime) -> pa.Table:
     tables = [table for table in (held, *more) if table is not None]
-    return latest_rows(pa.concat_tables(tables), stamped, instant=instant)
+    return latest_at(pa.concat_tables(tables), stamped, instant=instant)
 
 
 def _as_stamped(history: History) -> History:

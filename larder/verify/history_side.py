@@ -13,7 +13,6 @@ from larder.contracts.plan import Feature, ViewPlan
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
 from larder.offline.join.as_of import Asked
-from larder.offline.join.held import NO_INSTANT
 from larder.offline.join.keys import NONE
 from larder.offline.retrieval.reading import StoredRows, conditions
 from larder.offline.tables.kinds import INSTANT
@@ -94,8 +93,7 @@ def history_side_at(history: History, keys: pa.Table, at: pa.Array) -> HistorySi
     answering = asked.answering(held)
     has_row = answering != NONE
     event = np.where(has_row, held.event_timestamp[answering], 0)
-    known = held.known_at[answering]
-    known = np.where(known == NO_INSTANT, event, known)
+    known = np.where(has_row, held.known_at[answering], 0)
     stamps = {EVENT_TIMESTAMP: pa.array(event).cast(INSTANT), KNOWN_AT: pa.array(known).cast(INSTANT)}
     features = held.features(answering)
     columns = {name: keys[name] for name in history.keys} | dict(

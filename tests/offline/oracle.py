@@ -21,7 +21,7 @@ def value_as_of(
     """The row of `rows` that serving holds for `key` at `at`; None where there is none or it is too old.
 
     Replays the writes: each row arrives in turn and replaces what is held when it is newer by
-    (event timestamp, known at), then by its features in order.
+    (event timestamp, known at), then by its features in order. Without a known at the event timestamp stands for it.
     """
     held: Row | None = None
     for row in rows:
@@ -41,7 +41,7 @@ def value_as_of(
 
 
 def _rank(row: Row, event_timestamp: str, known_at: str | None, features: Sequence[str]) -> tuple[Any, ...]:
-    created = _comparable(row[known_at]) if known_at else ()
+    created = (row[known_at] or row[event_timestamp]) if known_at else ()
     return (row[event_timestamp], created, *(_comparable(row[name]) for name in features))
 
 

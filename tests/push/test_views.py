@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import redis
@@ -22,7 +23,7 @@ from larder.contracts.settings import Settings
 from larder.offline import DeltaSource
 from larder.online.server.embedded import online_address
 from larder.push.run import PushReport
-from tests.push.history import Row, at, held, rows
+from tests.push.history import INSTANT, Row, at, held, rows
 
 
 def store_of(folder: Path, settings: Settings, source: DataSource, **offline: Any) -> FeatureStore:
@@ -67,6 +68,26 @@ def test_the_sentence_of_a_view_says_what_was_removed_quarantined_and_why(
         "future-dated",
         "no key",
     ]
+
+
+def test_redis_and_history_agree_on_rows_without_a_created_timestamp_whichever_came_first(
+    tmp_path: Path, redis_client: redis.Redis, redis_settings: Settings
+):
+    def append(row: Row, *, is_created: bool) -> None:
+        created = rows(row)["known_at"] if is_created else pa.nulls(1, INSTANT)
+        table = rows(row).set_column(2, "known_at", created)
+        write_deltalake(str(tmp_path / "scores"), table, mode="append")
+
+    source = DeltaSource(path="scores", timestamp_field="seen_at", created_timestamp_column="known_at")
+    store = store_of(tmp_path, redis_settings, source)
+    for user, order in (("a", (False, True)), ("b", (True, False))):
+        for is_created in order:
+            append((user, 2, 1, float(is_created)), is_created=is_created)
+            pushed(store, redis_settings, 5)
+    asked = pa.table({"user": ["a", "b"], "event_timestamp": pa.array([at(5), at(5)], INSTANT)})
+    answered = store.get_historical_features(asked, ["scores:score"]).to_arrow()["score"].to_pylist()
+
+    assert [held(redis_client)[user][2] for user in "ab"] == answered == [0.0, 0.0]
 
 
 def test_files_without_versions_are_read_whole_each_time_and_said_so(

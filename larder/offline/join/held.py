@@ -10,7 +10,7 @@ from larder.offline.join.columns import frame
 from larder.offline.join.keys import NONE, Integers
 
 NO_INSTANT = np.iinfo(np.int64).min
-"""Stands for a missing known-at; less than any instant."""
+"""Where nothing is held yet; less than any instant."""
 
 _SPARE_ROWS = 1_000_000
 

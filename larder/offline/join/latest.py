@@ -4,30 +4,19 @@ from datetime import datetime
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
 from larder.offline.join.columns import frame, microseconds
-from larder.offline.join.held import NO_INSTANT, greatest
+from larder.offline.join.held import greatest
 from larder.offline.tables.kinds import INSTANT
 
 
 def latest_at(history_rows: pa.Table, history: History, *, instant: datetime) -> pa.Table:
     """What serving holds at `instant`, before any ttl: one row per key.
 
-    Columns are the keys, the features, `event_timestamp` and `known_at`, the last two in UTC microseconds;
-    `known_at` is the event timestamp where the row has none.
-    """
-    latest = latest_rows(history_rows, history, instant=instant)
-    known = pc.coalesce(latest[KNOWN_AT], latest[EVENT_TIMESTAMP])
-    return latest.set_column(latest.column_names.index(KNOWN_AT), KNOWN_AT, known)
-
-
-def latest_rows(history_rows: pa.Table, history: History, *, instant: datetime) -> pa.Table:
-    """As `latest_at`, with `known_at` null where the row has none: such rows can take part in a later choice.
-
-    Columns have the types that they have in `history_rows`.
+    Columns are the keys, the features, `event_timestamp` and `known_at`, the last two in UTC microseconds, the others in
+    the types that they have in `history_rows`; `known_at` is the event timestamp where the row has none.
     """
     at = pa.scalar(instant, INSTANT).value
     times = frame(history_rows, history.times)
@@ -40,7 +29,8 @@ def latest_rows(history_rows: pa.Table, history: History, *, instant: datetime) 
     rows = rows.with_row_index("row").drop_nulls([*keys, "event"]).filter(pl.col("event") <= at)
     if history.cutoff:
         rows = rows.filter(pl.col("known") <= at)
-    for time in (pl.col("event"), pl.col("known").fill_null(NO_INSTANT)):
+    rows = rows.with_columns(pl.col("known").fill_null(pl.col("event")))
+    for time in (pl.col("event"), pl.col("known")):
         rows = rows.filter(time == time.max().over(keys))
     features = [name for name in history.features if name in history_rows.schema.names]
     is_tied = rows.select(pl.len().over(keys) > 1).to_series()

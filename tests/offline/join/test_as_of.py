@@ -72,6 +72,15 @@ def test_a_late_row_of_an_older_event_never_replaces_a_newer_one():
     assert prices(asked("10:10", "10:30"), rows, history()) == [5.0, 5.0]
 
 
+def test_a_row_without_a_created_timestamp_counts_as_created_at_its_event_timestamp():
+    rows = sales(("10:00", "10:00", 9.0), ("10:00", "09:00", 5.0), ("11:00", "11:00", 9.0), ("11:00", "11:20", 5.0))
+    known = pa.array([None, at("09:00"), None, at("11:20")], INSTANT)
+    rows = rows.set_column(rows.column_names.index("known_at"), "known_at", known)
+
+    assert prices(asked("10:30", "11:30"), rows, history(cutoff=False)) == [9.0, 5.0]
+    assert latest_at(rows.slice(0, 2), history(cutoff=False), instant=at("10:30"))["price"].to_pylist() == [9.0]
+
+
 def test_without_cutoff_the_event_timestamp_decides_and_the_created_timestamp_breaks_ties():
     rows = sales(("10:00", "10:20", 9.0), ("10:00", "10:00", 5.0))
 
