@@ -13,6 +13,7 @@ from feast.types import Array, FeastType, PrimitiveFeastType, Set, Struct, from_
 
 from larder.contracts.errors import ConfigurationError
 from larder.contracts.plan import Column, Feature, FeaturePlan, OnDemandPlan, ViewPlan
+from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.online.packed.keys import check_key_types
 from larder.online.packed.record import Layout
 from larder.online.reading.on_demand import REQUEST
@@ -77,6 +78,7 @@ def view_plan(view: FeatureView, entities: Sequence[Entity] = ()) -> ViewPlan:
         ttl_seconds=None if limit is None else limit.total_seconds(),
     )
     check_key_types(plan)
+    _refuse_names_of_instants(plan)
     Layout(plan)
     return plan
 
@@ -112,6 +114,17 @@ def projected_plan(view: FeatureView, projection: FeatureViewProjection, config:
         request_keys=tuple(projection.join_key_map.get(key.name, key.name) for key in plan.join_keys),
         alias=None if name == plan.name else name,
     )
+
+
+def _refuse_names_of_instants(plan: ViewPlan) -> None:
+    """A row on its way to Redis has its instants under these names."""
+    for field in (*plan.join_keys, *plan.features):
+        if field.name in (EVENT_TIMESTAMP, KNOWN_AT):
+            raise ConfigurationError(
+                f"Field {field.name!r} of view {plan.name!r} has a name that the online store needs for the instants of "
+                f"each value, {EVENT_TIMESTAMP} and {KNOWN_AT}. Leave it out of the view's schema, or call it something "
+                "else: by field_mapping of its source where the column must keep its name."
+            )
 
 
 def _stored_view(store: FeatureStore, projection: FeatureViewProjection, service: str) -> FeatureView:

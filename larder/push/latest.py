@@ -70,5 +70,4 @@ def _latest(held: pa.Table | None, more: Sequence[pa.Table], stamped: History, i
 
 
 def _as_stamped(history: History) -> History:
-    known_at = KNOWN_AT if history.known_at else None
-    return replace(history, event_timestamp=EVENT_TIMESTAMP, known_at=known_at, columns={})
+    return replace(history, event_timestamp=EVENT_TIMESTAMP, known_at=KNOWN_AT, columns={})

@@ -5,7 +5,6 @@ from datetime import datetime
 import polars as pl
 import pyarrow as pa
 
-from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History
 from larder.offline.join.columns import frame, microseconds
 from larder.offline.join.held import greatest
@@ -15,8 +14,8 @@ from larder.offline.tables.kinds import INSTANT
 def latest_at(history_rows: pa.Table, history: History, *, instant: datetime) -> pa.Table:
     """What serving holds at `instant`, before any ttl: one row per key.
 
-    Columns are the keys, the features, `event_timestamp` and `known_at`, the last two in UTC microseconds, the others in
-    the types that they have in `history_rows`; `known_at` is the event timestamp where the row has none.
+    Columns are the keys, the features and the times of the history. The times are in UTC microseconds, and where a row
+    does not say when it became known, its event timestamp stands there; the others have their types of `history_rows`.
     """
     at = pa.scalar(instant, INSTANT).value
     times = frame(history_rows, history.times)
@@ -39,7 +38,7 @@ def latest_at(history_rows: pa.Table, history: History, *, instant: datetime) ->
         groups = tied.select(pl.col("row").min().over(keys)).to_series().to_numpy()
         winners = greatest(groups, history_rows.select(features).take(tied["row"].to_arrow()))
         rows = pl.concat([rows.filter(~is_tied), tied[winners]])
-    instants = {EVENT_TIMESTAMP: rows["event"], KNOWN_AT: rows["known"]}
+    instants = dict(zip(history.times, (rows["event"], rows["known"]), strict=False))
     found = history_rows.select([*history.keys, *features])
     if is_tied.any() or len(rows) < found.num_rows:
         found = found.take(rows["row"].to_arrow())

@@ -12,7 +12,6 @@ from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 from feast.repo_config import RepoConfig
 
 from larder.contracts.errors import MissingColumnsError, MissingTableError
-from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
 from larder.offline.history import History, source_history
 from larder.offline.join.latest import latest_at
 from larder.offline.retrieval.conditions import time_range
@@ -49,10 +48,8 @@ def pulled_history(
 def latest_rows(history: History, start: datetime, end: datetime) -> pa.Table:
     """One row per key: what serving holds at `end`, unless its event timestamp is before `start`."""
     latest = latest_at(read_history(history), history, instant=as_utc(end))
-    latest = latest.filter(pc.greater_equal(latest[EVENT_TIMESTAMP], pa.scalar(as_utc(start), INSTANT)))
-    names = {EVENT_TIMESTAMP: history.event_timestamp, KNOWN_AT: history.known_at or KNOWN_AT}
-    latest = latest.rename_columns([names.get(name, name) for name in latest.column_names])
-    return _with_key(latest if history.known_at else latest.drop_columns([KNOWN_AT]), history)
+    is_wanted = pc.greater_equal(latest[history.event_timestamp], pa.scalar(as_utc(start), INSTANT))
+    return _with_key(latest.filter(is_wanted), history)
 
 
 def all_rows(history: History, start: datetime | None, end: datetime | None, rows_per_batch: int) -> Iterator[pa.Table]:

@@ -26,6 +26,19 @@ def test_the_latest_rows_of_a_range(store: FeatureStore):
     assert job.to_arrow().to_pylist() == [{"shop_number": "a", "amount": 2.0, "sold_at": at("11:00")}]
 
 
+@pytest.mark.parametrize("name", ["event_timestamp", "known_at"])
+def test_a_feature_may_have_a_name_that_elsewhere_is_that_of_an_instant(tmp_path: Path, name: str):
+    store = feature_store(tmp_path)
+    write_table(tmp_path, "sales", pa.table({"shop": ["a"], "at": instants("10:00"), name: [7.0]}))
+    source = DeltaSource(name="sales", path="sales", timestamp_field="at")
+
+    job = store._get_provider().offline_store.pull_latest_from_table_or_query(
+        store.config, source, ["shop"], [name], "at", None, at("09:00"), at("12:00")
+    )
+
+    assert job.to_arrow().to_pylist() == [{"shop": "a", name: 7.0, "at": at("10:00")}]
+
+
 @pytest.mark.parametrize("features", [["one", "other"], ["other", "one"]])
 @pytest.mark.parametrize(("renamed", "latest"), [({}, (2, 1)), ({"one": "z"}, (1, 2))])
 def test_rows_of_equal_times_are_told_apart_by_the_views_names_as_everywhere_else(
