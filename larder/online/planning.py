@@ -7,6 +7,7 @@ from urllib.parse import quote
 import dill
 import msgspec
 from feast import Entity, FeatureStore, FeatureView, Field, OnDemandFeatureView, RepoConfig
+from feast.base_feature_view import BaseFeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
 from feast.feature_view_projection import FeatureViewProjection
 from feast.types import Array, FeastType, PrimitiveFeastType, Set, Struct, from_value_type
@@ -32,7 +33,7 @@ def feature_plan(store: FeatureStore, service: str) -> FeaturePlan:
     request_fields: dict[str, Feature] = {}
     columns = []
     for projection in definition.feature_view_projections:
-        view = store.registry.get_any_feature_view(projection.name, store.project)
+        view = _registered(store, projection)
         if isinstance(view, OnDemandFeatureView):
             on_demand[projection.name_to_use()] = _on_demand_plan(view, projection.name_to_use())
             request_fields |= _request_fields(view)
@@ -121,14 +122,21 @@ def _refuse_names_of_instants(plan: ViewPlan) -> None:
     for field in (*plan.join_keys, *plan.features):
         if field.name in (EVENT_TIMESTAMP, KNOWN_AT):
             raise ConfigurationError(
-                f"Field {field.name!r} of view {plan.name!r} has a name that the online store needs for the instants of "
-                f"each value, {EVENT_TIMESTAMP} and {KNOWN_AT}. Leave it out of the view's schema, or call it something "
-                "else: by field_mapping of its source where the column must keep its name."
+                f"Field {field.name!r} of view {plan.name!r} is called like one of the instants that the online store "
+                f"keeps of each value, {EVENT_TIMESTAMP} and {KNOWN_AT}. Leave it out of the view's schema, or give it "
+                "another name, by field_mapping of its source where the column has to keep its own."
             )
 
 
+def _registered(store: FeatureStore, projection: FeatureViewProjection) -> BaseFeatureView:
+    """The view in the version that the projection is pinned to, else the current one."""
+    if projection.version_tag is None:
+        return store.registry.get_any_feature_view(projection.name, store.project)
+    return store.registry.get_feature_view_by_version(projection.name, store.project, projection.version_tag)
+
+
 def _stored_view(store: FeatureStore, projection: FeatureViewProjection, service: str) -> FeatureView:
-    view = store.registry.get_any_feature_view(projection.name, store.project)
+    view = _registered(store, projection)
     if isinstance(view, FeatureView):
         return view
     raise ConfigurationError(

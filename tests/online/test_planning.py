@@ -163,7 +163,9 @@ def test_an_on_demand_view_under_another_name_is_planned_and_run(tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["event_timestamp", "known_at"])
 def test_a_field_that_is_called_like_the_instants_of_a_record_is_refused(name: str) -> None:
-    view = FeatureView(name="calls", entities=[user], source=visits.batch_source, schema=[Field(name=name, dtype=Int64)])
+    view = FeatureView(
+        name="calls", entities=[user], source=visits.batch_source, schema=[Field(name=name, dtype=Int64)]
+    )
 
     with pytest.raises(ConfigurationError, match=f"'{name}' of view 'calls'.*field_mapping"):
         view_plan(view, [user])

@@ -84,11 +84,21 @@ def checked_request(
         check_service(features)
     columns = entity_columns(rows)
     (_, on_demand, _, types, _, refs, *_) = _get_cached_request_context(registry, project, features, full_names)
+    if getattr(registry, "enable_online_versioning", False):
+        restore_versions(refs, registry, project)
     check_keys(columns, types)
     check_singletons(on_demand, columns)
     if full_names:
         check_full_names(on_demand)
     return Request(columns, refs, bool(on_demand))
+
+
+def restore_versions(refs: GroupedRefs, registry: BaseRegistry, project: str) -> None:
+    """Number the views whose number was lost: Feast copies those of feature services and on-demand views without it."""
+    for view, _ in refs:
+        if view.current_version_number is None and view.projection.version_tag is None:
+            registered = registry.get_any_feature_view(view.name, project, allow_cache=True)
+            view.current_version_number = registered.current_version_number
 
 
 def check_singletons(views: Sequence[OnDemandFeatureView], columns: Columns) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import redis
-from feast import FeatureStore, FeatureView, Field
+from feast import FeatureStore, Field
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Float64, ScalarMap, Struct
@@ -206,66 +206,6 @@ def test_vector_search_is_refused_in_one_sentence(store: FeatureStore) -> None:
         online.retrieve_online_documents(store.config, view, ["score"], [1.0], 3)
     with pytest.raises(NotImplementedError, match="has no vector search"):
         online.retrieve_online_documents_v2(store.config, view, ["score"], [1.0], 3)
-
-
-@pytest.fixture
-def versioned(tmp_path: Path, address: str) -> FeatureStore:
-    """A project that keeps each version of a view online."""
-    store = feast_shop.project_store(
-        tmp_path, "shop", {"type": "larder.online.RedisOnlineStore", "connection_string": address}
-    )
-    store.config.registry.enable_online_feature_view_versioning = True
-    return FeatureStore(config=store.config)
-
-
-def test_each_version_of_a_view_has_records_of_its_own(versioned: FeatureStore, redis_client: redis.Redis) -> None:
-    def version(*names: str) -> FeatureView:
-        return feast_shop.view("visits", [user], *(Field(name=name, dtype=Float64) for name in names))
-
-    versioned.apply([user, version("score")])
-    write(versioned, "visits", NOW, user_id="ann", score=1.0)
-    versioned.apply([version("score", "length")])
-    versioned.apply([version("score", "length", "width")])
-    write(versioned, "visits", NOW, user_id="ann", score=2.0, length=3.0, width=4.0)
-
-    references = ["visits:score", "visits@v0:score", "visits@v1:score", "visits@v2:score"]
-    found = {name: versioned.get_online_features([name], [ANN], full_feature_names=True) for name in references}
-
-    values = [next(v for n, v in answer.to_dict().items() if n != "user_id") for answer in found.values()]
-    assert values == [[2.0], [1.0], [None], [2.0]]
-    together = versioned.get_online_features(references, [ANN], full_feature_names=True).to_dict()
-    assert list(together.values())[1:] == values
-    assert redis_client.dbsize() == 2
-
-    versioned.apply([], objects_to_delete=[versioned.get_feature_view("visits")], partial=False)
-    assert redis_client.dbsize() == 0
-
-
-def test_deleting_a_view_that_is_pinned_to_an_old_version_deletes_the_newer_records_too(
-    versioned: FeatureStore, redis_client: redis.Redis
-) -> None:
-    for names in (("score",), ("score", "length")):
-        versioned.apply([user, feast_shop.view("visits", [user], *(Field(name=n, dtype=Float64) for n in names))])
-    write(versioned, "visits", NOW, user_id="ann", score=1.0, length=2.0)
-    pinned = versioned.get_feature_view("visits")
-    pinned.version = "v0"
-    versioned.apply([pinned])
-    write(versioned, "visits", NOW, user_id="ann", score=3.0)
-    assert redis_client.dbsize() == 2
-
-    versioned.apply([], objects_to_delete=[versioned.get_feature_view("visits")], partial=False)
-
-    assert redis_client.dbsize() == 0
-
-
-def test_the_answer_names_the_versions_when_asked(versioned: FeatureStore) -> None:
-    versioned.apply([user, feast_shop.view("visits", [user], Field(name="score", dtype=Float64))])
-    versioned.apply([feast_shop.view("visits", [user], *(Field(name=n, dtype=Float64) for n in ("score", "length")))])
-
-    features = ["visits:score", "visits:length"]
-    response = versioned.get_online_features(features, [ANN], include_feature_view_version_metadata=True)
-
-    assert [(view.name, view.version) for view in response.proto.metadata.feature_view_metadata] == [("visits", 1)]
 
 
 def test_without_online_versions_there_is_one_record_per_entity(store: FeatureStore, redis_client: redis.Redis) -> None:
