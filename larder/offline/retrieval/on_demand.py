@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast.on_demand_feature_view import OnDemandFeatureView
-from feast.types import UnixTimestamp, from_value_type
+from feast.types import FeastType, Float32, Float64, Int32, Int64, UnixTimestamp, from_value_type
 
 from larder.contracts.errors import InvalidDataError, MissingColumnsError
 from larder.offline.retrieval.requests import check_instants
@@ -54,7 +54,8 @@ def check_request_columns(views: Sequence[OnDemandFeatureView], requests: pa.Tab
 
 
 def _outputs(view: OnDemandFeatureView, requests: pa.Table, features: Columns) -> pa.Table:
-    inputs, short = {name: requests[name] for name in view.get_request_data_schema()}, dict[str, str]()
+    sent, short = view.get_request_data_schema(), dict[str, str]()
+    inputs = {name: _as_served(requests[name], name, from_value_type(dtype)) for name, dtype in sent.items()}
     for projection in by_name(view.source_feature_view_projections):
         for field in projection.features:
             name = short[field.name] = f"{projection.name}__{field.name}"
@@ -70,6 +71,22 @@ def _outputs(view: OnDemandFeatureView, requests: pa.Table, features: Columns) -
             "Its function must return one value per row in every list."
         )
     return outputs
+
+
+def _as_served(values: pa.ChunkedArray, name: str, dtype: FeastType) -> pa.ChunkedArray:
+    """Numbers of the request as serving hands them over: pandas has whole ones beside a null as floats."""
+    if dtype in (Float32, Float64) and pa.types.is_integer(values.type):
+        return values.cast(pa.float64(), safe=False)
+    if dtype in (Int32, Int64) and pa.types.is_floating(values.type):
+        try:
+            return values.cast(pa.int64())
+        except pa.ArrowInvalid as problem:
+            raise InvalidDataError(
+                f"Column {name!r} of the request is declared {dtype} but is {values.type}, and not all of it is whole: "
+                f"{problem}. Round it, or declare the field of the RequestSource as Float64.",
+                field=name,
+            ) from problem
+    return values
 
 
 def _called(view: OnDemandFeatureView, inputs: Columns, short: Mapping[str, str]) -> pa.Table:

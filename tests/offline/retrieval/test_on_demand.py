@@ -1,21 +1,26 @@
 """On-demand views over historical rows, where lists of values are not what their functions take."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pytest
-from feast import Entity, FeatureStore, FeatureView, Field, RequestSource
+from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, RequestSource
 from feast.on_demand_feature_view import on_demand_feature_view
-from feast.types import Array, Float64, String
+from feast.types import Array, Float64, Int64, String
 from feast.value_type import ValueType
 
 from larder.contracts.errors import InvalidDataError
 from larder.offline import DeltaSource
+from larder.online.planning import feature_plan
+from larder.online.reading.compiled import CompiledPlan
 from tests.offline.project import feature_store, write_table
 from tests.offline.shop import instants
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*experimental:RuntimeWarning")
+ELEVEN = pd.Timestamp("2024-05-01T11:00Z")
 REQUEST = pa.table(
     {"shop_id": ["a", "b", "c"], "event_timestamp": instants("11:00", "11:00", "11:00"), "tax": [1.0] * 3}
 )
@@ -83,6 +88,41 @@ def test_a_request_field_with_two_underscores_is_no_stored_feature(store: Featur
     request = REQUEST.append_column("state__tax", pa.array([9.0] * 3))
 
     assert store.get_historical_features(request, ["owned:own"]).to_arrow()["own"].to_pylist() == [1.0] * 3
+
+
+@pytest.fixture
+def worded(store: FeatureStore) -> FeatureStore:
+    """A function that spells numbers of the request out."""
+    numbers = [Field(name="zone", dtype=Int64), Field(name="fare", dtype=Float64)]
+
+    @on_demand_feature_view(
+        sources=[RequestSource(name="ride", schema=numbers)], schema=[Field(name="words", dtype=String)], mode="python"
+    )
+    def ride_words(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"words": [f"{zone}/{fare}" for zone, fare in zip(inputs["zone"], inputs["fare"], strict=True)]}
+
+    store.apply([ride_words, FeatureService(name="rides", features=[ride_words])])
+    return store
+
+
+def test_functions_see_numbers_of_the_request_in_their_declared_type_as_when_serving(worded: FeatureStore):
+    """Pandas makes whole numbers beside a missing one floats, and prices without cents may be whole."""
+    request = pd.DataFrame({"event_timestamp": [ELEVEN, ELEVEN], "zone": [3, None], "fare": [7, 8]})
+
+    trained = worded.get_historical_features(request, ["ride_words:words"]).to_arrow()["words"].to_pylist()
+
+    plan = feature_plan(worded, "rides")
+    served = CompiledPlan(plan)
+    rows = [{"zone": 3, "fare": 7}, {"zone": None, "fare": 8}]
+    answered = served.answered(served.asked(rows), (), datetime.now(UTC)).values
+    assert trained == [words for (words,) in answered] == ["3/7.0", "None/8.0"]
+
+
+def test_a_number_of_the_request_that_is_not_whole_is_refused_where_a_whole_one_is_declared(worded: FeatureStore):
+    request = pd.DataFrame({"event_timestamp": [ELEVEN], "zone": [3.5], "fare": [7.0]})
+
+    with pytest.raises(InvalidDataError, match=r"'zone' of the request.*Int64.*3\.5"):
+        worded.get_historical_features(request, ["ride_words:words"]).to_arrow()
 
 
 def test_versions_of_a_view_keep_their_full_names_beside_one_another(store: FeatureStore):
