@@ -72,6 +72,8 @@ def _result(function: str, source: pa.DataType) -> pa.DataType:
 
 def _fits(result: pa.DataType, declared: pa.DataType) -> bool:
     """Whether every value of one type is one of the other; among numbers, any whole or any float will do."""
+    if pa.types.is_boolean(declared):
+        return bool(result == declared)  # Arrow would make any number but zero true
     if _is_number(result) and _is_number(declared):
         return _is_whole(result) or pa.types.is_floating(declared)
     return bool(result == declared) or (pa.types.is_timestamp(result) and pa.types.is_timestamp(declared))

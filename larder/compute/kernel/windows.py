@@ -13,9 +13,9 @@ from larder.compute.definition import WindowDefinition, WindowFeature
 from larder.compute.kernel.functions import Ranges, WindowStatistics
 from larder.compute.kernel.ranks import Integers, key_ranks, value_ranks
 from larder.compute.kernel.sliding import Axis, Events, Values, Windows, passed
-from larder.contracts.errors import ConfigurationError
+from larder.contracts.errors import ConfigurationError, InvalidDataError
 from larder.contracts.tables import EVENT_TIMESTAMP
-from larder.offline.tables.kinds import INSTANT
+from larder.offline.tables.kinds import INSTANT, has_overflowed
 
 
 def window_features(
@@ -77,9 +77,7 @@ def column_features(
         statistics = WindowStatistics(values, windows(length))
         for feature in features:
             if feature.window == length:
-                # What a float cannot hold exactly is rounded; a whole number that does not fit is an error.
-                is_rounded = pa.types.is_floating(feature.dtype)
-                found[feature.name] = statistics.value(feature.function).cast(feature.dtype, safe=not is_rounded)
+                found[feature.name] = _fitted(statistics.value(feature.function), feature)
     return found
 
 
@@ -141,6 +139,22 @@ def _column_features(
     events = timeline.take(rows)
     end = passed(events.places, instants.places)
     return column_features(column.take(rows), features, lambda length: Windows(events, instants, length, end))
+
+
+def _fitted(values: pa.Array, feature: WindowFeature) -> pa.Array:
+    """What a float cannot hold exactly is rounded. Raises InvalidDataError for a number beyond the declared type."""
+    try:
+        fitting = values.cast(feature.dtype, safe=not pa.types.is_floating(feature.dtype))
+        problem = "a number is beyond its range" if has_overflowed(fitting, values) else ""
+    except pa.ArrowInvalid as refusal:
+        problem = str(refusal)
+    if problem:
+        raise InvalidDataError(
+            f"Aggregation {feature.name!r}, {feature.function} of {feature.column!r}, does not fit {feature.dtype}: "
+            f"{problem}. Declare the field with 64 bits, in a view of a new name if this one has gold already.",
+            field=feature.name,
+        )
+    return fitting
 
 
 def _canonical_order(places: Integers, times: Integers, values: Values) -> Integers:

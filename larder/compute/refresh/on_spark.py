@@ -11,6 +11,7 @@ from larder.compute.refresh.gold_files import FILES
 from larder.compute.refresh.inputs import Inputs
 from larder.compute.refresh.task import refresh_task
 from larder.contracts.tables import EVENT_TIMESTAMP, KNOWN_AT
+from larder.offline.join.spark import task_errors
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -32,7 +33,8 @@ def written_on_spark(
     # Without keys all rows belong to one: dealt out by turns they would not meet.
     tasks = _tasks(spark, work or inputs.events.count()) if definition.keys else 1
     by_key = rows.repartition(tasks, *definition.keys)
-    return by_key.mapInArrow(partial(refresh_task, definition, run, gold), from_arrow_schema(FILES)).toArrow()
+    with task_errors():
+        return by_key.mapInArrow(partial(refresh_task, definition, run, gold), from_arrow_schema(FILES)).toArrow()
 
 
 def _events(spark: "SparkSession", definition: WindowDefinition, inputs: Inputs) -> "DataFrame":

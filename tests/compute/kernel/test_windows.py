@@ -11,6 +11,7 @@ from hypothesis.strategies import SearchStrategy
 
 from larder.compute.definition import FUNCTIONS, WindowDefinition, WindowFeature
 from larder.compute.kernel.windows import window_features
+from larder.contracts.errors import InvalidDataError
 from larder.offline.tables.kinds import INSTANT
 from tests.compute.oracle import MINUTE, Event, definition, events_table, expected_rows
 
@@ -84,6 +85,14 @@ def test_whole_numbers_beyond_float64_are_rounded_to_the_nearest(function: str) 
     events = events_table([{"k": "a", "t": 0, "whole": nanoseconds}], view, {"whole": pa.int64()})
 
     assert window_features(events, view, until=0)[f"whole_{function}_12"].to_pylist() == [float(nanoseconds)]
+
+
+def test_a_whole_number_beyond_the_declared_type_is_refused_with_the_name_of_its_feature() -> None:
+    view = definition(of("last", "whole", 1, pa.int32()))
+    events = events_table([{"k": "a", "t": 0, "whole": 2**31}], view, {"whole": pa.int64()})
+
+    with pytest.raises(InvalidDataError, match=r"last of 'whole', does not fit int32: .*2147483648"):
+        window_features(events, view, until=0)
 
 
 def test_stddev_is_that_of_a_sample_and_exactly_zero_for_equal_values() -> None:

@@ -308,6 +308,7 @@ def test_gold_follows_a_source_that_moves_but_not_that_of_another_project(shop: 
     [
         ("store", "mean", pa.float64(), ConfigurationError),
         ("price", "mean", pa.int64(), ConfigurationError),
+        ("price", "count", pa.bool_(), ConfigurationError),
         ("store", "last", pa.float64(), ConfigurationError),
         ("prize", "mean", pa.float64(), MissingColumnsError),
     ],
@@ -323,6 +324,19 @@ def test_what_cannot_be_computed_is_refused_before_spark_starts(
     with pytest.raises(problem, match=column):
         shop.refresh("10:05", view=view)
     assert shop.starts == 0
+
+
+@pytest.mark.parametrize("spark_from_rows", [0, 1_000])
+def test_a_number_beyond_the_declared_type_is_refused_in_the_same_words_wherever_it_is_computed(
+    shop: Shop, spark_from_rows: int
+) -> None:
+    shop.spark_from_rows = spark_from_rows
+    shop.sell(("A", "10:01", 1e300))
+    feature = WindowFeature("most", "price", "max", 1, pa.float32())
+    view = WindowDefinition(VIEW.view, VIEW.keys, "sold_at", VIEW.slide, (feature,))
+
+    with pytest.raises(InvalidDataError, match=r"'most', max of 'price', does not fit float: .* range\. Declare"):
+        shop.refresh("10:05", view=view)
 
 
 def test_a_naive_time_is_refused_with_its_column(shop: Shop) -> None:
