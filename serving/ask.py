@@ -29,6 +29,8 @@ class LabelledRequest:
 
     request: dict[str, Any]
     outcome: Any
+    at: datetime
+    """The instant that it is about, UTC."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,10 @@ def labelled_requests(
     if not found.num_rows:
         found = rows_of(labels, columns).sort_by(order)
         found = found.slice(max(0, found.num_rows - count))
-    return [LabelledRequest({name: row[name] for name in fields}, row[label]) for row in found.to_pylist()]
+    return [
+        LabelledRequest({name: row[name] for name in fields}, row[label], row[EVENT_TIMESTAMP])
+        for row in found.to_pylist()
+    ]
 
 
 def asked(server: Server, requests: Sequence[LabelledRequest]) -> list[Asked]:

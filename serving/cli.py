@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from larder.contracts.answer import Answer
     from serving.ask import Asked, Server
 
+HINDSIGHT = (
+    "Asked now, about instants that have passed: features may know by now what came of it. How good the model is, "
+    "`larder train` and `larder monitor` say."
+)
+
 
 @click.command()
 @click.option("--host", help="Address to listen on; default LARDER_HOST.")
@@ -51,8 +56,9 @@ def serve(settings: Settings, host: str | None, port: int | None, fd: int | None
 def ask(settings: Settings, count: int) -> None:
     """Ask a server about real requests of the label table and show what came of them.
 
-    The requests are those at or after the clock's instant. Starts a server for the duration when none
-    runs at LARDER_HOST:LARDER_PORT.
+    The requests are those at or after the clock's instant; where there are none, the last ones before it, about which
+    the features may know more than they did then. Starts a server for the duration when none runs at
+    LARDER_HOST:LARDER_PORT.
     """
     from larder.contracts.answer import Answer
     from larder.contracts.reports import write_report
@@ -67,11 +73,12 @@ def ask(settings: Settings, count: int) -> None:
         table = Lake(settings.lake).labels(answer.label_table)
         requests = labelled_requests(table, fields, server.model["label"], instant=at, count=count)
         results = asked(server, requests)
-    _print(results, answer, server)
-    write_report(settings, "ask", _report(results, server, at=at.isoformat()))
+    is_hindsight = any(item.at < at for item in requests)
+    _print(results, answer, server, is_hindsight=is_hindsight)
+    write_report(settings, "ask", _report(results, server, at=at.isoformat(), is_hindsight=is_hindsight))
 
 
-def _print(results: Sequence["Asked"], answer: "Answer", server: "Server") -> None:
+def _print(results: Sequence["Asked"], answer: "Answer", server: "Server", *, is_hindsight: bool) -> None:
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
@@ -92,6 +99,8 @@ def _print(results: Sequence["Asked"], answer: "Answer", server: "Server") -> No
         f"median {median:.1f} ms over HTTP",
         highlight=False,
     )
+    if is_hindsight:
+        console.print(HINDSIGHT, highlight=False)
 
 
 def _columns(answer: "Answer", task: str) -> dict[str, str]:
@@ -131,9 +140,10 @@ def _text(value: bool | float | None) -> str:
     return ("yes" if value else "no") if isinstance(value, bool) else f"{value:.5g}"
 
 
-def _report(results: Sequence["Asked"], server: "Server", *, at: str) -> dict[str, Any]:
+def _report(results: Sequence["Asked"], server: "Server", *, at: str, is_hindsight: bool) -> dict[str, Any]:
     return {
         "at": at,
+        "is_hindsight": is_hindsight,
         "url": server.url,
         "model_version": server.model["version"],
         "answers": [{"request": item.request, "answer": item.answer, "outcome": item.outcome} for item in results],

@@ -136,8 +136,9 @@ class Retraining:
     )
     """Monitors of data quality: while the latest window of one alarms, or they could not tell, nothing is trained."""
     refusal_lasts: timedelta = timedelta(days=14)
-    """How long an alarm refuses. What still alarms after that is no breakage that somebody will mend, but how the data
-    are now: to refuse for ever would keep the model that alarms for ever."""
+    """How long an alarm refuses, from the first day on, pauses included; after as long without an alarm it may refuse
+    anew. What still comes and goes after that is no breakage that somebody will mend, but how the data are now: to
+    refuse for ever would keep the model that alarms for ever."""
     release: Release = field(default_factory=Release)
 
     def __post_init__(self) -> None:

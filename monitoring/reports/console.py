@@ -82,6 +82,8 @@ def _examples(report: RunReport) -> Iterator[RenderableType]:
         )
         rows.add_section()
     yield rows
+    if report.is_hindsight:
+        yield Text("Asked about instants that had passed: features may know what came of it.\n")
 
 
 def _features(row: Example) -> Text:

@@ -172,6 +172,8 @@ class RunReport(msgspec.Struct, frozen=True):
     parity: Parity | None = None
     verify: Verification | None = None
     answers: tuple[Answer, ...] = ()
+    is_hindsight: bool = False
+    """Whether answers are about instants before the one at which they were asked for."""
     latency_ms: dict[str, float] = {}
     seconds: dict[str, float] = {}
     """Step of the run -> seconds, in the order of the run."""
@@ -203,6 +205,7 @@ def run_report(results: Mapping[str, Any], *, at: str) -> RunReport:
         "parity": promote.get("parity"),
         "verify": verify or None,
         "answers": ask.get("answers") or (),
+        "is_hindsight": ask.get("is_hindsight", False),
         "latency_ms": ask.get("latency_ms") or {},
         "seconds": run.get("seconds") or {},
         "peak_memory_gb": run.get("peak_memory_gb") or {},

@@ -72,6 +72,17 @@ def test_ask_prints_and_reports_answers_beside_outcomes(server: Any, labels: str
     assert 0 < report["answers"][0]["answer"]["return_probability"] < 1
     assert report["answers"][0]["answer"]["features"]["amount"] == 12.0
     assert report["latency_ms"]["median"] > 0
+    assert not report["is_hindsight"]
+    assert "passed" not in result.output
+
+
+def test_ask_says_when_features_may_know_the_outcome(server: Any, labels: str, settings: Settings):
+    later = replace(settings, port=server.port, replay_at=NOON + timedelta(days=1))
+
+    result = CliRunner().invoke(ask, obj=later, catch_exceptions=False)
+
+    assert "instants that have passed: features may know" in " ".join(result.output.split())
+    assert read_report(settings, "ask")["is_hindsight"]
 
 
 def test_where_no_server_runs_one_is_started_and_stopped(

@@ -55,8 +55,9 @@ def open_problems(monitors: Sequence[str], findings: Sequence[Finding], *, lasti
     "Cannot tell" counts where an earlier window of the same subject and metric could be judged, or where the monitor
     told something before and tells nothing at all now: what could be seen is hidden. What never could be judged,
     before the first predictions or with too little history, forbids nothing, and neither does a monitor that never
-    ran: else no first model could be trained. An alarm that began more than `lasting` before its latest window, and
-    never paused since, is how the data are now.
+    ran: else no first model could be trained. An alarm that began more than `lasting` before its latest window is how
+    the data are now, also if it paused: near a limit some days lie on this side of it. Only after as long without an
+    alarm the next one is new. So findings of twice that time are needed.
     """
     for monitor in monitors:
         own = [found for found in findings if found.monitor == monitor]
@@ -66,7 +67,9 @@ def open_problems(monitors: Sequence[str], findings: Sequence[Finding], *, lasti
         judged = {(found.subject, found.metric) for found in own if found.verdict is not Verdict.UNKNOWN}
         latest = [found for found in own if found.window_end == end]
         alarms = [
-            found for found in latest if found.verdict is Verdict.ALARM and end - _alarming_since(found, own) <= lasting
+            found
+            for found in latest
+            if found.verdict is Verdict.ALARM and end - _alarming_since(found, own, lasting) <= lasting
         ]
         unknown = [found for found in latest if found.verdict is Verdict.UNKNOWN]
         is_silent = bool(judged) and unknown == latest
@@ -77,15 +80,15 @@ def open_problems(monitors: Sequence[str], findings: Sequence[Finding], *, lasti
             yield _problem(f"{monitor} cannot tell", blind)
 
 
-def _alarming_since(latest: Finding, findings: Sequence[Finding]) -> datetime:
-    """End of the first window of those without a pause up to `latest` in which the same alarmed."""
-    about = (latest.subject, latest.metric)
-    same = [found for found in findings if (found.subject, found.metric) == about]
+def _alarming_since(latest: Finding, findings: Sequence[Finding], pause: timedelta) -> datetime:
+    """End of the first window in which the same alarmed, up to `latest` and with no `pause` as long between two."""
+    about = (latest.subject, latest.metric, Verdict.ALARM)
+    alarms = {found.window_end for found in findings if (found.subject, found.metric, found.verdict) == about}
     since = latest.window_end
-    for found in sorted(same, key=lambda found: found.window_end, reverse=True):
-        if found.verdict is not Verdict.ALARM:
+    for end in sorted(alarms, reverse=True):
+        if since - end >= pause:
             break
-        since = found.window_end
+        since = end
     return since
 
 

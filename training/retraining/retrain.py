@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 LOOKBACK = timedelta(days=28)
-"""Findings older than this count for nothing."""
+"""Findings older than this count for no trigger."""
 
 LOST = "lost"
 """In the outcome of a rejection: the version cannot be read, so its training counts as if it had not been."""
@@ -158,7 +158,10 @@ def facts(
         other_question=_other_question(settings, objective, model=model, champion=champion),
         findings=tuple(
             read_findings(
-                Lake(settings.lake).monitoring(model), since=now - LOOKBACK, until=now, about=_watched(policy)
+                Lake(settings.lake).monitoring(model),
+                since=now - max(LOOKBACK, 2 * policy.refusal_lasts),
+                until=now,
+                about=_watched(policy),
             )
         ),
     )

@@ -16,6 +16,14 @@ def test_the_terminal_shows_quality_gates_rows_proof_times_and_next_steps(result
         assert shown in text
 
 
+def test_answers_about_instants_that_had_passed_are_said_to_be(results: dict[str, Any]):
+    assert "had passed" not in printed(results)
+
+    results["ask"]["is_hindsight"] = True
+
+    assert "features may know what came of it" in printed(results)
+
+
 def test_failed_gates_and_differences_stand_out(results: dict[str, Any]):
     results["train"]["gates"][0].update(value=0.74, passed=False)
     results["verify"]["different"] = 14

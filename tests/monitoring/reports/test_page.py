@@ -55,6 +55,14 @@ def test_the_page_shows_the_numbers_of_every_step(results: dict[str, Any]):
         assert shown in text
 
 
+def test_answers_about_instants_that_had_passed_are_said_to_be(results: dict[str, Any]):
+    assert "had passed" not in parsed(report(results)).text
+
+    results["ask"]["is_hindsight"] = True
+
+    assert "had passed by then: features may know what came of it" in parsed(report(results)).text
+
+
 def test_the_page_loads_nothing_and_runs_nothing(results: dict[str, Any]):
     tags = parsed(report(results)).tags
 

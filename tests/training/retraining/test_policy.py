@@ -194,8 +194,14 @@ def test_bad_data_refuse_a_training_that_is_due_and_both_are_said(monitor):
 
 @pytest.mark.parametrize(
     ("verdicts", "refuses"),
-    [([ALARM] * 15, True), ([ALARM] * 16, False), ([ALARM] * 10 + [OK] + [ALARM] * 9, True)],
-    ids=["two weeks", "longer", "with a pause"],
+    [
+        ([ALARM] * 15, True),
+        ([ALARM] * 16, False),
+        ([ALARM, OK, OK, OK] * 5 + [ALARM], False),
+        ([ALARM] * 10 + [OK] * 12 + [ALARM] * 3, False),
+        ([ALARM] * 10 + [OK] * 13 + [ALARM] * 3, True),
+    ],
+    ids=["two weeks", "longer", "coming and going", "after a pause", "after a pause of two weeks"],
 )
 def test_an_alarm_refuses_for_two_weeks_and_is_then_how_the_data_are(verdicts, refuses):
     decision = decide(Retraining(), facts(labels=new_labels(20_000), findings=found("nulls", "share", *verdicts)))
