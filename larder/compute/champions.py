@@ -33,14 +33,12 @@ def _lost_views(store: FeatureStore, settings: Settings, model: str) -> list[str
 
 def _loss(store: FeatureStore, view: ViewPlan) -> str:
     """What became of a view as a champion reads it; empty while it is as it was."""
-    name, _, version = view.name.partition("@")
-    if version:  # each version has records of its own
-        return ""
+    name = view.name.partition("@")[0]
     try:
         now = stored_plan(store.registry.get_any_feature_view(name, store.project), store.config)
     except FeatureViewNotFoundException:
         return "which is no longer defined"
-    if now.fingerprint == view.fingerprint:
+    if now.name != view.name or now.fingerprint == view.fingerprint:  # each version has records of its own
         return ""
     fields = sorted(set(now.join_keys + now.features) ^ set(view.join_keys + view.features), key=lambda item: item.name)
     return f"whose fields {', '.join(dict.fromkeys(field.name for field in fields))} changed"

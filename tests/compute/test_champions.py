@@ -71,3 +71,14 @@ def test_a_champion_is_told_of_whose_view_is_no_longer_defined(tmp_path: Path):
     (told,) = starved_champions(Registered(), settings)
 
     assert "view 'buyers', which is no longer defined" in told
+
+
+def test_a_champion_that_reads_another_version_of_its_view_is_not_told_of(tmp_path: Path):
+    """Each version has records of its own, the first one under the bare name."""
+    settings = settings_with_a_champion(tmp_path, buyers("age"))
+    current = buyers("age", "visits")
+    current.current_version_number = 1
+    store = Registered(current)
+    store.config = SimpleNamespace(registry=SimpleNamespace(enable_online_feature_view_versioning=True))
+
+    assert starved_champions(store, settings) == []
