@@ -55,8 +55,8 @@ def append_findings(place: str, findings: Sequence[Finding]) -> None:
 def read_findings(
     place: str, *, until: datetime, since: datetime | None = None, about: Iterable[About] | None = None
 ) -> list[Finding]:
-    """Findings of runs in (since, until], by run; of a window that was looked at again only the newest run's, and of runs
-    at one instant only the last one's.
+    """Findings of runs in (since, until], by run; of a window that was looked at again only the newest run's, and of
+    runs at one instant only the last one's.
 
     Only those that one of `about` chooses, where given. Empty when nothing was ever monitored.
     """

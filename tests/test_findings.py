@@ -54,7 +54,8 @@ def test_of_runs_at_one_instant_the_last_one_counts(place: str):
     for value in (0.3, 0.1):
         append_findings(place, [replace(PSI, value=value), replace(OTHER_SUBJECT, value=value)])
 
-    assert {(found.subject, found.value) for found in read_findings(place, until=NOW)} == {("pages", 0.1), ("genre", 0.1)}
+    found = {(item.subject, item.value) for item in read_findings(place, until=NOW)}
+    assert found == {("pages", 0.1), ("genre", 0.1)}
 
 
 def test_findings_of_an_older_release_are_read_and_a_later_run_counts(tmp_path: Path):

@@ -28,7 +28,7 @@ class CalibrationCurve:
 
 
 def calibration_curve(outcome: Outcomes, predicted: Floats) -> CalibrationCurve:
-    """Bins of equal size by rank; equal predictions stay together, where their middle rank lies: a constant is one bin."""
+    """Bins of equal size by rank; equal predictions stay together, where their middle rank lies: a constant is one."""
     middles = (rankdata(predicted) - 0.5) / len(predicted)
     places = (middles * CALIBRATION_BINS).astype(np.int64)
     count = np.bincount(places)

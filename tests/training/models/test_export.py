@@ -50,8 +50,8 @@ def test_the_graph_answers_as_scikit_learn_does_with_nulls_and_unknown_strings(d
 
 
 def arbitrary_function(numbers, strings) -> Pipeline:
-    steps = ("function", FunctionTransformer(np.exp)), ("imputer", SimpleImputer()), ("classifier", LogisticRegression())
-    return Pipeline([*steps])
+    function = ("function", FunctionTransformer(np.exp))
+    return Pipeline([function, ("imputer", SimpleImputer()), ("classifier", LogisticRegression())])
 
 
 def test_a_pipeline_that_onnx_cannot_express_is_served_by_scikit_learn(data):
