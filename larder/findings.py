@@ -20,6 +20,9 @@ SCHEMA = pa.schema(
     + [(name, pa.string()) for name in ("monitor", "subject", "metric")]
     + [("value", pa.float64()), ("limit", pa.float64()), ("verdict", pa.string()), ("evidence", pa.string())]
 )
+_RUN = "run"
+"""Column that numbers the runs in order; null where older releases wrote. A clock that stands still gives several runs
+the same instant."""
 
 _WINDOW = ["window_start", "window_end", "monitor", "subject", "metric"]
 """What a finding is about; a later run about the same replaces it."""
@@ -42,13 +45,18 @@ class About:
 def append_findings(place: str, findings: Sequence[Finding]) -> None:
     """Append all findings of one run in one commit."""
     rows = pa.Table.from_pylist([vars(item) | {"verdict": str(item.verdict)} for item in findings], SCHEMA)
-    append_rows(place, rows)
+    try:
+        run = open_table(place).version() + 1
+    except MissingTableError:
+        run = 0
+    append_rows(place, rows.append_column(_RUN, pa.array([run] * rows.num_rows, pa.int64())))
 
 
 def read_findings(
     place: str, *, until: datetime, since: datetime | None = None, about: Iterable[About] | None = None
 ) -> list[Finding]:
-    """Findings of runs in (since, until], by run; of a window that was looked at again only the newest run's.
+    """Findings of runs in (since, until], by run; of a window that was looked at again only the newest run's, and of
+    runs at one instant only the last one's.
 
     Only those that one of `about` chooses, where given. Empty when nothing was ever monitored.
     """
@@ -57,7 +65,10 @@ def read_findings(
     except MissingTableError:
         return []
     first = None if since is None else since + timedelta(microseconds=1)
-    rows = pl.DataFrame(rows_of(table, SCHEMA.names, [Between("run_at", first, until)]).cast(SCHEMA))
+    rows = pl.DataFrame(rows_of(table, [*SCHEMA.names, _RUN], [Between("run_at", first, until)]))
+    if _RUN in rows.columns:  # not yet where older releases wrote all
+        run = pl.col(_RUN).fill_null(-1)
+        rows = rows.filter(run == run.max().over("run_at"))
     if about is not None:
         rows = rows.filter(pl.any_horizontal(pl.lit(False), *(chosen.condition for chosen in about)))
     newest = rows.sort("run_at").unique(_WINDOW, keep="last", maintain_order=True)

@@ -39,6 +39,18 @@ def test_a_constant_is_one_calibration_bin():
     assert (curve.predicted, curve.observed, curve.count) == ([pytest.approx(0.3)], [0.5], [4])
 
 
+@pytest.mark.parametrize("sure", [0.5, 0.98])
+def test_a_model_that_gives_two_answers_has_two_calibration_bins(sure: float):
+    """Of one bin the errors of both would cancel out, and a model that says the opposite would count as calibrated."""
+    predicted = np.repeat([0.1, 0.9], [round(100 * sure), round(100 * (1 - sure))])
+    opposite = (predicted < 0.5).astype(np.int8)
+
+    curve = calibration_curve(opposite, predicted)
+
+    assert curve.observed == [1, 0]
+    assert TASK.metrics(opposite, predicted)["calibration_error"] == pytest.approx(0.9)
+
+
 def test_calibration_bins_hold_every_row_once():
     predicted = np.random.default_rng(0).random(1000)
 

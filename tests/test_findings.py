@@ -4,11 +4,13 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from larder.contracts.errors import InvalidDataError
 from larder.contracts.monitoring import Finding, Verdict
-from larder.findings import About, append_findings, read_findings
+from larder.findings import SCHEMA, About, append_findings, read_findings
+from larder.offline.tables.delta_writing import append_rows
 from tests.monitoring.library import NOW, WINDOW
 
 PSI = WINDOW.judged("drift", "pages", "psi", 0.4, 0.2, Verdict.ALARM, "It moved.")
@@ -45,6 +47,24 @@ def test_of_a_window_looked_at_again_only_the_newest_finding_is_read(place: str)
     assert read_findings(place, until=again.run_at, about=[About("drift", "psi")]) == [OTHER_SUBJECT, again]
     assert read_findings(place, until=again.run_at, since=NOW) == [again]
     assert read_findings(place, until=NOW, since=NOW) == []
+
+
+def test_of_runs_at_one_instant_the_last_one_counts(place: str):
+    """As under LARDER_CLOCK: what was mended since the run before would go on refusing a training."""
+    for value in (0.3, 0.1):
+        append_findings(place, [replace(PSI, value=value), replace(OTHER_SUBJECT, value=value)])
+
+    found = {(item.subject, item.value) for item in read_findings(place, until=NOW)}
+    assert found == {("pages", 0.1), ("genre", 0.1)}
+
+
+def test_findings_of_an_older_release_are_read_and_a_later_run_counts(tmp_path: Path):
+    rows = pa.Table.from_pylist([vars(PSI) | {"verdict": str(PSI.verdict)}], SCHEMA)
+    append_rows(str(tmp_path), rows)
+    assert read_findings(str(tmp_path), until=NOW) == [PSI]
+
+    append_findings(str(tmp_path), [NULLS])
+    assert read_findings(str(tmp_path), until=NOW) == [NULLS]
 
 
 def test_before_the_first_run_there_are_no_findings(tmp_path: Path):

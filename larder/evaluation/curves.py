@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import rankdata
 from sklearn.metrics import roc_curve as roc_points
 
 from larder.evaluation.task import Floats, Outcomes
@@ -27,9 +28,9 @@ class CalibrationCurve:
 
 
 def calibration_curve(outcome: Outcomes, predicted: Floats) -> CalibrationCurve:
-    """Bins of equal size by rank; equal predictions stay together, so a constant model is one bin."""
-    edges = np.unique(np.quantile(predicted, np.linspace(0, 1, CALIBRATION_BINS + 1)))
-    places = np.clip(np.searchsorted(edges, predicted, side="right") - 1, 0, max(len(edges) - 2, 0))
+    """Bins of equal size by rank; equal predictions stay together, where their middle rank lies: a constant is one."""
+    middles = (rankdata(predicted) - 0.5) / len(predicted)
+    places = (middles * CALIBRATION_BINS).astype(np.int64)
     count = np.bincount(places)
     used = count > 0
     return CalibrationCurve(

@@ -117,7 +117,8 @@ def _calibration(task: Task, answers: pa.Table | None) -> Markup:
     """Of what was answered to callers and has its outcome; empty when that is nothing."""
     if answers is None or answers.num_rows == 0:
         return Markup()
-    rows = answers.filter(pc.and_(pc.equal(answers["traffic"], LIVE), pc.is_valid(answers[OUTCOME])))
+    is_known = pc.and_(pc.is_valid(answers[OUTCOME]), pc.is_valid(answers[task.predicted]))
+    rows = answers.filter(pc.and_(pc.equal(answers["traffic"], LIVE), is_known))
     if rows.num_rows == 0:
         return Markup()
     curve = calibration_curve(task.outcomes(rows, OUTCOME), rows[task.predicted].to_numpy())

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from larder.contracts.inputs import NULL_STRING
 from larder.contracts.monitoring import Baseline, NumberBaseline, StringBaseline
+from larder.distances import string_counts
 from larder.evaluation import Evaluation, Floats, Outcomes, Task
 from training.models.model import Columns, Float32s, answers, inputs
 
@@ -65,12 +66,12 @@ def number_baseline(values: npt.NDArray[np.floating]) -> NumberBaseline:
 
 
 def string_baseline(values: pa.ChunkedArray) -> StringBaseline:
-    """Rows per value, the most frequent first; equally frequent ones by name."""
-    counted = ((item["values"], item["counts"]) for item in values.drop_null().value_counts().to_pylist())
-    ordered = sorted(counted, key=lambda pair: (-pair[1], pair[0]))
+    """Rows per value, the most frequent first; equally frequent ones by name. The empty string stands for null."""
+    counts = string_counts(values)
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return StringBaseline(
         counts=dict(ordered[:STRINGS]),
-        nulls=values.null_count,
+        nulls=len(values) - sum(counts.values()),
         other=sum(count for _, count in ordered[STRINGS:]),
     )
 

@@ -13,6 +13,7 @@ from training.data.rebuild import rebuild
 from training.data.record import Record
 from training.data.training_set import TrainingData
 from training.gates import GateResult
+from training.models.baseline import string_baseline
 from training.models.export import Export, loaded
 from training.models.tracking import Challenger
 
@@ -62,7 +63,7 @@ def nulls(challenger: Challenger, release: Release) -> GateResult:
         return GateResult("rise of nulls", None, None, "<=", True, "no baseline to compare with")
     columns = challenger.description.columns
     shares = {name: float(np.isnan(as_float32(test[name])).mean()) for name in columns.numbers}
-    shares |= {name: test[name].null_count / test.num_rows for name in columns.strings}
+    shares |= {name: string_baseline(test[name]).nulls / test.num_rows for name in columns.strings}
     rises = {name: share - usual_nulls(usual, name) for name, share in shares.items()}
     worst = max(rises, key=lambda name: rises[name])
     value, limit = max(rises[worst], 0.0), release.null_increase

@@ -78,7 +78,8 @@ def fit(objective: Objective, rows: pa.Table, columns: Columns, *, half_life: ti
     """The declared pipeline fitted to `rows`; with a half-life, a row that much older than the newest weighs half.
 
     Raises InvalidDataError where there is nothing to learn from, ConfigurationError for classes of one's own, for an
-    estimator of another task, for one that cannot weigh rows, and for a pipeline that cannot learn from these columns.
+    estimator of another task, for one that cannot weigh rows, and for a pipeline that cannot learn from these columns
+    or cannot answer without their values.
     """
     outcome = task_of(objective).outcomes(rows, objective.label.column)
     _require_learnable(rows, columns, outcome, objective.label.column)
@@ -86,7 +87,9 @@ def fit(objective: Objective, rows: pa.Table, columns: Columns, *, half_life: ti
     _require_library_classes(pipeline)
     _require_estimator_of(objective.task, pipeline)
     weights = {} if half_life is None else {_weight_parameter(pipeline): row_weights(rows, half_life)}
-    return _fitted(pipeline, inputs(rows, columns), outcome, weights)
+    fitted = _fitted(pipeline, inputs(rows, columns), outcome, weights)
+    _require_answer_to_nulls(fitted, columns)
+    return fitted
 
 
 def row_weights(rows: pa.Table, half_life: timedelta) -> npt.NDArray[np.float64]:
@@ -192,6 +195,23 @@ def _fitted(pipeline: "Pipeline", frame: pd.DataFrame, outcome: Outcomes, weight
             f"numbers, null being NaN, and then the strings {strings}: {first_line(problem)}. Correct its steps; "
             "`larder --debug ...` shows which one it was."
         ) from problem
+
+
+def _require_answer_to_nulls(pipeline: "Pipeline", columns: Columns) -> None:
+    """Training may have seen no null; serving has one wherever a feature is missing or stale."""
+    numbers = {name: pa.nulls(1, pa.float32()) for name in columns.numbers}
+    row = pa.table(numbers | {name: pa.nulls(1, pa.large_string()) for name in columns.strings})
+    try:
+        [answer] = predictions(pipeline, row, columns)
+        trouble = "" if np.isfinite(answer) else f"it answers {answer}"
+    except (TypeError, ValueError) as problem:
+        trouble = first_line(problem)
+    if trouble:
+        raise ConfigurationError(
+            "The pipeline of the training file learns, but has no answer where a feature is missing, which serving "
+            f"gives it as NaN, of strings as the empty one: {trouble}. Put a SimpleImputer first, an encoder with "
+            "handle_unknown='ignore', or an estimator that takes NaN."
+        )
 
 
 def _require_library_classes(pipeline: object) -> None:

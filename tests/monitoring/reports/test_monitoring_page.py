@@ -182,6 +182,15 @@ def test_calibration_is_of_answered_rows_with_an_outcome_only():
     assert dots
 
 
+def test_an_answer_without_a_probability_takes_no_part_in_the_plot_of_calibration():
+    known = {"traffic": ["live"] * 3, "outcome": [0.0, 1.0, 1.0]}
+    answers = pa.table(known | {"probability": pa.array([0.1, 0.9, None], pa.float64())})
+
+    dots = shapes(parsed(several(days=2, features=1), answers=answers), "circle", "dot")
+
+    assert dots == shapes(parsed(several(days=2, features=1), answers=answers.slice(0, 2)), "circle", "dot")
+
+
 def test_the_written_page_has_the_versions_of_the_ledger(tmp_path: Path):
     settings = Settings(home=tmp_path, state=tmp_path / "state", lake=str(tmp_path / "lake"), raw=tmp_path)
     now = START + 5 * DAY

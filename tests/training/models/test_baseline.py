@@ -9,6 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 
 from larder.contracts.errors import ConfigurationError
+from larder.distances import string_counts, string_distances
 from larder.evaluation import evaluation, task_of
 from tests.training.shop import COLUMNS, shop_objective
 from training.models.baseline import baseline, dependence, number_baseline, string_baseline
@@ -78,6 +79,15 @@ def test_strings_are_counted_and_the_rarest_put_together(monkeypatch):
     found = string_baseline(pa.chunked_array([["tin", "iron", None], ["iron", "zinc", "copper", "copper"]]))
 
     assert (found.counts, found.nulls, found.other) == ({"copper": 2, "iron": 2}, 1, 2)
+
+
+def test_an_empty_string_is_a_null_as_it_is_to_model_and_monitors():
+    values = pa.chunked_array([["tin", "", None, "tin"] * 100])
+
+    usual, seen = string_baseline(values), string_counts(values)
+
+    assert (usual.counts, usual.nulls) == ({"tin": 200}, 200)
+    assert string_distances(seen, 200, usual).psi == 0
 
 
 def test_a_challenger_brings_its_baseline_along(settings, objective, data):

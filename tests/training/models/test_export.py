@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
@@ -49,7 +50,8 @@ def test_the_graph_answers_as_scikit_learn_does_with_nulls_and_unknown_strings(d
 
 
 def arbitrary_function(numbers, strings) -> Pipeline:
-    return Pipeline([("function", FunctionTransformer(np.exp)), ("classifier", LogisticRegression())])
+    function = ("function", FunctionTransformer(np.exp))
+    return Pipeline([function, ("imputer", SimpleImputer()), ("classifier", LogisticRegression())])
 
 
 def test_a_pipeline_that_onnx_cannot_express_is_served_by_scikit_learn(data):

@@ -1,5 +1,6 @@
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.compose import ColumnTransformer
@@ -90,6 +91,14 @@ def test_a_pipeline_that_cannot_learn_from_the_columns_is_named_with_them(data):
         ConfigurationError, match=r"2 numbers, null being NaN, .* strings \['metal'\]: could not convert"
     ):
         fit(shop_objective(pipeline=lambda numbers, strings: bare), data.train, COLUMNS)
+
+
+def test_a_pipeline_that_learned_from_rows_without_nulls_and_cannot_answer_one_is_refused(data):
+    known = data.train.filter(pc.is_finite(data.train["age_years"].fill_null(np.nan)))
+    line = Pipeline([("scale", StandardScaler()), ("line", LogisticRegression())])
+
+    with pytest.raises(ConfigurationError, match=r"no answer where a feature is missing.*NaN.*SimpleImputer"):
+        fit(shop_objective(pipeline=lambda numbers, strings: line), known, Columns(("age_years",)))
 
 
 def test_an_unknown_feature_of_a_reference_is_named():
