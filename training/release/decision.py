@@ -71,10 +71,9 @@ def described(found: Comparison, policy: Release, *, newer: str, older: str) -> 
     """The comparison in one sentence."""
     if found.difference is None:
         return f"cannot tell version {newer} from version {older}, because {found.unjudged}"
-    gap = found.difference
-    return (
-        f"{TITLES[found.loss].lower()} of version {newer} minus that of {older} is {gap.mean:+.4f}, "
-        f"{policy.confidence:.0%} interval {gap.low:+.4f} to {gap.high:+.4f} ({tolerated(found, policy):.4f} is "
-        f"tolerated), "
-        f"on {found.rows:,} requests of {found.days} days"
-    )
+    gap, limit = found.difference, f"{tolerated(found, policy):.4f} is tolerated"
+    said = f"{TITLES[found.loss].lower()} of version {newer} minus that of {older} is {gap.mean:+.4f}"
+    if found.days == 1:
+        return f"{said} ({limit}), on {found.rows:,} requests of one day, which tells nothing about chance"
+    interval = f"{policy.confidence:.0%} interval {gap.low:+.4f} to {gap.high:+.4f}"
+    return f"{said}, {interval} ({limit}), on {found.rows:,} requests of {found.days} days"
