@@ -29,6 +29,7 @@ from larder.whole_file import write_durably, write_synced
 
 MANIFEST, PLAN, BASELINE, SIGNATURE = "manifest.json", "plan.json", "baseline.json", "manifest.sig"
 CHAMPION, SHADOW = "champion", "shadow"
+_PARTIAL = ".partial-"
 MODEL_FILES = {"onnx": "model.onnx", "sklearn": "model.joblib"}
 
 
@@ -76,7 +77,7 @@ def write_bundle(
     *,
     signing_key: Path | None = None,
 ) -> Path:
-    """Write `<folder>/<model>/<version>` whole or not at all and return its path.
+    """Write `<folder>/<model>/<version>` whole or not at all and return its path; one caller per model at a time.
 
     With the file of a private key it is signed; one that was there before stays as it is. Raises InvalidDataError
     when that version exists with other content, ConfigurationError when the file holds no key.
@@ -98,7 +99,9 @@ def write_bundle(
     if signing_key is not None:
         written[SIGNATURE] = signature(described, signing_key)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
+    for left in target.parent.glob(f"{_PARTIAL}*"):  # by a promotion that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=target.parent))
     try:
         for name, data in written.items():
             write_synced(partial / name, data)

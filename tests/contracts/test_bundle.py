@@ -56,6 +56,16 @@ def test_the_champion_is_the_version_set_last(tmp_path: Path):
     assert champion_bundle(tmp_path, "basket") == second
 
 
+def test_what_a_killed_promotion_left_goes_with_the_next_bundle(tmp_path: Path):
+    left = tmp_path / "basket" / ".partial-killed"
+    left.mkdir(parents=True)
+    (left / "model.onnx").write_bytes(b"half a graph")
+
+    bundle = write_bundle(tmp_path, MANIFEST, PLAN, b"graph")
+
+    assert list(bundle.parent.iterdir()) == [bundle]
+
+
 def test_a_version_is_never_overwritten_with_other_content(tmp_path: Path):
     write_bundle(tmp_path, MANIFEST, PLAN, b"graph")
 

@@ -22,6 +22,7 @@ from training.data.lineage import Lineage
 from training.data.record import Record, lineage_tags, record
 from training.models.model import Columns, inputs
 from training.models.model_file import dumped, foreign_types, loaded
+from training.models.moved import follow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,8 +159,10 @@ def _experiment(settings: Settings, model: str) -> Iterator[Any]:
     mlflow.set_tracking_uri(settings.mlflow)
     try:
         client = mlflow.MlflowClient()
-        found = client.get_experiment_by_name(model)
-        identifier = found.experiment_id if found else client.create_experiment(model, _artifacts(settings, model))
+        found, folder = client.get_experiment_by_name(model), _artifacts(settings, model)
+        if found and folder and folder.is_dir() and found.artifact_location != folder.as_uri():
+            follow(settings.mlflow, before=found.artifact_location, now=folder.as_uri())
+        identifier = found.experiment_id if found else client.create_experiment(model, folder and folder.as_uri())
         mlflow.set_experiment(experiment_id=identifier)
         yield mlflow
     except mlflow.exceptions.MlflowException as problem:
@@ -195,9 +198,9 @@ def _register(client: "MlflowClient", model: str, logged: Any, run_id: str) -> s
     return str(registered.version)
 
 
-def _artifacts(settings: Settings, model: str) -> str | None:
+def _artifacts(settings: Settings, model: str) -> Path | None:
     """Beside the other state for a local database; a server decides itself."""
-    return (settings.state / "mlruns" / model).as_uri() if settings.mlflow.startswith("sqlite:") else None
+    return settings.state / "mlruns" / model if settings.mlflow.startswith("sqlite:") else None
 
 
 def _run_id(client: "MlflowClient", name: str) -> str:
