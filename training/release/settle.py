@@ -13,7 +13,7 @@ from larder.contracts.bundle import (
     set_shadow,
     shadow_version,
 )
-from larder.contracts.errors import InvalidDataError, LarderError
+from larder.contracts.errors import InvalidDataError, LarderError, MissingTableError
 from larder.contracts.settings import Settings
 from larder.ledger import Act, Ledger
 from larder.ledger.anchors import ANCHOR_TAG
@@ -50,7 +50,7 @@ def agree(settings: Settings, model: str, ledger: Ledger) -> list[str]:
     if state.champion is None and _adopt(settings, model, ledger):
         state = release_state(ledger, model)
         done.append(f"version {state.champion} was adopted into the ledger")
-    repairs = list(_repairs(settings, model, state, mark))
+    repairs = list(_repairs(settings, model, state, mark, ledger))
     if repairs:
         require_intact(ledger)
     for what, repair in repairs:
@@ -73,12 +73,12 @@ def bundle_record(manifest: Manifest) -> dict[str, Any]:
 
 
 def _repairs(
-    settings: Settings, model: str, state: ReleaseState, mark: Mark | None
+    settings: Settings, model: str, state: ReleaseState, mark: Mark | None, ledger: Ledger
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     """What differs from the ledger, in the order in which it is put right: serving first."""
     bundles, champion, entry = settings.bundles, state.champion, state.entry
     if champion is not None and champion_version(bundles, model) != champion:
-        yield f"serving points at version {champion}", partial(_serve, settings, model, champion)
+        yield f"serving points at version {champion}", partial(_serve, settings, model, champion, ledger)
     if mark is not None and champion is not None and entry is not None and mark != Mark(champion, entry):
         marking = partial(mark_champion, settings, model, version=champion, entry=entry)
         yield f"MLflow's champion is version {champion}", marking
@@ -87,8 +87,17 @@ def _repairs(
         yield what, partial(set_shadow, bundles, model, state.listener)
 
 
-def _serve(settings: Settings, model: str, version: str) -> None:
-    read_manifest(settings.bundles / model / version)
+def _serve(settings: Settings, model: str, version: str, ledger: Ledger) -> None:
+    bundle = settings.bundles / model / version
+    try:
+        read_manifest(bundle)
+    except MissingTableError:
+        raise MissingTableError(
+            f"By {ledger.path} version {version} of {model!r} serves, but its bundle {bundle} is gone. Restore the "
+            "folder from a copy (docs/data_versions.md). Where there is none, move the files "
+            f"{ledger.path.with_suffix('.*')} away and remove the tag {ANCHOR_TAG} from the registered model: the next "
+            "promotion begins anew."
+        ) from None
     set_champion(settings.bundles, model, version)
 
 

@@ -1,5 +1,7 @@
 """Pointers follow the ledger, and only a ledger that nobody touched."""
 
+import shutil
+
 import pytest
 
 from larder.contracts.bundle import set_champion, set_shadow
@@ -9,6 +11,17 @@ from tests.training.release.pans import BEGIN, MODEL, acts, freeze, standing
 from training.release.acts import releasing, rollback
 from training.release.settle import settle
 from training.release.state import history
+
+
+def test_a_bundle_that_is_gone_is_told_with_the_way_out(settings, ledger):
+    shutil.rmtree(settings.bundles)
+
+    with pytest.raises(MissingTableError, match=r"version 1 of .* serves, but its bundle .* is gone\. Restore"):
+        settle(settings, MODEL, ledger)
+
+    for file in ledger.path.parent.glob("ledger.*"):
+        file.unlink()
+    assert settle(settings, MODEL, ledger_of(settings)) == []
 
 
 def test_pointers_that_somebody_moved_come_back(settings, ledger):
