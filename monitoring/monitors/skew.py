@@ -42,7 +42,8 @@ def skew(
 ) -> list[Finding]:
     """Share of the model's own answers whose logged value differs, per feature. Raises what `recompute` raises.
 
-    An answer that was given while one of `runs` was under way may have the value from before it.
+    An answer that was given while one of `runs` was under way may have the value from before it. What the feature
+    service no longer has is left out: the next model does not learn from it.
     """
     own = answers.own
     rows = answers.rows.take(own[np.linspace(0, len(own) - 1, min(len(own), MOST_ROWS)).astype(np.int64)])
@@ -51,6 +52,8 @@ def skew(
     places, before = _before_runs(requests, recompute, runs, limits.lag)
     found = []
     for column in answers.model.plan.columns:
+        if column.name not in recomputed.column_names:
+            continue
         logged = field(rows, "features", column.name)
         differing = differences(logged, recomputed[column.name])
         if before is not None:

@@ -44,6 +44,16 @@ def test_one_differing_value_alarms_and_names_view_and_example():
     assert f"logged {other[42] - 1}, recomputed {other[42]}" in evidence
 
 
+def test_a_feature_that_left_the_service_is_left_out_and_the_others_are_compared():
+    values = features(np.random.default_rng(1), 500)
+    fewer = {name: column for name, column in values.items() if name != "return_count_7d"}
+
+    found = skew(WINDOW, answers(answers_table(values)), recomputed(fewer), [], LIMITS)
+
+    assert {item.subject for item in found} == {column.name for column in PLAN.columns} - {"return_count_7d"}
+    assert alarms(found) == []
+
+
 def test_history_is_asked_as_of_each_answer_and_for_a_sample_over_the_whole_window():
     values = features(np.random.default_rng(1), 5_000)
     asked = []
