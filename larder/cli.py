@@ -25,6 +25,7 @@ FAILED, REFUSED = 1, 2
 _DISK_IS_FULL = (
     *map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),  # the disk, a quota, a limit of the user's
     "database or disk is full",
+    "disk I/O error",  # sqlite's, for a limit of the user's as for a broken disk
 )
 _NOT_ALLOWED = (*map(os.strerror, (errno.EROFS, errno.EACCES, errno.EPERM)), "attempt to write a readonly database")
 
@@ -137,8 +138,8 @@ def _remedy(problem: Exception) -> str:
     said, seen = str(problem), first_line(problem)
     if any(text in said for text in _DISK_IS_FULL):
         return (
-            f"The disk is full ({seen}); what was committed before is kept. Free some space, or point LARDER_STATE and "
-            "LARDER_LAKE to another disk, then run the same command again."
+            f"The disk is full, or it fails ({seen}); what was committed before is kept. Free some space, or point "
+            "LARDER_STATE and LARDER_LAKE to another disk, then run the same command again."
         )
     if any(text in said for text in _NOT_ALLOWED):
         return (

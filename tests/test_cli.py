@@ -138,6 +138,7 @@ def test_status_of_an_empty_project_says_what_to_do(tmp_path: Path):
         OSError(errno.EDQUOT, "Disk quota exceeded"),
         OSError(errno.EFBIG, "File too large"),  # ulimit -f
         sqlite3.OperationalError("database or disk is full"),  # the registry
+        sqlite3.OperationalError("disk I/O error"),  # the same, under a limit
     ],
 )
 def test_a_full_disk_is_said_with_the_remedy(problem: Exception, capsys: pytest.CaptureFixture[str]):
