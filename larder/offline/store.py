@@ -12,8 +12,8 @@ from feast.data_source import DataSource
 from feast.feature_logging import LoggingConfig, LoggingSource
 from feast.infra.offline_stores.offline_store import RetrievalMetadata
 from feast.infra.registry.base_registry import BaseRegistry
-from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import RepoConfig
+from feast.utils import _get_requested_on_demand_feature_views
 from pydantic import StrictStr
 
 from larder.contracts.errors import InvalidDataError
@@ -90,7 +90,8 @@ class DeltaOfflineStore(MonitoredOfflineStore):
             requests = request_table(entity_df)
         at = instant_column(requests)
         engine = chosen_engine(config, lookups)
-        on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
+        # Feast's public way there takes them from its cache, which may be older than the views that it passed.
+        on_demand = _get_requested_on_demand_feature_views(feature_refs, project, registry, allow_cache=False)
         check_request_keys(lookups, requests)
         check_request_columns(on_demand, requests)
 

@@ -118,6 +118,24 @@ def test_functions_see_numbers_of_the_request_in_their_declared_type_as_when_ser
     assert trained == [words for (words,) in answered] == ["3/7.0", "None/8.0"]
 
 
+def test_a_view_that_another_process_applied_since_is_found(store: FeatureStore):
+    """Feast keeps the registry for ten minutes, and now and then takes an older one for the newest."""
+    store.get_historical_features(REQUEST, ["sales:price"])
+
+    @on_demand_feature_view(
+        sources=[RequestSource(name="bill", schema=[Field(name="tax", dtype=Float64)])],
+        schema=[Field(name="double_tax", dtype=Float64)],
+        mode="python",
+    )
+    def taxes(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"double_tax": [2 * tax for tax in inputs["tax"]]}
+
+    FeatureStore(config=store.config).apply([taxes])
+
+    found = store.get_historical_features(REQUEST, ["taxes:double_tax"]).to_arrow()
+    assert found["double_tax"].to_pylist() == [2.0] * 3
+
+
 def test_a_number_of_the_request_that_is_not_whole_is_refused_where_a_whole_one_is_declared(worded: FeatureStore):
     request = pd.DataFrame({"event_timestamp": [ELEVEN], "zone": [3.5], "fare": [7.0]})
 
