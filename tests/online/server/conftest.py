@@ -132,7 +132,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 def free_port() -> int:
     """A port that is free together with the one of a Cluster node's bus, 10,000 above it."""
     while True:
-        port = random.randrange(11_000, 22_000)  # below the ports that the system gives to clients
+        port = random.randrange(11_000, 21_000)  # no bus of another node, and below what the system gives to clients
         try:
             for number in (port, port + 10_000):
                 with socket.socket() as probe:
