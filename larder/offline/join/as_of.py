@@ -60,9 +60,8 @@ class Asked:
         event = microseconds(times[history.event_timestamp])
         known = microseconds(times[history.known_at]) if history.known_at else event
         is_timed = event.is_not_null() & known.is_not_null() if history.cutoff else event.is_not_null()
-        event_at = event.fill_null(0).to_numpy()
         # As in Redis: a row that does not say when it became known was known at its event timestamp.
-        known_at = np.where(known.is_null().to_numpy(), event_at, known.fill_null(0).to_numpy())
+        event_at, known_at = (time.fill_null(0).to_numpy() for time in (event, known.fill_null(event)))
         visible_at = np.maximum(event_at, known_at) if history.cutoff else event_at
         ids = np.where(is_timed.to_numpy(), self.keys.of(frame(rows, history.keys)), NONE)
         found, slots = self.slots.of(ids, visible_at)
